@@ -1,0 +1,170 @@
+"""Find the files of a data set that is a folder of class folders, or train, val and test folders of them."""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.errors import UserError
+from transfer.records import SPLITS
+
+SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file and what its folders say about it.
+
+    Args:
+        path: relative to the data set's folder, with forward slashes.
+        class_name: the name of its class folder.
+        split: "train", "val" or "test" when a folder says so, else "".
+    """
+
+    path: str
+    class_name: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a data set's folder holds.
+
+    Args:
+        classes: sorted names of the class folders; a class's label is its index here.
+        files: sorted by path.
+        ignored: extension ("" for none) -> number of files that were left out because of it.
+        given_splits: the splits that folders assign, in the order train, val, test; empty when none does.
+    """
+
+    classes: tuple[str, ...]
+    files: tuple[FoundFile, ...]
+    ignored: Mapping[str, int]
+    given_splits: tuple[str, ...]
+
+
+def list_class_folders(data_path: Path, extensions: Collection[str]) -> Listing:
+    """List the files of every class.
+
+    Hidden files are passed over; files of other kinds, folders behind links below a class folder, and files beside the
+    class folders are counted as ignored. With train/ and one held-out folder, the held-out one is the test set.
+
+    Args:
+        data_path: the data set's folder.
+        extensions: of the files that count, lower case with their dot.
+
+    Raises:
+        UserError: no such folder, no class folders, one class only, no files, or classes that differ between splits.
+    """
+    folders = _folders_of(data_path, extensions)
+    by_split = _split_folders(data_path, folders)
+    roots = by_split or {"": data_path if not _is_train_alone(folders) else folders[0]}
+    classes = {split: _class_names(root) for split, root in roots.items()}
+    _refuse_different_classes(data_path, roots, classes)
+    ignored: Counter[str] = Counter()
+    files: list[FoundFile] = []
+    for split, root in roots.items():
+        ignored.update(_suffix(entry.name) for entry in _visible(root) if not entry.is_dir())
+        for name in classes[split]:
+            found = _walk(root / name, extensions, ignored)
+            files.extend(FoundFile(_relative(path, data_path), name, split) for path in found)
+    if not files:
+        known = ", ".join(sorted(extensions))
+        raise UserError(f"data.path {data_path} has class folders but no files of a known kind ({known}); put some into them.")
+    given = tuple(split for split in SPLITS if split in by_split)
+    return Listing(classes[next(iter(classes))], tuple(sorted(files, key=_by_path)), dict(sorted(ignored.items())), given)
+
+
+def _by_path(file: FoundFile) -> str:
+    return file.path
+
+
+def _folders_of(data_path: Path, extensions: Collection[str]) -> list[Path]:
+    remedy = "name a folder that holds one folder of files for each class."
+    if not data_path.exists():
+        raise UserError(f"data.path {data_path} does not exist; {remedy}")
+    if not data_path.is_dir():
+        raise UserError(f"data.path {data_path} is a file; {remedy}")
+    entries = _visible(data_path)
+    folders = [entry for entry in entries if entry.is_dir()]
+    if not folders:
+        loose = [entry.name for entry in entries if _suffix(entry.name) in extensions]
+        what = f"{len(loose)} files ({loose[0]}, ...) but no class folders" if loose else "no class folders"
+        raise UserError(f"data.path {data_path} holds {what}; put the files of each class into a folder of its own in it.")
+    return folders
+
+
+def _is_train_alone(folders: Sequence[Path]) -> bool:
+    return [SPLIT_FOLDERS.get(folder.name.lower()) for folder in folders] == ["train"]
+
+
+def _split_folders(data_path: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return split -> folder when the folders are splits and not classes, in the order train, val, test."""
+    if any(folder.name.lower() not in SPLIT_FOLDERS for folder in folders) or _is_train_alone(folders):
+        return {}
+    by_split: dict[str, Path] = {}
+    for folder in folders:
+        split = SPLIT_FOLDERS[folder.name.lower()]
+        if split in by_split:
+            raise UserError(f"data.path {data_path} has both {by_split[split].name}/ and {folder.name}/; keep one of them.")
+        by_split[split] = folder
+    if "train" not in by_split:
+        listed = " and ".join(f"{folder.name}/" for folder in folders)
+        raise UserError(f"data.path {data_path} has {listed} but no train/; add train/ or name a folder of class folders.")
+    if set(by_split) == {"train", "val"}:
+        by_split["test"] = by_split.pop("val")
+    return {split: by_split[split] for split in SPLITS if split in by_split}
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    names = tuple(sorted(entry.name for entry in _visible(root) if entry.is_dir()))
+    if not names:
+        raise UserError(f"{root} holds no class folders; put the files of each class into a folder of its own in it.")
+    if len(names) == 1:
+        raise UserError(f"{root} holds a single class, {names[0]!r}; add a folder for at least one more class.")
+    return names
+
+
+def _refuse_different_classes(data_path: Path, roots: Mapping[str, Path], classes: Mapping[str, tuple[str, ...]]) -> None:
+    reference = next(iter(classes))
+    for split, names in classes.items():
+        lacking = sorted(set(classes[reference]) ^ set(names))
+        if lacking:
+            holder, other = (reference, split) if lacking[0] in classes[reference] else (split, reference)
+            raise UserError(
+                f"Class {lacking[0]!r} is in {roots[holder].name}/ but not in {roots[other].name}/ of data.path {data_path}"
+                f"{f' (and {len(lacking) - 1} more differ)' if len(lacking) > 1 else ''}; give both the same class folders."
+            )
+
+
+def _walk(folder: Path, extensions: Collection[str], ignored: Counter[str]) -> Iterator[Path]:
+    for entry in _visible(folder):
+        if entry.is_dir() and not entry.is_symlink():
+            yield from _walk(entry, extensions, ignored)
+        elif _suffix(entry.name) in extensions and not entry.is_dir():
+            yield entry
+        else:
+            ignored[_suffix(entry.name)] += 1
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}); make it readable.") from error
+    return [folder / name for name in names if not name.startswith(".") and name.lower() not in _CLUTTER]
+
+
+def _relative(path: Path, data_path: Path) -> str:
+    relative = path.relative_to(data_path).as_posix()
+    try:
+        relative.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"The file name {os.fsencode(relative)!r} in {data_path} is not UTF-8; rename the file.") from error
+    return relative
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()

@@ -1,0 +1,148 @@
+"""Talk to DVC by its command line, in processes of their own, so that its output and working directory stay its own."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from transfer.errors import EnvironmentFault, UserError
+
+_GRACE_S = 15.0
+_POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line that runs DVC with this Python."""
+    return [sys.executable, "-m", "dvc", *arguments]
+
+
+def status(project: Path) -> dict[str, Any]:
+    """Return what `dvc status --json` says: {} when everything is up to date, else stage -> what changed.
+
+    Raises:
+        EnvironmentFault: DVC failed; its own words are quoted.
+    """
+    done = subprocess.run(command("status", "--json", "-q"), cwd=project, env=_environment(), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise EnvironmentFault(f"`dvc status` failed: {_essence(done.stderr)}.")
+    answer: dict[str, Any] = json.loads(done.stdout or "{}")
+    return answer
+
+
+def repro(project: Path, stage: str, log: Path, tick: Callable[[], None], run_cache: bool = True) -> int:
+    """Reproduce one stage and what it needs; return DVC's exit code. Ctrl-C here ends the whole process group first.
+
+    Args:
+        project: the project's folder.
+        stage: name in dvc.yaml.
+        log: file that receives what DVC and the stage print.
+        tick: called about every 50 ms while it runs.
+        run_cache: False to run the stage even where DVC remembers its outputs.
+    """
+    flags = () if run_cache else ("--no-run-cache",)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as stream:
+        process = _start(command("repro", *flags, stage), project, stream)
+        try:
+            while process.poll() is None:
+                tick()
+                try:
+                    process.wait(_POLL_S)
+                except subprocess.TimeoutExpired:
+                    continue
+        except BaseException:
+            _end_group(process)
+            raise
+    return process.returncode
+
+
+def add(project: Path, folder: str) -> None:
+    """Track a folder inside the repository with `dvc add`.
+
+    Raises:
+        UserError: DVC refused; its own words are quoted.
+    """
+    done = subprocess.run(command("add", "-q", folder), cwd=project, env=_environment(), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UserError(f"`dvc add {folder}` failed: {_essence(done.stderr)}.")
+
+
+def complaint(log: Path) -> str:
+    """Return the last error line that DVC left in a log, or a note that it left none."""
+    return _essence(log.read_text(encoding="utf-8", errors="replace"))
+
+
+def recorded(project: Path) -> dict[str, Any]:
+    """Return dvc.lock's stages; {} when nothing has run yet."""
+    path = project / "dvc.lock"
+    return dict((_yaml(path) or {}).get("stages", {})) if path.is_file() else {}
+
+
+def outputs(project: Path) -> list[Path]:
+    """Return every output that dvc.yaml names, relative to the project."""
+    found: list[Path] = []
+    for stage in _yaml(project / "dvc.yaml")["stages"].values():
+        for out in (*stage.get("outs", ()), *stage.get("metrics", ())):
+            found.append(Path(next(iter(out)) if isinstance(out, dict) else out))
+    return found
+
+
+def data_digest(project: Path) -> str | None:
+    """Return the md5 of the data set that the manifest stage last read, as DVC recorded it; None before the first run."""
+    lock = recorded(project).get("manifest", {})
+    path = lock.get("params", {}).get("params.yaml", {}).get("data", {}).get("path")
+    return next((dep.get("md5") for dep in lock.get("deps", ()) if dep["path"] == path), None)
+
+
+def _start(arguments: list[str], project: Path, stream: IO[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        arguments,
+        cwd=project,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=stream,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE_S)
+        except ProcessLookupError:
+            process.wait()
+            return
+        except subprocess.TimeoutExpired:
+            continue
+        else:
+            return
+
+
+def _environment() -> Mapping[str, str]:
+    """Put this Python's folder first on PATH: a project without its own `.venv` runs its stages with the same Python."""
+    folder = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": folder + os.pathsep + os.environ.get("PATH", "")}
+
+
+def _essence(text: str) -> str:
+    lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.startswith("ERROR: ")]
+    return lines[-1].rstrip(".") if lines else "it left no message"
+
+
+def _yaml(path: Path) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))

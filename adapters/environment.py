@@ -1,0 +1,45 @@
+"""Set the environment that every process of a project shares: state inside the project, telemetry off."""
+
+import os
+from pathlib import Path
+
+PARENT_RUN = "ROOTSTOCK_PARENT_RUN"  # MLflow run id of the pipeline run
+PARENT_TASK_RUN = "ROOTSTOCK_PARENT_TASK_RUN"  # Prefect task run that started the stage
+LOCK_HOLDER = "ROOTSTOCK_LOCK_HOLDER"  # process id of the pipeline that holds the project's lock
+PROGRESS_FILE = "ROOTSTOCK_PROGRESS"  # where a stage writes its progress for the pipeline to draw
+DEBUG = "ROOTSTOCK_DEBUG"
+
+_TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "true",  # mlflow ignores "1"
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+_QUIET = {
+    "PYTHONUNBUFFERED": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "TQDM_DISABLE": "1",
+}
+
+
+def prepare(project: Path) -> None:
+    """Switch telemetry off and keep Prefect's state in the project, without overruling what the user exported."""
+    for name, value in (_TELEMETRY_OFF | _QUIET | {"PREFECT_HOME": str(project / ".prefect")}).items():
+        os.environ.setdefault(name, value)
+
+
+def get(name: str) -> str | None:
+    """Return a variable of the environment; None when it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+def put(name: str, value: str) -> None:
+    """Set a variable for this process and the ones it starts."""
+    os.environ[name] = value
+
+
+def drop(name: str) -> None:
+    """Remove a variable for this process and the ones it starts."""
+    os.environ.pop(name, None)

@@ -1,0 +1,28 @@
+"""The pipeline: every stage once, in DVC's order, from data to a registered model."""
+
+from typing import Any
+
+from prefect import flow
+from prefect.states import Cancelled
+
+from tasks import pipeline as steps
+
+
+@flow(name="pipeline", log_prints=False)
+def pipeline(data_path: str | None = None, settings: dict[str, Any] | None = None) -> Any:
+    """Run what is stale of the pipeline in the project that holds the current directory.
+
+    Args:
+        data_path: the data set; None for the one that params.yaml names.
+        settings: dotted key -> value. A deployment names every key, so that one run never decides what the next trains;
+            None keeps params.yaml as it is.
+    """
+    try:
+        with steps.project_run() as project:
+            steps.apply_settings(project, data_path, settings)
+            stale = steps.stale_stages(project)
+            with steps.parent_run(project):
+                times = [steps.repro(stage, stage in stale) for stage in steps.STAGES]
+                return steps.settle(project, times)
+    except steps.ProjectBusyError as error:
+        return Cancelled(message=str(error))

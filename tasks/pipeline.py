@@ -1,0 +1,149 @@
+"""Run the whole pipeline: one DVC stage after the other, under one lock, as one transaction towards the user's mistakes."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext, TaskRunContext
+
+from adapters import dvc_commands, environment, snapshots
+from adapters.json_files import write_plain_json
+from adapters.locks import project_lock
+from adapters.project import find_project, state_folder
+from tasks import failures
+from tasks.live import shown
+from transfer.errors import EnvironmentFault, UserError
+
+# Stage -> the stages it reads from: the graph of dvc.yaml, in an order that DVC could run too.
+STAGES: dict[str, tuple[str, ...]] = {
+    "sample": (),
+    "manifest": ("sample",),
+    "validate": ("manifest",),
+    "select": ("sample", "manifest", "validate"),
+    "finetune": ("sample", "manifest", "validate", "select"),
+    "reference": ("sample", "manifest", "validate", "select", "finetune"),
+    "evaluate": ("sample", "manifest", "validate", "finetune", "reference"),
+    "register": ("finetune", "evaluate"),
+}
+WITHOUT_RUN_CACHE = ("register",)  # writes to the registry, which a restored output would leave as it is
+_CURRENT = "current.json"
+_FILES = (Path("params.yaml"), Path("dvc.lock"))
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """How long a stage took.
+
+    Args:
+        stage: the stage's word.
+        ran: False when DVC found nothing to do.
+        seconds: wall time of `dvc repro`, start-up included.
+        compute_s: wall time inside the stage's steps.
+    """
+
+    stage: str
+    ran: bool
+    seconds: float
+    compute_s: float
+
+
+@contextlib.contextmanager
+def project_run() -> Iterator[Path]:
+    """Hold the project for one pipeline run; after the user's mistake everything is as it was before.
+
+    Raises:
+        ProjectBusyError: another run is at work in this project.
+    """
+    project = find_project()
+    environment.prepare(project)
+    with project_lock(project):
+        _bury_ghost(project)
+        kept = [*_FILES, *_replaceable(project)]
+        snapshots.take(project, kept)
+        try:
+            yield project
+        except UserError:
+            snapshots.restore(project, kept)
+            raise
+        finally:
+            snapshots.forget(project)
+            (state_folder(project) / _CURRENT).unlink(missing_ok=True)
+
+
+def stale_stages(project: Path) -> set[str]:
+    """Return the stages that DVC finds changed, and everything that reads from them."""
+    stale = {name for name in dvc_commands.status(project) if name in STAGES}
+    for stage, upstream in STAGES.items():
+        if stale.intersection(upstream):
+            stale.add(stage)
+    return stale
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
+def repro(stage: str, stale: bool) -> dict[str, Any]:
+    """Reproduce one stage with DVC; the stage's own flow run becomes a child of this task run.
+
+    Args:
+        stage: a key of `STAGES`.
+        stale: False to skip a stage that DVC already found up to date.
+
+    Returns:
+        A `StageTime` as a plain mapping.
+
+    Raises:
+        UserError: the stage failed by the user's mistake.
+        EnvironmentFault: it failed otherwise.
+    """
+    if not stale:
+        return asdict(StageTime(stage, ran=False, seconds=0.0, compute_s=0.0))
+    project, started = find_project(), time.perf_counter()
+    context = TaskRunContext.get()
+    if context is not None:
+        environment.put(environment.PARENT_TASK_RUN, str(context.task_run.id))
+    failures.clear(project)
+    log = state_folder(project) / "logs" / f"{stage}.log"
+    with shown(project, stage) as tick:
+        code = dvc_commands.repro(project, stage, log, tick, run_cache=stage not in WITHOUT_RUN_CACHE)
+    if code != 0:
+        _raise(project, stage, log)
+    seconds = time.perf_counter() - started
+    return asdict(StageTime(stage, ran=True, seconds=round(seconds, 2), compute_s=_compute_s(project, stage)))
+
+
+def _raise(project: Path, stage: str, log: Path) -> None:
+    failure = failures.last(project)
+    if failure is None:
+        raise EnvironmentFault(f"{stage} failed in DVC: {dvc_commands.complaint(log)}; everything it printed is in {log}.")
+    if failure.exit_code == failures.INTERRUPTED:
+        raise KeyboardInterrupt
+    raise (UserError if failure.exit_code == UserError.exit_code else EnvironmentFault)(failure.sentence)
+
+
+def _compute_s(project: Path, stage: str) -> float:
+    seconds = json.loads((project / "artifacts" / stage / "observed.json").read_text(encoding="utf-8"))["seconds"]
+    return round(sum(seconds["steps"].values()), 2)
+
+
+def _replaceable(project: Path) -> list[Path]:
+    """Return what a run may replace: the folders of stage outputs, without those that hold a user's data."""
+    return sorted({path if path.parts[0] != "artifacts" else Path(*path.parts[:2]) for path in dvc_commands.outputs(project)})
+
+
+def _bury_ghost(project: Path) -> None:
+    """Mark the flow run of a pipeline that was killed as Crashed, and remember this one."""
+    note = state_folder(project) / _CURRENT
+    context = FlowRunContext.get()
+    mine = str(context.flow_run.id) if context is not None and context.flow_run is not None else None
+    if note.is_file():
+        from tasks.prefect_runs import mark_crashed
+
+        earlier = json.loads(note.read_text(encoding="utf-8"))["flow_run"]
+        if earlier not in (None, mine):
+            mark_crashed(earlier, "The process was killed; a later run found the project's lock free.")
+    write_plain_json(note, {"flow_run": mine})

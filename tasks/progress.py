@@ -1,0 +1,65 @@
+"""Progress of long work: a bar on a terminal, a line in a file for the pipeline that started the stage, silence otherwise."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters import environment
+
+_WRITE_EVERY_S = 0.2
+
+
+class Progress:
+    """Counts towards a total and shows it where somebody can see it."""
+
+    def __init__(self, text: str, total: int) -> None:
+        self.text, self.total, self.done = text, total, 0
+        name = environment.get(environment.PROGRESS_FILE)
+        self._file = Path(name) if name else None
+        self._written_at = 0.0
+        self._bar = None if self._file or not sys.stderr.isatty() else _terminal_bar()
+        self._row = self._bar.add_task(text, total=total) if self._bar else None
+
+    def advance(self, count: int = 1) -> None:
+        """Say that `count` more units are done."""
+        self.done += count
+        if self._bar is not None and self._row is not None:
+            self._bar.update(self._row, completed=self.done)
+        elif self._file and time.monotonic() - self._written_at > _WRITE_EVERY_S:
+            self._written_at = time.monotonic()
+            self._write()
+
+    def _write(self) -> None:
+        if self._file:
+            self._file.write_text(json.dumps({"text": self.text, "done": self.done, "total": self.total}), encoding="utf-8")
+
+    def __enter__(self) -> "Progress":
+        """Show the bar."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the finished bar behind."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._write()
+
+
+@contextmanager
+def progress(text: str, total: int) -> Iterator[Progress]:
+    """Show the progress of a loop of `total` units."""
+    with Progress(text, total) as shown:
+        yield shown
+
+
+def _terminal_bar():  # type: ignore[no-untyped-def]  # rich is imported only where a terminal shows it
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return RichProgress(*columns, console=Console(stderr=True))

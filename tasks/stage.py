@@ -1,0 +1,84 @@
+"""Run one stage as a process: under a Prefect API when one answers, plainly otherwise, and always with one clear ending."""
+
+import ctypes
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from prefect import Flow
+
+from adapters import environment
+from adapters.json_files import write_plain_json
+from adapters.locks import stage_lock
+from tasks import failures, step
+from transfer.errors import UserError
+
+_PR_SET_PDEATHSIG = 1
+
+
+def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
+    """Run a stage's flow to its end and exit: 0, 2 for the user's mistake, 1 for ours, 130 for Ctrl-C.
+
+    Args:
+        stage_flow: the stage's flow; its name is the stage's word.
+    """
+    project, word = Path.cwd(), stage_flow.name
+    environment.prepare(project)
+    _die_with_parent()
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = time.perf_counter()
+    failures.clear(project)
+    try:
+        _refuse_detached_experiment(project)
+        with stage_lock(project):
+            _run(stage_flow)
+            _observe(project, word, time.perf_counter() - started)
+    except BaseException as error:  # noqa: BLE001  the process boundary: everything becomes a record and an exit code
+        if isinstance(error, SystemExit):
+            raise
+        failure = failures.explain(word, error, project)
+        failures.leave(failure, project)
+        print(failure.sentence, file=sys.stderr)
+        sys.exit(failure.exit_code)
+    sys.exit(0)
+
+
+def _run(stage_flow: Flow[[], None]) -> None:
+    from adapters.servers import api_answers
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url or not api_answers(url):
+        stage_flow.fn()
+        return
+    from tasks.prefect_runs import run_as_child
+
+    run_as_child(stage_flow, environment.get(environment.PARENT_TASK_RUN))
+
+
+def _observe(project: Path, word: str, total_s: float) -> None:
+    seconds = {name: round(value, 3) for name, value in step.SECONDS.items()}
+    write_plain_json(
+        project / "artifacts" / word / "observed.json", {"seconds": {"total": round(total_s, 3), "steps": seconds}}
+    )
+
+
+def _refuse_detached_experiment(project: Path) -> None:
+    root = environment.get("DVC_ROOT")
+    if root is not None and Path(root).resolve() != project.resolve():
+        raise UserError(
+            "`dvc exp run --temp` and `--queue` run in a copy without the project's data, registry and server; "
+            "use `dvc exp run -S key=value` in the workspace instead."
+        )
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when DVC is killed, so that no orphan goes on writing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt

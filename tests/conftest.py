@@ -1,0 +1,153 @@
+"""Fixtures that every test may use: a project in a temporary folder, a Prefect API, a migrated MLflow database, no network."""
+
+import contextvars
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from adapters import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("ROOTSTOCK_SHARED", ROOT.parent / "shared"))
+CODE = ("flows", "tasks", "adapters", "transfer")
+_FOREIGN_SETTINGS = ("PREFECT_", "MLFLOW_", "ROOTSTOCK_", "DVC_", "GX_")
+_SCRATCH: list[Path] = []
+
+settings.register_profile("rootstock", database=None, deadline=None, max_examples=50)
+settings.load_profile("rootstock")
+
+
+def pytest_configure() -> None:
+    """Start from the project's own environment, before any test module imports Prefect or MLflow."""
+    for name in [name for name in os.environ if name.startswith(_FOREIGN_SETTINGS)]:
+        if name != "ROOTSTOCK_SHARED":
+            del os.environ[name]
+    scratch = Path(tempfile.mkdtemp(prefix="rootstock-tests-"))
+    _SCRATCH.append(scratch)
+    environment.prepare(scratch)
+
+
+def pytest_unconfigure() -> None:
+    """Remove what the session wrote outside pytest's own temporary folders."""
+    while _SCRATCH:
+        shutil.rmtree(_SCRATCH.pop(), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the folder of the code under test."""
+    return ROOT
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project (params.yaml, dvc.yaml, DVC and git initialised, no code, no data) and change into it."""
+    folder = tmp_path / "project"
+    _lay_out(folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def project_with_code(project: Path) -> Path:
+    """Make a project that also holds the code and the shipped weights, so that DVC can run its stages."""
+    for name in (*CODE, "backbones"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return project
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real images and weights beside the project; skip where it is absent."""
+    if not (SHARED / "datasets").is_dir():
+        pytest.skip(f"no real images at {SHARED / 'datasets'}; set ROOTSTOCK_SHARED to a folder with datasets/ and weights/")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[str]:
+    """Start one Prefect API for the session; only tests that ask for `prefect_server` see it."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    harness = prefect_test_harness(server_startup_timeout=120)
+    apart = contextvars.copy_context()  # the harness changes settings for the whole session otherwise
+    apart.run(harness.__enter__)
+    yield str(apart.run(PREFECT_API_URL.value))
+    apart.run(harness.__exit__, None, None, None)
+
+
+@pytest.fixture
+def prefect_server(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Point this test, and the processes it starts, at the session's Prefect API."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        yield prefect_api
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate one empty MLflow database for the session (3-6 s); tests copy it."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    engine = create_sqlalchemy_engine(f"sqlite:///{path}")
+    _initialize_tables(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def mlflow_project(project: Path, migrated_database: Path) -> Path:
+    """Give the project its own copy of the migrated MLflow database."""
+    (project / "mlruns").mkdir()
+    shutil.copyfile(migrated_database, project / "mlruns" / "mlflow.db")
+    return project
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that leaves this machine."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        _refuse_remote(self, address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        _refuse_remote(self, address)
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+
+
+def _refuse_remote(used: socket.socket, address: Any) -> None:
+    if used.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    host = str(address[0])
+    if host != "localhost" and not ip_address(host).is_loopback:
+        raise ConnectionRefusedError(f"tests run offline, and this one connects to {host}")
+
+
+def _lay_out(folder: Path) -> None:
+    (folder / ".dvc").mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+        shutil.copyfile(ROOT / name, folder / name)
+    for arguments in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("config", "user.name", "Rootstock Tests"),
+        ("config", "user.email", "tests@example.invalid"),
+    ):
+        subprocess.run(("git", *arguments), cwd=folder, check=True)

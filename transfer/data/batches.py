@@ -1,0 +1,67 @@
+"""Turn batches of pixels into network input, and vary them for training."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from transfer.records import Preprocess
+
+_ASPECT_RANGE = (3.0 / 4.0, 4.0 / 3.0)
+
+
+def normalise(examples: Tensor, preprocess: Preprocess) -> Tensor:
+    """Scale pixels to [0, 1], subtract the mean, divide by the standard deviation, a channel at a time.
+
+    Args:
+        examples: uint8 (N, 3, H, W), RGB.
+        preprocess: mean and standard deviation in [0, 1].
+
+    Returns:
+        float32 (N, 3, H, W).
+    """
+    mean = torch.tensor(preprocess.mean, device=examples.device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocess.std, device=examples.device).view(1, 3, 1, 1)
+    return examples.to(torch.float32).div_(255.0).sub_(mean).div_(std)
+
+
+def augment(
+    examples: Tensor, generator: torch.Generator, *, min_area: float = 0.35, flip_probability: float = 0.5
+) -> Tensor:
+    """Crop every image at random, enlarge the crop to the full size and mirror it with some probability.
+
+    Args:
+        examples: uint8 (N, C, H, W).
+        generator: on the CPU; the only source of randomness.
+        min_area: smallest share of the image a crop may cover, in (0, 1]; 1 switches cropping off.
+        flip_probability: of mirroring left and right, in [0, 1]; 0 switches it off.
+
+    Returns:
+        uint8 (N, C, H, W); `examples` itself when both are off.
+
+    Source: Szegedy et al., "Going Deeper with Convolutions", 2015, section 6 (crop area and aspect ratio).
+    """
+    if min_area == 1.0 and flip_probability == 0.0:
+        return examples
+    n_images = examples.shape[0]
+    extent = _crop_extent(n_images, min_area, generator)
+    centre = (torch.rand((n_images, 2), generator=generator) * 2.0 - 1.0) * (1.0 - extent)
+    mirrored = torch.rand(n_images, generator=generator) < flip_probability
+    theta = torch.zeros((n_images, 2, 3))
+    theta[:, 0, 0] = torch.where(mirrored, -extent[:, 0], extent[:, 0])
+    theta[:, 1, 1] = extent[:, 1]
+    theta[:, :, 2] = centre
+    grid = functional.affine_grid(theta.to(examples.device), list(examples.shape), align_corners=False)
+    sampled = functional.grid_sample(
+        examples.to(torch.float32), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return sampled.round_().clamp_(0.0, 255.0).to(torch.uint8)
+
+
+def _crop_extent(n_images: int, min_area: float, generator: torch.Generator) -> Tensor:
+    """Draw the width and height of each crop as shares of the image, (N, 2) in (0, 1]."""
+    area = torch.rand(n_images, generator=generator) * (1.0 - min_area) + min_area
+    low, high = (math.log(ratio) for ratio in _ASPECT_RANGE)
+    aspect = torch.exp(torch.rand(n_images, generator=generator) * (high - low) + low)
+    return torch.stack(((area * aspect).sqrt(), (area / aspect).sqrt()), dim=1).clamp(max=1.0)

@@ -1,0 +1,120 @@
+"""Frozen records: what stages, rooms and siblings of the core hand to one another.
+
+Every record is plain data (numbers, strings, tuples, records), so that it can be written as JSON and compared with `==`.
+"""
+
+from dataclasses import dataclass
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How an image becomes a tensor; owned by the backbone's card and stored inside the served model.
+
+    Args:
+        resize_px: length of the short side after resizing, in pixels; the aspect ratio is kept.
+        crop_px: side of the centre crop, in pixels; at most `resize_px`.
+        mean: per-channel mean in [0, 1], RGB.
+        std: per-channel standard deviation in (0, 1], RGB.
+    """
+
+    resize_px: int
+    crop_px: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example of a data set: where it is, what it is, and what it may be used for.
+
+    Args:
+        path: location relative to the data set's folder, with forward slashes.
+        label: class index in [0, n_classes).
+        split: one of `SPLITS`.
+        sha256: hex digest of the file's bytes.
+    """
+
+    path: str
+    label: int
+    split: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """What one pass of the training loop yields.
+
+    Args:
+        step_name: which step of the plan ("probe", "last", "all", ...).
+        epoch: 1-based within the step.
+        images_seen: training images seen so far within the step.
+        train_loss: mean training loss over the epoch, nats.
+        val_nll: mean validation negative log likelihood, nats.
+        val_accuracy: validation accuracy in [0, 1].
+    """
+
+    step_name: str
+    epoch: int
+    images_seen: int
+    train_loss: float
+    val_nll: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """How a step of the plan ended: kept only if the mean validation NLL fell.
+
+    Args:
+        name: the step's name.
+        trained_groups: depth groups with a schedule in this step; all others were frozen.
+        val_nll_before: nats; None for the first step, which has nothing to fall back to.
+        val_nll_after: nats.
+        val_accuracy: after the step, in [0, 1].
+        images_seen: training images seen in the step.
+        kept: False when the step was rolled back.
+    """
+
+    name: str
+    trained_groups: tuple[str, ...]
+    val_nll_before: float | None
+    val_nll_after: float
+    val_accuracy: float
+    images_seen: int
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateScore:
+    """How well a backbone's frozen features separate the target's training rows.
+
+    Args:
+        reference: the backbone reference as the user wrote it.
+        knn_loo_accuracy: cosine k-nearest-neighbour leave-one-out accuracy in [0, 1].
+        ridge_loo_accuracy: closed-form ridge leave-one-out accuracy in [0, 1].
+        score: the mean of the two, what candidates are ranked by.
+        n_rows: rows scored.
+        feature_dim: width of the features.
+        n_parameters: parameters of the trunk.
+        weights_sha256: hex digest of the weights file; None for random weights.
+    """
+
+    reference: str
+    knn_loo_accuracy: float
+    ridge_loo_accuracy: float
+    score: float
+    n_rows: int
+    feature_dim: int
+    n_parameters: int
+    weights_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A proportion with its confidence interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
