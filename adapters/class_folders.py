@@ -70,11 +70,11 @@ def list_class_folders(data_path: Path, extensions: Collection[str]) -> Listing:
         for name in classes[split]:
             found = _walk(root / name, extensions, ignored)
             files.extend(FoundFile(_relative(path, data_path), name, split) for path in found)
-    if not files:
-        known = ", ".join(sorted(extensions))
-        raise UserError(f"data.path {data_path} has class folders but no files of a known kind ({known}); put some into them.")
+    _refuse_empty(data_path, roots, classes, files, extensions)
     given = tuple(split for split in SPLITS if split in by_split)
-    return Listing(classes[next(iter(classes))], tuple(sorted(files, key=_by_path)), dict(sorted(ignored.items())), given)
+    return Listing(
+        classes[next(iter(classes))], tuple(sorted(files, key=_by_path)), dict(sorted(ignored.items())), given
+    )
 
 
 def _by_path(file: FoundFile) -> str:
@@ -92,7 +92,9 @@ def _folders_of(data_path: Path, extensions: Collection[str]) -> list[Path]:
     if not folders:
         loose = [entry.name for entry in entries if _suffix(entry.name) in extensions]
         what = f"{len(loose)} files ({loose[0]}, ...) but no class folders" if loose else "no class folders"
-        raise UserError(f"data.path {data_path} holds {what}; put the files of each class into a folder of its own in it.")
+        raise UserError(
+            f"data.path {data_path} holds {what}; put the files of each class into a folder of its own in it."
+        )
     return folders
 
 
@@ -108,11 +110,15 @@ def _split_folders(data_path: Path, folders: Sequence[Path]) -> dict[str, Path]:
     for folder in folders:
         split = SPLIT_FOLDERS[folder.name.lower()]
         if split in by_split:
-            raise UserError(f"data.path {data_path} has both {by_split[split].name}/ and {folder.name}/; keep one of them.")
+            raise UserError(
+                f"data.path {data_path} has both {by_split[split].name}/ and {folder.name}/; keep one of them."
+            )
         by_split[split] = folder
     if "train" not in by_split:
         listed = " and ".join(f"{folder.name}/" for folder in folders)
-        raise UserError(f"data.path {data_path} has {listed} but no train/; add train/ or name a folder of class folders.")
+        raise UserError(
+            f"data.path {data_path} has {listed} but no train/; add train/ or name a folder of class folders."
+        )
     if set(by_split) == {"train", "val"}:
         by_split["test"] = by_split.pop("val")
     return {split: by_split[split] for split in SPLITS if split in by_split}
@@ -127,16 +133,41 @@ def _class_names(root: Path) -> tuple[str, ...]:
     return names
 
 
-def _refuse_different_classes(data_path: Path, roots: Mapping[str, Path], classes: Mapping[str, tuple[str, ...]]) -> None:
+def _refuse_different_classes(
+    data_path: Path, roots: Mapping[str, Path], classes: Mapping[str, tuple[str, ...]]
+) -> None:
     reference = next(iter(classes))
     for split, names in classes.items():
         lacking = sorted(set(classes[reference]) ^ set(names))
         if lacking:
             holder, other = (reference, split) if lacking[0] in classes[reference] else (split, reference)
             raise UserError(
-                f"Class {lacking[0]!r} is in {roots[holder].name}/ but not in {roots[other].name}/ of data.path {data_path}"
-                f"{f' (and {len(lacking) - 1} more differ)' if len(lacking) > 1 else ''}; give both the same class folders."
+                f"Class {lacking[0]!r} is in {roots[holder].name}/ but not in {roots[other].name}/ of data.path "
+                f"{data_path}{f' (and {len(lacking) - 1} more differ)' if len(lacking) > 1 else ''}; "
+                "give both the same class folders."
             )
+
+
+def _refuse_empty(
+    data_path: Path,
+    roots: Mapping[str, Path],
+    classes: Mapping[str, tuple[str, ...]],
+    files: Sequence[FoundFile],
+    extensions: Collection[str],
+) -> None:
+    known = ", ".join(sorted(extensions))
+    if not files:
+        raise UserError(
+            f"data.path {data_path} has class folders but no files of a known kind ({known}); put some into them."
+        )
+    filled = {(file.split, file.class_name) for file in files}
+    for split, names in classes.items():
+        for name in names:
+            if (split, name) not in filled:
+                raise UserError(
+                    f"Class {name!r} has 0 files of a known kind ({known}) in {roots[split]}; "
+                    "add some or remove its folder."
+                )
 
 
 def _walk(folder: Path, extensions: Collection[str], ignored: Counter[str]) -> Iterator[Path]:
@@ -151,10 +182,10 @@ def _walk(folder: Path, extensions: Collection[str], ignored: Counter[str]) -> I
 
 def _visible(folder: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(folder))
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise UserError(f"{folder} cannot be listed ({error.strerror}); make it readable.") from error
-    return [folder / name for name in names if not name.startswith(".") and name.lower() not in _CLUTTER]
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in _CLUTTER]
 
 
 def _relative(path: Path, data_path: Path) -> str:
@@ -162,9 +193,11 @@ def _relative(path: Path, data_path: Path) -> str:
     try:
         relative.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UserError(f"The file name {os.fsencode(relative)!r} in {data_path} is not UTF-8; rename the file.") from error
+        raise UserError(
+            f"The file name {os.fsencode(relative)!r} in {data_path} is not UTF-8; rename the file."
+        ) from error
     return relative
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    return Path(name).suffix.lower()

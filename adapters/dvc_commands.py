@@ -28,7 +28,7 @@ def status(project: Path) -> dict[str, Any]:
     Raises:
         EnvironmentFault: DVC failed; its own words are quoted.
     """
-    done = subprocess.run(command("status", "--json", "-q"), cwd=project, env=_environment(), capture_output=True, text=True)
+    done = subprocess.run(command("status", "--json"), cwd=project, env=_environment(), capture_output=True, text=True)
     if done.returncode != 0:
         raise EnvironmentFault(f"`dvc status` failed: {_essence(done.stderr)}.")
     answer: dict[str, Any] = json.loads(done.stdout or "{}")

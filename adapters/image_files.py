@@ -106,15 +106,21 @@ def _described(data_path: Path, found: FoundFile) -> DescribedFile:
     sha256, n_bytes = "", 0
     try:
         if not path.is_file():
-            return DescribedFile(found, "", 0, "The file is a broken link or no regular file; replace or remove it.", {})
+            return DescribedFile(
+                found, "", 0, "The file is a broken link or no regular file; replace or remove it.", {}
+            )
         n_bytes = path.stat().st_size
         if n_bytes > MAX_BYTES:
-            return DescribedFile(found, "", n_bytes, f"The file has more than {MAX_BYTES} bytes; store a smaller image.", {})
+            return DescribedFile(
+                found, "", n_bytes, f"The file has more than {MAX_BYTES} bytes; store a smaller image.", {}
+            )
         content = path.read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         return DescribedFile(found, sha256, n_bytes, "", asdict(describe_image(decode_described(content))))
     except OSError as error:
-        return DescribedFile(found, sha256, n_bytes, f"The file cannot be read ({error.strerror}); make it readable.", {})
+        return DescribedFile(
+            found, sha256, n_bytes, f"The file cannot be read ({error.strerror}); make it readable.", {}
+        )
     except UndecodableError as error:
         return DescribedFile(found, sha256, n_bytes, str(error), {})
 
@@ -123,7 +129,9 @@ def _verified(data_path: Path, row: Row) -> bytes:
     try:
         content = (data_path / row.path).read_bytes()
     except OSError as error:
-        raise UserError(f"{data_path / row.path} cannot be read ({error.strerror}); put it back or run `dvc repro`.") from error
+        raise UserError(
+            f"{data_path / row.path} cannot be read ({error.strerror}); put it back or run `dvc repro`."
+        ) from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise UserError(f"{data_path / row.path} has changed since the manifest was made; run `dvc repro` again.")
     return content

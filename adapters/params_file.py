@@ -1,11 +1,11 @@
 """Read params.yaml, and change values in it without touching anything else."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from adapters.json_files import atomic_write
+from adapters.yaml_places import replaced
 from transfer.errors import UserError
 
 
@@ -40,6 +40,51 @@ def parse(text: str, source: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{source} must hold blocks of keys (data:, select:, ...); restore it from git and run again.")
     return content
+
+
+def change(path: Path, values: Mapping[str, Any]) -> bool:
+    """Set values in the file, in place: comments, order, mode and every other value stay; return whether it changed.
+
+    Args:
+        path: the file.
+        values: dotted key ("block.name") -> plain value (numbers, texts, None, lists, mappings).
+
+    Raises:
+        UserError: the file cannot be read.
+        EnvironmentFault: it cannot be written.
+    """
+    text = _text(path)
+    current = parse(text, str(path))
+    changed = {key: value for key, value in values.items() if _differs(current, key, value)}
+    if not changed:
+        return False
+    with atomic_write(path.resolve()) as temporary:
+        temporary.write_bytes(_rewritten(text, current, changed, str(path)).encode("utf-8"))
+    return True
+
+
+def _rewritten(text: str, current: dict[str, Any], changed: Mapping[str, Any], source: str) -> str:
+    expected = {block: dict(fields or {}) for block, fields in current.items()}
+    for key, value in changed.items():
+        text = replaced(text, key, value)
+        block, _, name = key.partition(".")
+        expected.setdefault(block, {})[name] = value
+        if not _holds(text, expected):  # aliases, a block on one line: nothing that parameters need
+            raise UserError(f"{source}: {key} cannot be changed in place in the file's layout; set it there by hand.")
+    return text
+
+
+def _holds(text: str, expected: Mapping[str, Any]) -> bool:
+    try:
+        return parse(text, "") == expected
+    except UserError:
+        return False
+
+
+def _differs(current: Mapping[str, Any], key: str, value: Any) -> bool:
+    block, _, name = key.partition(".")
+    fields = current.get(block) or {}
+    return name not in fields or fields[name] != value or type(fields[name]) is not type(value)
 
 
 def _text(path: Path) -> str:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,11 +21,13 @@ from adapters.project import state_folder
 from transfer.errors import EnvironmentFault, UserError
 
 HOST = "127.0.0.1"
+DEFAULT_PREFECT_PORT = 4200  # the one prefect.toml names
 RUNNING_FILE = "servers.json"  # written while `rootstock up` runs
 START_TIMEOUT_S = 120.0  # a first start migrates the database: 9 s alone, more on a busy machine
 _GRACE_S = 10.0
 _POLL_S = 0.05
 _LAST_LINES = 5
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
 
 # What a server that lives for one run does not need; nothing here touches recording.
 _TEMPORARY_SETTINGS = {
@@ -98,7 +99,7 @@ def start_worker(project: Path, api_url: str, pool: str) -> Server:
 
 
 def start_mlflow(project: Path, port: int) -> Server:
-    """Start the MLflow UI on the project's store; artifacts of runs that were written to the files directly are served too."""
+    """Start the MLflow UI on the project's store; it also shows artifacts that runs wrote straight to the files."""
     store = project / "mlruns"
     (store / "artifacts").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
@@ -239,7 +240,7 @@ def _start(name: str, address: str, command: list[str], project: Path, settings:
     log.parent.mkdir(exist_ok=True)
     supervisor = [sys.executable, "-E", "-S", str(Path(__file__).with_name("supervise.py")), str(_GRACE_S)]
     with log.open("wb") as stream:
-        process = subprocess.Popen(  # noqa: S603  our own command, no shell
+        process = subprocess.Popen(
             [*supervisor, *command],
             stdin=subprocess.PIPE,
             stdout=stream,
@@ -252,11 +253,10 @@ def _start(name: str, address: str, command: list[str], project: Path, settings:
 
 
 def _answers(url: str, timeout_s: float) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=timeout_s) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004  HTTP OK
-    except (OSError, ValueError, urllib.error.URLError):
+        with _OPENER.open(url, timeout=timeout_s) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
         return False
 
 
@@ -273,7 +273,7 @@ def _belongs_to(url: str, project: Path) -> bool:
     if not url.startswith((f"http://{HOST}:", "http://localhost:")):
         return True
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/settings", timeout=2.0) as answer:  # noqa: S310
+        with _OPENER.open(f"{url.rstrip('/')}/admin/settings", timeout=2.0) as answer:
             home = json.load(answer).get("home", "")
     except (OSError, ValueError):
         return False

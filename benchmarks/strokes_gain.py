@@ -4,19 +4,18 @@
     python benchmarks/strokes_gain.py ../shared/datasets/mnist
     python benchmarks/strokes_gain.py ../shared/datasets/cifar10/train --shots 20 --frozen-only
 
-The second form takes any folder of class folders. Each draw picks the labelled images; the test images are scikit-learn's digits less the
-labelled ones, or a sample of a folder's images that no draw labels. Fine-tuned and from-scratch models share one schedule.
+The second form takes any folder of class folders. Each draw picks the labelled images; the test images are the rest of
+scikit-learn's digits, or a fixed sample of a folder's images that no draw labels. Fine-tuned and from-scratch models
+share one schedule.
 """
 
 import argparse
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file
@@ -26,13 +25,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
+from torch.nn import functional
 
 from transfer.backbones.strokes import FEATURE_DIM, PREPROCESS, strokes
 from transfer.pretraining.loop import normalised
 
 WEIGHTS = Path(__file__).parent.parent / "backbones" / "strokes.safetensors"
 EPOCHS, BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY, MAX_SHIFT_PX = 60, 50, 3e-3, 0.05, 3
-RAW, RANDOM, FROZEN, TUNED, SCRATCH = "raw pixels + LR", "random, frozen + LR", "strokes, frozen + LR", "strokes, fine-tuned", "from scratch"
+RAW, SCRATCH = "raw pixels + LR", "from scratch"
+RANDOM, FROZEN, TUNED = "random, frozen + LR", "strokes, frozen + LR", "strokes, fine-tuned"
 CONTRASTS = ((FROZEN, RANDOM), (FROZEN, SCRATCH), (TUNED, SCRATCH))
 
 
@@ -62,23 +63,31 @@ def main() -> None:
     if not options.frozen_only:
         arms |= {TUNED: strokes_tuned, SCRATCH: from_scratch}
     for shots in options.shots:
-        draws = digits_draws(shots, options.draws) if options.data == "digits" else folder_draws(Path(options.data), shots, options)
+        draws = (
+            digits_draws(shots, options.draws)
+            if options.data == "digits"
+            else folder_draws(Path(options.data), shots, options)
+        )
         accuracies = {name: np.array([100.0 * arm(draw) for draw in draws]) for name, arm in arms.items()}
-        print(table(f"{options.data}, {shots} labels a class, {len(draws[0].test_labels)} test images", accuracies), flush=True)
+        print(
+            table(f"{options.data}, {shots} labels a class, {len(draws[0].test_labels)} test images", accuracies),
+            flush=True,
+        )
 
 
 def digits_draws(shots: int, n_draws: int) -> list[Draw]:
     """Draw labelled digits (8 px scans enlarged bicubically); the test images are all the others."""
     data = load_digits()
     grey = torch.tensor(data.images / 16.0, dtype=torch.float32)[:, None]
-    images = F.interpolate(grey, (PREPROCESS.crop_px, PREPROCESS.crop_px), mode="bicubic", align_corners=False).clamp(0, 1).expand(-1, 3, -1, -1)
+    size = (PREPROCESS.crop_px, PREPROCESS.crop_px)
+    images = functional.interpolate(grey, size, mode="bicubic", align_corners=False).clamp(0, 1).expand(-1, 3, -1, -1)
     labels = torch.tensor(data.target)
     return [_digits_draw(images, labels, shots, seed) for seed in range(n_draws)]
 
 
 def _digits_draw(images: Tensor, labels: Tensor, shots: int, seed: int) -> Draw:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    chosen = torch.cat([order[labels[order] == label][:shots] for label in labels.unique()])
+    chosen = torch.cat([order[labels[order] == label][:shots] for label in range(10)])
     rest = torch.ones(len(labels), dtype=torch.bool)
     rest[chosen] = False
     return Draw(images[chosen], labels[chosen], images[rest], labels[rest], seed)
@@ -88,15 +97,19 @@ def folder_draws(folder: Path, shots: int, options: argparse.Namespace) -> list[
     """Fix a test sample of a folder of class folders, then draw labelled images from the others."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
     rows = [(path, label) for label, name in enumerate(names) for path in sorted((folder / name).iterdir())]
-    random.Random(0).shuffle(rows)
+    rows = _shuffled(rows, 0)
     test, pool = rows[: options.test_size], rows[options.test_size :]
     test_images, test_labels = _load(test)
     draws = []
     for seed in range(options.draws):
-        random.Random(seed).shuffle(pool)
-        chosen = [row for label in range(len(names)) for row in [row for row in pool if row[1] == label][:shots]]
+        order = _shuffled(pool, seed)
+        chosen = [row for label in range(len(names)) for row in [row for row in order if row[1] == label][:shots]]
         draws.append(Draw(*_load(chosen), test_images, test_labels, seed))
     return draws
+
+
+def _shuffled(rows: list[tuple[Path, int]], seed: int) -> list[tuple[Path, int]]:
+    return [rows[index] for index in np.random.default_rng(seed).permutation(len(rows))]
 
 
 def _load(rows: list[tuple[Path, int]]) -> tuple[Tensor, Tensor]:
@@ -132,7 +145,7 @@ def from_scratch(draw: Draw) -> float:
 
 
 def _trunk(seed: int, *, pretrained: bool) -> nn.Module:
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # initial weights and head; torch.nn offers no generator
     trunk = strokes()
     if pretrained:
         trunk.load_state_dict(load_file(WEIGHTS))
@@ -151,7 +164,7 @@ def _linear(head: LogisticRegression, draw: Draw, features: Callable[[Tensor], T
 
 @torch.no_grad()
 def _forward(model: nn.Module, images: Tensor) -> Tensor:
-    return torch.cat([model(normalised(batch, PREPROCESS)) for batch in images.split(256)])
+    return torch.cat([model(normalised(batch, PREPROCESS)) for batch in torch.split(images, 256)])
 
 
 def _tuned(trunk: nn.Module, draw: Draw) -> float:
@@ -159,12 +172,14 @@ def _tuned(trunk: nn.Module, draw: Draw) -> float:
     model = nn.Sequential(trunk, nn.Linear(FEATURE_DIM, int(draw.labels.max()) + 1)).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     n = len(draw.labels)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=EPOCHS * -(-n // BATCH_SIZE) + 1, cycle_momentum=False)
+    steps = EPOCHS * -(-n // BATCH_SIZE) + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, cycle_momentum=False)
     for _ in range(EPOCHS):
-        for rows in torch.randperm(n, generator=generator).split(BATCH_SIZE):
+        for rows in torch.split(torch.randperm(n, generator=generator), BATCH_SIZE):
             logits = model(normalised(_shifted(draw.images[rows], generator), PREPROCESS))
             optimiser.zero_grad()
-            F.cross_entropy(logits, draw.labels[rows], label_smoothing=0.1).backward()
+            loss = functional.cross_entropy(logits, draw.labels[rows], label_smoothing=0.1)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
             optimiser.step()
             schedule.step()
     return float((_forward(model.eval(), draw.test_images).argmax(dim=1) == draw.test_labels).float().mean())
@@ -172,10 +187,12 @@ def _tuned(trunk: nn.Module, draw: Draw) -> float:
 
 def _shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     """Shift each image by up to `MAX_SHIFT_PX`, repeating the border."""
-    padded = F.pad(images, [MAX_SHIFT_PX] * 4, mode="replicate")
+    padded = functional.pad(images, [MAX_SHIFT_PX] * 4, mode="replicate")
     corners = torch.randint(0, 2 * MAX_SHIFT_PX + 1, (len(images), 2), generator=generator).tolist()
     side = images.shape[-1]
-    return torch.stack([image[:, top : top + side, left : left + side] for image, (top, left) in zip(padded, corners, strict=True)])
+    return torch.stack(
+        [image[:, top : top + side, left : left + side] for image, (top, left) in zip(padded, corners, strict=True)]
+    )
 
 
 def table(title: str, accuracies: dict[str, NDArray[np.float64]]) -> str:

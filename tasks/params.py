@@ -115,7 +115,10 @@ class RegisterParams(BaseModel):
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Params:
-    """Every parameter of the project, a block a stage (a dataclass: a pydantic model cannot have a field named validate)."""
+    """Every parameter of the project, a block a stage.
+
+    A dataclass, because a pydantic model cannot have a field named validate.
+    """
 
     data: DataParams = DataParams()
     sample: SampleParams = SampleParams()
@@ -197,4 +200,6 @@ def _sentence(problem: Any, source: str) -> str:
         return f"{source} must hold blocks of keys (data:, select:, ...); restore it from git and run again."
     field = declared_fields()[key]
     spot = key + "".join(f"[{part}]" for part in place[2:] if part != "[key]")
-    return f"{source}: {spot} is {shown(problem['input'])}, but must be {allowed_values(field)}; change it and run again."
+    return (
+        f"{source}: {spot} is {shown(problem['input'])}, but must be {allowed_values(field)}; change it and run again."
+    )

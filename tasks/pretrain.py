@@ -15,7 +15,7 @@ PARAMS_FILE = Path("backbones/params.yaml")
 WEIGHTS_FILE = Path("backbones/strokes.safetensors")
 CARD_FILE = Path("backbones/strokes.json")
 HELD_OUT_CLASSES = {"glyph": 100, "contour": 25, "fractal": 10, "texture": 15}
-HELD_OUT_EPISODES = 100
+HELD_OUT_EPISODES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ def read_params() -> PretrainParams:
     known = {field.name for field in fields(PretrainParams)}
     if not isinstance(block, dict) or set(block) != known:
         wrong = sorted(known ^ set(block)) if isinstance(block, dict) else sorted(known)
-        raise UserError(f"{PARAMS_FILE}: the block pretrain has unknown or missing keys ({', '.join(wrong)}); restore it from git.")
+        raise UserError(
+            f"{PARAMS_FILE}: the block pretrain has unknown or missing keys ({', '.join(wrong)}); restore it from git."
+        )
     return PretrainParams(**block)
 
 
@@ -82,12 +84,14 @@ def train(params: PretrainParams) -> Pretrained:
     from transfer.pretraining.loop import PretrainingRecord, pretrain
 
     if params.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("pretrain.device is cuda and PyTorch finds no CUDA device here; set it to cpu in backbones/params.yaml.")
+        raise UserError(
+            "pretrain.device is cuda and PyTorch finds no CUDA device here; set it to cpu in backbones/params.yaml."
+        )
     torch.set_num_threads(params.threads)
     generator = torch.Generator(params.device).manual_seed(params.seed)
     bank = draw_bank(params.classes, params.n_variants, params.template_px, generator)
-    with torch.random.fork_rng():
-        torch.manual_seed(params.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(params.seed)  # initial weights; torch.nn offers no generator
         trunk, head = strokes(), torch.nn.Linear(FEATURE_DIM, bank.n_classes)
     average = copy.deepcopy(trunk).to(params.device)
     models = trunk.to(params.device), head.to(params.device), average
@@ -112,7 +116,7 @@ def write(params: PretrainParams, pretrained: Pretrained) -> None:
 
     with atomic_write(WEIGHTS_FILE) as temporary:
         temporary.write_bytes(save(pretrained.weights))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         n_parameters = sum(parameter.numel() for parameter in strokes().parameters())
     card = {
         "name": "rootstock/strokes",

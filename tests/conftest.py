@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: a project in a temporary folder, a Prefect API, a migrated MLflow database, no network."""
+"""Fixtures that every test may use: a project in a temporary folder, a Prefect API, an MLflow database, no network."""
 
 import contextvars
 import os
@@ -34,6 +34,9 @@ def pytest_configure() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="rootstock-tests-"))
     _SCRATCH.append(scratch)
     environment.prepare(scratch)
+    os.environ["PREFECT_API_URL"] = (
+        ""  # prefect.toml names the server that `make ui` starts: it is not ours to write to
+    )
 
 
 def pytest_unconfigure() -> None:
@@ -62,6 +65,8 @@ def project_with_code(project: Path) -> Path:
     """Make a project that also holds the code and the shipped weights, so that DVC can run its stages."""
     for name in (*CODE, "backbones"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prefect.toml", "prefect.yaml", ".gitignore"):
+        shutil.copyfile(ROOT / name, project / name)
     return project
 
 
@@ -69,7 +74,9 @@ def project_with_code(project: Path) -> Path:
 def shared() -> Path:
     """Return the folder of real images and weights beside the project; skip where it is absent."""
     if not (SHARED / "datasets").is_dir():
-        pytest.skip(f"no real images at {SHARED / 'datasets'}; set ROOTSTOCK_SHARED to a folder with datasets/ and weights/")
+        pytest.skip(
+            f"no real images at {SHARED / 'datasets'}; set ROOTSTOCK_SHARED to a folder with datasets/ and weights/"
+        )
     return SHARED
 
 

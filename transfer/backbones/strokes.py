@@ -1,10 +1,11 @@
 """StrokesNet: the small residual trunk that this project trains itself on procedurally generated images.
 
-Five depth groups at widths 24-24-48-96-192; the pooled outputs of the last three are joined, because edges and junctions (middle groups)
-help a few-shot head as much as whole parts (last group) do. About 0.7 M parameters and 11 M multiply-adds at 32 px.
+Five depth groups at widths 24-24-48-96-192; the pooled outputs of the last three are joined, because edges and
+junctions (middle groups) help a few-shot head as much as whole parts (last group) do. About 0.7 M parameters and 11 M
+multiply-adds at 32 px.
 
-Source: basic blocks, He et al. 2016, Deep Residual Learning, arXiv:1512.03385, section 3.3; features pooled over several depths,
-Hariharan et al. 2015, Hypercolumns, arXiv:1411.5752.
+Source: basic blocks, He et al. 2016, Deep Residual Learning, arXiv:1512.03385, section 3.3; features pooled over
+several depths, Hariharan et al. 2015, Hypercolumns, arXiv:1411.5752.
 """
 
 import torch
@@ -35,7 +36,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
-            self.shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(shortcut(x) + residual(x))."""
@@ -47,7 +50,7 @@ class BasicBlock(nn.Module):
 class StrokesNet(nn.Module):
     """Trunk without a head: images in, pooled features out.
 
-    Its direct children are `DEPTH_GROUPS`, in depth order; nothing that holds a parameter or a buffer lies outside them.
+    Its direct children are `DEPTH_GROUPS`, in depth order; every parameter and buffer is in one of them.
     """
 
     def __init__(self) -> None:

@@ -61,6 +61,8 @@ def augment(
 
 def _crop_extent(n_images: int, min_area: float, generator: torch.Generator) -> Tensor:
     """Draw the width and height of each crop as shares of the image, (N, 2) in (0, 1]."""
+    if min_area == 1.0:
+        return torch.ones((n_images, 2))
     area = torch.rand(n_images, generator=generator) * (1.0 - min_area) + min_area
     low, high = (math.log(ratio) for ratio in _ASPECT_RANGE)
     aspect = torch.exp(torch.rand(n_images, generator=generator) * (high - low) + low)

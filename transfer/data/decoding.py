@@ -3,15 +3,18 @@
 import io
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from transfer.errors import UserError
 from transfer.records import Preprocess
 
-# Only pixel decoders: Pillow would otherwise hand PostScript to an interpreter. JPEG includes MPO, PPM all netpbm formats.
+if TYPE_CHECKING:
+    from torch import Tensor  # its import costs 2 s, and most readers of images need no tensor
+
+# Only pixel decoders: Pillow would otherwise hand PostScript to an interpreter. JPEG includes MPO, PPM all of netpbm.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 89_478_485  # a quarter GiB of 24-bit pixels: Pillow's own limit for a suspected decompression bomb
 MAX_BYTES = 1 << 28
@@ -76,8 +79,7 @@ def decode_described(content: bytes) -> Decoded:
     if len(content) > MAX_BYTES:
         raise UndecodableError(f"The file has {len(content)} bytes, more than {MAX_BYTES}; store a smaller image.")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            _refuse_bomb(image.size)
+        with _opened(content) as image:
             mode, stored_format = image.mode, image.format or ""
             orientation = _orientation(image)
             image.load()
@@ -86,14 +88,14 @@ def decode_described(content: bytes) -> Decoded:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UndecodableError(f"The image has more than {MAX_PIXELS} pixels; store a smaller one.") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UndecodableError(_unidentified(content)) from error
-    except Exception as error:  # noqa: BLE001  on damaged bytes the decoders raise anything from SyntaxError to struct.error
+    except Exception as error:
         raise UndecodableError(f"The image is damaged ({_reason(error)}); replace or remove it.") from error
     return Decoded(upright, mode, stored_format, orientation)
 
 
-def to_example(content: bytes, preprocess: Preprocess) -> torch.Tensor:
+def to_example(content: bytes, preprocess: Preprocess) -> "Tensor":
     """Decode, resize the short side, crop the centre.
 
     The result is that of resizing with antialiased bilinear filtering and then cropping; only the crop is computed.
@@ -108,6 +110,8 @@ def to_example(content: bytes, preprocess: Preprocess) -> torch.Tensor:
     Raises:
         UndecodableError: see `decode`.
     """
+    import torch
+
     image = decode(content)
     short = min(image.size)
     width, height = (int(preprocess.resize_px * side / short) for side in image.size)
@@ -124,9 +128,20 @@ def _inside(box: tuple[float, float, float, float], size: tuple[int, int]) -> tu
     return max(left, 0.0), max(top, 0.0), min(right, float(size[0])), min(bottom, float(size[1]))
 
 
+def _opened(content: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    _refuse_bomb(image.size)
+    if image.format != "PNG":
+        return image
+    image.verify()  # decoding alone accepts wrong checksums and gives noise; an image that was verified is used up
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
 def _refuse_bomb(size: tuple[int, int]) -> None:
     if size[0] * size[1] > MAX_PIXELS:
-        raise UndecodableError(f"The image has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS}; store a smaller one.")
+        raise UndecodableError(
+            f"The image has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS}; store a smaller one."
+        )
 
 
 def _orientation(image: Image.Image) -> int:

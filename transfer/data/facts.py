@@ -70,8 +70,8 @@ def describe_image(decoded: Decoded) -> ImageFacts:
 def perceptual_hash(grey: Image.Image) -> str:
     """Hash what an image looks like: similar images differ in few of the 64 bits.
 
-    A bit says whether one of the 8 x 8 lowest frequencies of the cosine transform of the image, reduced to 32 x 32, is above
-    their median. Images without structure (one colour) get an arbitrary hash.
+    A bit says whether one of the 8 x 8 lowest frequencies of the cosine transform of the image, reduced to 32 x 32, is
+    above their median. Images without structure (one colour) get an arbitrary hash.
 
     Args:
         grey: any size, 8-bit grey.

@@ -14,11 +14,11 @@ def assign_splits(
 ) -> tuple[str, ...]:
     """Give every example a split that depends on its own content alone.
 
-    An example's position, a number in [0, 1) drawn by hashing the seed with its digest, falls into [0, test_fraction) for
-    test, the next val_fraction for validation, the rest for training. So adding or removing other examples never moves it,
-    and identical content always shares a split, whatever its class. One exception: where a class has no example in a
-    split, the one whose position is nearest to that split's interval is moved there; it may move back when the class has
-    grown enough to need it no longer.
+    An example's position, a number in [0, 1) drawn by hashing the seed with its digest, falls into [0, test_fraction)
+    for test, the next val_fraction for validation, the rest for training. So adding or removing other examples never
+    moves it, and identical content always shares a split, whatever its class. One exception: where a class has no
+    example in a split, the one whose position is nearest to that split's interval is moved there; it may move back when
+    the class has grown enough to need it no longer.
 
     Args:
         digests: content hash of each example, hexadecimal.
@@ -49,7 +49,7 @@ def assign_splits(
 
 
 def _intervals(val_fraction: float, test_fraction: float) -> dict[str, tuple[float, float]]:
-    if not (0.0 < val_fraction < 1.0 and 0.0 <= test_fraction and val_fraction + test_fraction < 1.0):
+    if not (0.0 < val_fraction < 1.0 and test_fraction >= 0.0 and val_fraction + test_fraction < 1.0):
         raise UserError(
             f"val_fraction {val_fraction} and test_fraction {test_fraction} leave no room for training; "
             "both must be positive and their sum below 1."
@@ -74,8 +74,8 @@ def _refuse_small(members: Mapping[str, set[str]], n_examples: Mapping[str, int]
             copies = n_examples[class_name] - len(digests)
             raise UserError(
                 f"Class {class_name!r} has {len(digests)} usable file{'' if len(digests) == 1 else 's'}"
-                f"{f' (not counting {copies} identical copies)' if copies else ''}, but needs at least {n_splits}, one for "
-                f"each of {n_splits} splits; add files to the class or remove its folder."
+                f"{f' (not counting {copies} identical copies)' if copies else ''}, but needs at least {n_splits}, "
+                f"one for each of {n_splits} splits; add files to the class or remove its folder."
             )
 
 

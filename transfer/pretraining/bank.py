@@ -1,7 +1,7 @@
 """The bank of procedural classes: several template fields of every class, drawn once and rendered without end.
 
-A field is a height over the canvas; where it exceeds a threshold there is ink. Rendering (`render.py`) draws the threshold, so that the
-thickness of a stroke or the coverage of a texture varies without a new template.
+A field is a height over the canvas; where it exceeds a threshold there is ink. Rendering (`render.py`) draws the
+threshold, so that the thickness of a stroke or the coverage of a texture varies without a new template.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,9 @@ KINDS: dict[str, Kind] = {
     "fractal": Kind(fractal_fields, (-0.4, -0.1), (0.03, 0.12), (0.8, 1.2), 0.15, 0.3, 0.25),
     "texture": Kind(texture_fields, (-0.5, 0.5), (0.1, 0.7), (0.45, 0.65), 0.3, 0.2, 0.15),
     "glyph_on_texture": Kind(glyph_fields, (0.07, 0.2), (0.015, 0.05), (0.8, 1.2), 0.15, 0.3, 0.25, textured=True),
-    "contour_on_texture": Kind(contour_fields, (-0.05, 0.05), (0.015, 0.06), (0.8, 1.2), 0.15, 0.3, 0.25, textured=True),
+    "contour_on_texture": Kind(
+        contour_fields, (-0.05, 0.05), (0.015, 0.06), (0.8, 1.2), 0.15, 0.3, 0.25, textured=True
+    ),
 }
 
 
@@ -86,9 +88,11 @@ def draw_bank(n_classes: dict[str, int], n_variants: int, size_px: int, generato
     """
     unknown = sorted(set(n_classes) - set(KINDS))
     if unknown:
-        raise UserError(f"unknown kind of class {unknown[0]!r}; the kinds are {', '.join(KINDS)}: correct it in backbones/params.yaml")
+        raise UserError(f"unknown kind of class {unknown[0]!r}; use {', '.join(KINDS)} in backbones/params.yaml")
     if n_classes.get("texture", 0) < 1:
-        raise UserError("the bank needs at least 1 texture class, for the backgrounds: set classes.texture in backbones/params.yaml")
+        raise UserError(
+            "the bank needs at least 1 texture class, for the backgrounds: set classes.texture in backbones/params.yaml"
+        )
     fields, kinds = [], []
     for index, (name, kind) in enumerate(KINDS.items()):
         count = n_classes.get(name, 0)

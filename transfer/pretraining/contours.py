@@ -1,10 +1,10 @@
 """Contour classes: filled, outlined and hollow radial shapes and polygons.
 
-In polar coordinates the boundary of a class is a regular polygon or a circle, times a short Fourier series:
-r(theta) = r0 p_n(theta) (1 + sum_k a_k cos(k theta + phi_k)), with p_n(theta) = cos(pi / n) / cos((theta mod 2 pi / n) - pi / n).
+In polar coordinates the boundary of a class is a regular polygon or a circle, times a short Fourier series: r(theta) =
+r0 p_n(theta) (1 + sum_k a_k cos(k theta + phi_k)), with p_n(theta) = cos(pi / n) / cos((theta mod 2 pi / n) - pi / n).
 
-Source: radial contours as a pretraining set, Kataoka et al. 2022, Replacing Labeled Real-image Datasets with Auto-generated Contours,
-arXiv:2206.09132, section 3.
+Source: radial contours as a pretraining set, Kataoka et al. 2022, Replacing Labeled Real-image Datasets with
+Auto-generated Contours, arXiv:2206.09132, section 3.
 """
 
 import math
@@ -37,7 +37,11 @@ def contour_fields(n_classes: int, n_variants: int, size_px: int, generator: tor
     aspect = (uniform(of_class, -0.3, 0.3, generator) + normal(of_variant, VARIANT_STD, generator)).exp()
     stretched_x, stretched_y = x * aspect, y / aspect
     rho = (stretched_x**2 + stretched_y**2).sqrt()
-    theta = torch.atan2(stretched_y, stretched_x) + angle(of_class, generator) + normal(of_variant, 2 * VARIANT_STD, generator)
+    theta = (
+        torch.atan2(stretched_y, stretched_x)
+        + angle(of_class, generator)
+        + normal(of_variant, 2 * VARIANT_STD, generator)
+    )
     radius = uniform(of_class, 0.5, 0.7, generator) * (1.0 + normal(of_variant, VARIANT_STD, generator))
     inside = radius * _boundary(theta, n_classes, n_variants, generator) - rho
     half_width = uniform(of_class, 0.06, 0.14, generator)

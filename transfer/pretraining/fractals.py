@@ -1,17 +1,18 @@
 """Fractal classes: attractors of random iterated function systems.
 
-A class is N affine maps x -> A_i x + b_i with contractive A_i = R(alpha) diag(s1, s2) R(beta) diag(+-1, +-1); its picture is the density of
-the chaos game, where every point is moved by a map drawn in proportion to |det A_i|. A variant perturbs the maps.
+A class is N affine maps x -> A_i x + b_i with contractive A_i = R(alpha) diag(s1, s2) R(beta) diag(+-1, +-1); its
+picture is the density of the chaos game, where every point is moved by a map drawn in proportion to |det A_i|. A
+variant perturbs the maps.
 
-Source: Kataoka et al. 2020, Pre-training without Natural Images, arXiv:2101.08515, section 3; maps drawn by their singular values, Anderson
-and Farrell 2022, Improving Fractal Pre-training, arXiv:2110.03091, section 3.2.
+Source: Kataoka et al. 2020, Pre-training without Natural Images, arXiv:2101.08515, section 3; maps drawn by their
+singular values, Anderson and Farrell 2022, Improving Fractal Pre-training, arXiv:2110.03091, section 3.2.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from transfer.pretraining.sampling import angle, chance, integers, normal, uniform
 
@@ -42,7 +43,7 @@ def fractal_fields(n_classes: int, n_variants: int, size_px: int, generator: tor
     index = cell[..., 1] * size_px + cell[..., 0]
     density = torch.zeros(index.shape[0], size_px * size_px, device=index.device)
     density.scatter_add_(1, index, torch.ones_like(index, dtype=torch.float32))
-    smooth = F.avg_pool2d(density.view(-1, 1, size_px, size_px), 3, 1, 1).log1p()
+    smooth = functional.avg_pool2d(density.view(-1, 1, size_px, size_px), 3, 1, 1).log1p()
     return (smooth / smooth.amax(dim=(2, 3), keepdim=True)).view(n_classes, n_variants, size_px, size_px)
 
 
@@ -69,7 +70,10 @@ def _rotation(radians: Tensor) -> Tensor:
 
 
 def _chaos_game(matrices: Tensor, shifts: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the points visited after the burn-in, float32 (B, N_POINTS * (N_ITERATIONS - BURN_IN), 2), for B function systems."""
+    """Return the points visited after the burn-in, float32 (B, P, 2), for B function systems.
+
+    P is `N_POINTS` times the iterations after the burn-in.
+    """
     n_systems = matrices.shape[0]
     points = normal((n_systems, N_POINTS, 2), 1.0 / math.sqrt(2.0), generator)
     rows = torch.arange(n_systems, device=matrices.device)[:, None]

@@ -1,7 +1,8 @@
 """Glyph classes: one to four connected strokes, as in the characters of a script.
 
-A class is a set of strokes, each a cubic Bezier curve or an arc of an ellipse. A variant moves the class's control points a little, as a
-second writer would. The field is minus the distance to the nearest stroke, so that a threshold chosen later sets the thickness of the pen.
+A class is a set of strokes, each a cubic Bezier curve or an arc of an ellipse. A variant moves the class's control
+points a little, as a second writer would. The field is minus the distance to the nearest stroke, so that a threshold
+chosen later sets the thickness of the pen.
 
 Source: characters as programs of strokes, Lake, Salakhutdinov and Tenenbaum 2015, Science 350(6266):1332-1338.
 """
@@ -40,11 +41,13 @@ def glyph_fields(n_classes: int, n_variants: int, size_px: int, generator: torch
 
 
 def _points(n_classes: int, n_variants: int, generator: torch.Generator) -> Tensor:
-    """Return points on the strokes, float32 (K, V, MAX_STROKES * POINTS_PER_STROKE, 2); unused strokes repeat the first."""
+    """Return points on the strokes, float32 (K, V, P, 2); unused strokes repeat the first."""
     per_stroke = (n_classes, 1, MAX_STROKES, 1, 1)
     is_arc = chance(per_stroke, 0.4, generator)
     curves = torch.where(is_arc, _arcs(n_classes, n_variants, generator), _beziers(n_classes, n_variants, generator))
-    counts = torch.tensor(STROKE_COUNTS, device=generator.device)[integers((n_classes,), 0, len(STROKE_COUNTS), generator)]
+    counts = torch.tensor(STROKE_COUNTS, device=generator.device)[
+        integers((n_classes,), 0, len(STROKE_COUNTS), generator)
+    ]
     used = torch.arange(MAX_STROKES, device=generator.device) < counts[:, None]
     curves = torch.where(used[:, None, :, None, None], curves, curves[:, :, :1])
     return _fit(curves.flatten(2, 3))
@@ -60,7 +63,8 @@ def _fit(points: Tensor) -> Tensor:
 def _beziers(n_classes: int, n_variants: int, generator: torch.Generator) -> Tensor:
     """Return cubic Bezier curves, float32 (K, V, MAX_STROKES, POINTS_PER_STROKE, 2).
 
-    B(t) = (1-t)^3 c0 + 3 (1-t)^2 t c1 + 3 (1-t) t^2 c2 + t^3 c3; about a third are straight, and most begin where an earlier one ended.
+    B(t) = (1-t)^3 c0 + 3 (1-t)^2 t c1 + 3 (1-t) t^2 c2 + t^3 c3. About a third are straight; most begin where
+    the one before ended.
     """
     control = uniform((n_classes, MAX_STROKES, 4, 2), -EXTENT, EXTENT, generator)
     joined = chance((n_classes, MAX_STROKES, 1), 0.6, generator)
@@ -86,7 +90,9 @@ def _arcs(n_classes: int, n_variants: int, generator: torch.Generator) -> Tensor
     radius_y = uniform(of_class, 0.18, 0.55, generator) * (1.0 + normal(of_variant, 2 * VARIANT_STD, generator))
     tilt = uniform(of_class, -0.8, 0.8, generator) + normal(of_variant, 2 * VARIANT_STD, generator)
     start = angle(of_class, generator) + normal(of_variant, 2 * VARIANT_STD, generator)
-    open_sweep = uniform(of_class, 0.5 * math.pi, 1.75 * math.pi, generator) * (1.0 + normal(of_variant, VARIANT_STD, generator))
+    open_sweep = uniform(of_class, 0.5 * math.pi, 1.75 * math.pi, generator) * (
+        1.0 + normal(of_variant, VARIANT_STD, generator)
+    )
     sweep = torch.where(chance(of_class, 0.4, generator), torch.full_like(open_sweep, 2.0 * math.pi), open_sweep)
     phase = start + sweep * torch.linspace(0.0, 1.0, POINTS_PER_STROKE, device=generator.device)
     along, across = radius_x * phase.cos(), radius_y * phase.sin()

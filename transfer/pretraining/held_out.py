@@ -2,8 +2,8 @@
 
 No data set of photographs or scans takes part in the choice, so that accuracy on those stays an honest test.
 
-Source: episodes, Vinyals et al. 2016, Matching Networks, arXiv:1606.04080, section 4.1; a linear head on frozen features, Tian et al. 2020,
-arXiv:2003.11539.
+Source: episodes, Vinyals et al. 2016, Matching Networks, arXiv:1606.04080, section 4.1; a linear head on frozen
+features, Tian et al. 2020, arXiv:2003.11539.
 """
 
 import torch
@@ -58,7 +58,7 @@ def few_shot_accuracy(
 def _features(
     trunk: nn.Module, bank: Bank, classes: Tensor, n_each: int, preprocess: Preprocess, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return features float32 (W * n_each, D) and labels int64 (W * n_each,) of rendered images of W classes, on the CPU."""
+    """Return features float32 (W * n_each, D) and labels int64 (W * n_each,) of W classes, on the CPU."""
     labels = classes.repeat_interleave(n_each)
     images = normalised(render(bank, labels, preprocess.crop_px, generator), preprocess)
     return trunk(images).float().cpu(), labels.cpu()

@@ -1,15 +1,16 @@
-"""The pretraining loop: classify procedural images, drawn anew for every step, and keep a moving average of the weights.
+"""The pretraining loop: classify images that are drawn anew for every step, and average the weights.
 
-Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; one-cycle schedule, Smith and Topin 2018, arXiv:1708.07120; label smoothing,
-Szegedy et al. 2016, arXiv:1512.00567, section 7; weight averaging, Polyak and Juditsky 1992, SIAM J. Control Optim. 30(4):838-855.
+Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; one-cycle schedule, Smith and Topin 2018, arXiv:1708.07120;
+label smoothing, Szegedy et al. 2016, arXiv:1512.00567, section 7; weight averaging, Polyak and Juditsky 1992, SIAM J.
+Control Optim. 30(4):838-855.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from transfer.pretraining.bank import Bank
 from transfer.pretraining.render import render
@@ -86,25 +87,19 @@ def pretrain(
     Yields:
         A record every `report_every_steps` steps and after the last.
     """
-    model = nn.Sequential(trunk, head).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=settings.steps + 1, pct_start=settings.warmup_fraction, cycle_momentum=False
-    )
-    total = torch.zeros(2, device=generator.device)
-    since = 0
+    model = nn.Sequential(trunk, head).train().to(memory_format=torch.channels_last)
+    optimiser, schedule = _optimiser(model, settings)
+    total = torch.zeros(3, device=generator.device)
     for step in range(1, settings.steps + 1):
         images, labels = draw_batch(bank, preprocess, settings.batch_size, generator)
         total += _step(model, optimiser, images, labels, settings)
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         schedule.step()
         _update_average(average, trunk, min(settings.average_decay, step / (step + 10.0)))
-        since += settings.batch_size
         if step % settings.report_every_steps == 0 or step == settings.steps:
-            loss, accuracy = (total / since).tolist()
+            loss, accuracy, _ = (total / total[2]).tolist()
             yield PretrainingRecord(step, step * settings.batch_size, loss, accuracy, rate)
             total.zero_()
-            since = 0
 
 
 def draw_batch(bank: Bank, preprocess: Preprocess, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -125,22 +120,39 @@ def normalised(images: Tensor, preprocess: Preprocess) -> Tensor:
     return (images - mean) / std
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, settings: Settings) -> Tensor:
-    """Take one optimiser step; returns the batch's summed loss and its count of correct answers, float32 (2,)."""
+def _optimiser(
+    model: nn.Module, settings: Settings
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        settings.learning_rate,
+        total_steps=settings.steps + 1,
+        pct_start=settings.warmup_fraction,
+        cycle_momentum=False,
+    )
+    return optimiser, schedule
+
+
+def _step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor, settings: Settings
+) -> Tensor:
+    """Take one optimiser step; returns the batch's summed loss, correct answers and images, float32 (3,)."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bfloat16):
         logits = model(images)
     logits = logits.float()
-    loss = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+    loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
     optimiser.step()
     correct = (logits.argmax(dim=1) == labels).sum()
-    return torch.stack([loss.detach() * labels.shape[0], correct.float()])
+    n = torch.tensor(float(labels.shape[0]), device=images.device)
+    return torch.stack([loss.detach() * n, correct.float(), n])
 
 
 @torch.no_grad()
 def _update_average(average: nn.Module, trunk: nn.Module, decay: float) -> None:
-    """Move the average's parameters and norm statistics towards the trunk's: a <- decay a + (1 - decay) w; counters are copied."""
+    """Move the average towards the trunk, norm statistics too: a <- decay a + (1 - decay) w."""
     for mine, theirs in zip(average.state_dict().values(), trunk.state_dict().values(), strict=True):
         if mine.is_floating_point():
             mine.lerp_(theirs, 1.0 - decay)

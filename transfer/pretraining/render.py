@@ -1,13 +1,15 @@
 """Images of a bank's classes: warp a template, ink it, colour it, put it on a background, degrade it.
 
-Every step works on the whole batch on the generator's device; the pen's thickness, the colours and the degradations are drawn per image.
+Every step works on the whole batch on the generator's device; the pen's thickness, the colours and the degradations are
+drawn per image.
 
-Source: elastic distortion, Simard, Steinkraus and Platt 2003, ICDAR; cut-out, DeVries and Taylor 2017, arXiv:1708.04552.
+Source: elastic distortion, Simard, Steinkraus and Platt 2003, ICDAR; cut-out, DeVries and Taylor 2017,
+arXiv:1708.04552.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from transfer.pretraining.bank import KINDS, Bank
 from transfer.pretraining.sampling import chance, integers, normal, uniform
@@ -52,22 +54,27 @@ def _between(bank: Bank, labels: Tensor, ranges: list[tuple[float, float]], gene
 
 
 def _grid(bank: Bank, labels: Tensor, size_px: int, generator: torch.Generator) -> Tensor:
-    """Return where in the template each pixel looks, float32 (N, S, S, 2): scale, aspect, shear, rotation, shift and elastic distortion."""
+    """Return where in the template each pixel looks, float32 (N, S, S, 2).
+
+    The order is scale and aspect, shear, rotation, shift, elastic distortion.
+    """
     kinds = list(KINDS.values())
     one = (labels.shape[0], 1, 1)
     window = _between(bank, labels, [kind.window for kind in kinds], generator)
     aspect = uniform(one, -0.15, 0.15, generator).exp()
     rotation = _per_kind(bank, labels, [kind.rotation for kind in kinds]) * uniform(one, -1.0, 1.0, generator)
     shear = _per_kind(bank, labels, [kind.shear for kind in kinds]) * uniform(one, -1.0, 1.0, generator)
-    shift = _per_kind(bank, labels, [kind.shift for kind in kinds]) * uniform((labels.shape[0], 2, 1), -1.0, 1.0, generator)
+    shift = _per_kind(bank, labels, [kind.shift for kind in kinds]) * uniform(
+        (labels.shape[0], 2, 1), -1.0, 1.0, generator
+    )
     cos, sin = rotation.cos(), rotation.sin()
     row_x = torch.cat([window * aspect * cos, window * (shear * cos - sin)], dim=2)
     row_y = torch.cat([window * aspect * sin, window * (shear * sin + cos)], dim=2)
     affine = torch.cat([torch.cat([row_x, row_y], dim=1), shift], dim=2)
-    grid = F.affine_grid(affine, [labels.shape[0], 1, size_px, size_px], align_corners=False)
+    grid = functional.affine_grid(affine, [labels.shape[0], 1, size_px, size_px], align_corners=False)
     strength = ELASTIC_STD * uniform((labels.shape[0], 1, 1, 1), 0.0, 2.0, generator)
     coarse = strength * normal((labels.shape[0], 2, ELASTIC_CELLS, ELASTIC_CELLS), 1.0, generator)
-    elastic = F.interpolate(coarse, (size_px, size_px), mode="bicubic", align_corners=False)
+    elastic = functional.interpolate(coarse, (size_px, size_px), mode="bicubic", align_corners=False)
     return grid + elastic.permute(0, 2, 3, 1)
 
 
@@ -76,14 +83,16 @@ def _ink(bank: Bank, labels: Tensor, size_px: int, generator: torch.Generator) -
     kinds = list(KINDS.values())
     variants = integers(tuple(labels.shape), 0, bank.fields.shape[1], generator)
     template = bank.fields[labels, variants][:, None]
-    field = F.grid_sample(template, _grid(bank, labels, size_px, generator), padding_mode="border", align_corners=False)
+    field = functional.grid_sample(
+        template, _grid(bank, labels, size_px, generator), padding_mode="border", align_corners=False
+    )
     offset = _between(bank, labels, [kind.offset for kind in kinds], generator)[..., None]
     softness = _between(bank, labels, [kind.softness for kind in kinds], generator)[..., None]
     return torch.sigmoid((field + offset) / softness)
 
 
 def _blur(ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur half of the images with a Gaussian of a standard deviation up to `MAX_BLUR_PX`, as enlarging a small scan does."""
+    """Blur half of the images with a Gaussian of up to `MAX_BLUR_PX`, as enlarging a small scan does."""
     n, size_px = ink.shape[0], ink.shape[-1]
     std_px = uniform((n, 1, 1), -MAX_BLUR_PX, MAX_BLUR_PX, generator).clamp_min(0.1)
     position = torch.arange(size_px, device=ink.device, dtype=torch.float32)
@@ -104,7 +113,10 @@ def _cut_out(ink: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _colours(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw the colours of ink and ground, each float32 (N, 3, 1, 1) in [0, 1]: half of the pairs grey, a third of all black and white."""
+    """Draw the colours of ink and ground, each float32 (N, 3, 1, 1) in [0, 1].
+
+    Half of the pairs are coloured; a third start from black and white, either way round.
+    """
     one = (n, 1, 1, 1)
     ground, ink = uniform(one, 0.0, 1.0, generator), uniform(one, 0.0, 1.0, generator)
     ink = torch.where((ink - ground).abs() < 0.3, torch.remainder(ground + 0.5, 1.0), ink)
@@ -116,7 +128,7 @@ def _colours(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _tint(luma: Tensor, coloured: Tensor, generator: torch.Generator) -> Tensor:
-    """Add a random chroma of about zero luma to greys (N, 1, 1, 1) where coloured is 1; returns (N, 3, 1, 1) in [0, 1]."""
+    """Add a random chroma of zero luma to greys (N, 1, 1, 1) where coloured is 1; returns (N, 3, 1, 1)."""
     chroma = uniform((luma.shape[0], 3, 1, 1), -0.6, 0.6, generator)
     weight = torch.tensor(LUMA, device=luma.device).view(1, 3, 1, 1)
     chroma = chroma - (weight * chroma).sum(dim=1, keepdim=True)
@@ -124,7 +136,10 @@ def _tint(luma: Tensor, coloured: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _background(bank: Bank, labels: Tensor, colour: Tensor, size_px: int, generator: torch.Generator) -> Tensor:
-    """Return what lies behind the ink, float32 (N, 3, S, S): flat in over half of the images, else textured with a second colour."""
+    """Return what lies behind the ink, float32 (N, 3, S, S).
+
+    Some images, and all of a textured kind, blend a texture in a second colour into the flat ground.
+    """
     n = labels.shape[0]
     always = torch.tensor([kind.textured for kind in KINDS.values()], device=labels.device)[bank.kind[labels]]
     textured = (always | chance((n,), 0.3, generator)).nonzero()[:, 0]

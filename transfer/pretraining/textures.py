@@ -1,9 +1,10 @@
 """Texture classes: 1/f noise, gratings, Voronoi cells and dead leaves.
 
-Every family draws a class (spectrum, orientation, density, size of the parts) and then variants of it (another noise, phase or placement).
+Every family draws a class (spectrum, orientation, density, size of the parts) and then variants of it (another noise,
+phase or placement).
 
-Source: statistics of natural images as a pretraining set, Baradad et al. 2021, Learning to See by Looking at Noise, arXiv:2106.05963,
-section 3; dead leaves, Lee, Mumford and Huang 2001, IJCV 41:35-59.
+Source: statistics of natural images as a pretraining set, Baradad et al. 2021, Learning to See by Looking at Noise,
+arXiv:2106.05963, section 3; dead leaves, Lee, Mumford and Huang 2001, IJCV 41:35-59.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ N_LEAVES = 40
 
 
 def texture_fields(n_classes: int, n_variants: int, size_px: int, generator: torch.Generator) -> Tensor:
-    """Draw new texture classes of the four families in equal numbers (one more of the first ones where four does not divide K).
+    """Draw new texture classes, as many of each of the four families as K allows.
 
     Args:
         n_classes: number of classes K.
@@ -30,7 +31,12 @@ def texture_fields(n_classes: int, n_variants: int, size_px: int, generator: tor
     Returns:
         float32 (K, V, S, S), each field with mean 0 and standard deviation 1.
     """
-    families: tuple[Callable[[int, int, int, torch.Generator], Tensor], ...] = (_noise, _gratings, _voronoi, _dead_leaves)
+    families: tuple[Callable[[int, int, int, torch.Generator], Tensor], ...] = (
+        _noise,
+        _gratings,
+        _voronoi,
+        _dead_leaves,
+    )
     share, rest = divmod(n_classes, len(families))
     drawn = [family(share + (i < rest), n_variants, size_px, generator) for i, family in enumerate(families)]
     return standardise(torch.cat(drawn))
@@ -46,7 +52,8 @@ def _noise(n_classes: int, n_variants: int, size_px: int, generator: torch.Gener
     across = (fy * direction.cos() - fx * direction.sin()) / stretch
     amplitude = (along**2 + across**2 + 1.0).pow(-0.5 * uniform(of_class, 0.5, 2.2, generator))
     white = normal((n_classes, n_variants, size_px, size_px), 1.0, generator)
-    return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real
+    filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real
+    return filtered
 
 
 def _gratings(n_classes: int, n_variants: int, size_px: int, generator: torch.Generator) -> Tensor:
@@ -66,7 +73,10 @@ def _gratings(n_classes: int, n_variants: int, size_px: int, generator: torch.Ge
 
 
 def _voronoi(n_classes: int, n_variants: int, size_px: int, generator: torch.Generator) -> Tensor:
-    """Take the distance F1 to the nearest of 6 to `MAX_CELLS` seeds, or the cells' walls F2 - F1 (Worley 1996, SIGGRAPH)."""
+    """Take the distance F1 to the nearest of 6 to `MAX_CELLS` seeds, or the cells' walls F2 - F1.
+
+    Source: Worley 1996, A Cellular Texture Basis Function, SIGGRAPH.
+    """
     of_class = (n_classes, 1, 1, 1)
     x, y = canvas(size_px, generator.device)
     seeds = uniform((n_classes, n_variants, MAX_CELLS, 2), -1.1, 1.1, generator)

@@ -1,0 +1,147 @@
+"""Write and read the manifest: a Parquet table with a row a file, and what the whole table needs to be understood."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.json_files import atomic_write, read_json
+from transfer.errors import UserError
+from transfer.records import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST = Path("artifacts/manifest/manifest.parquet")
+QUARANTINE = Path("artifacts/validate/quarantine.json")
+
+_VERSION = 1
+_HEADER_KEY = b"rootstock"
+_COLUMN_TYPES = {
+    "path": "string",
+    "class_name": "string",
+    "label": "int32",
+    "split": "string",
+    "group": "string",
+    "sha256": "string",
+    "readable": "bool",
+    "problem": "string",
+    "n_bytes": "int64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a manifest says about itself.
+
+    Args:
+        classes: class names; a row's label is an index into them.
+        ignored: extension -> number of files of the data set's folder that are in no row.
+        given_splits: the splits that the user's folders assign; empty when none does.
+    """
+
+    classes: tuple[str, ...]
+    ignored: Mapping[str, int]
+    given_splits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The usable rows of a data set.
+
+    Args:
+        classes: class names; a row's label is an index into them.
+        rows: readable and not quarantined, sorted by path.
+    """
+
+    classes: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def of_split(self, split: str) -> tuple[Row, ...]:
+        """Return the rows of one split, in the manifest's order."""
+        return tuple(row for row in self.rows if row.split == split)
+
+
+def write_manifest(
+    path: Path, rows: Sequence[Mapping[str, Any]], fact_types: Mapping[str, str], header: Header
+) -> None:
+    """Write the table atomically; the same rows give the same bytes.
+
+    Args:
+        path: the Parquet file.
+        rows: column -> value; a missing fact becomes null.
+        fact_types: the columns beyond the fixed ones -> Arrow type.
+        header: goes into the file's metadata.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in {**_COLUMN_TYPES, **fact_types}.items()])
+    about = {
+        "version": _VERSION,
+        "classes": header.classes,
+        "ignored": dict(header.ignored),
+        "given_splits": header.given_splits,
+    }
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    table = table.replace_schema_metadata({_HEADER_KEY: json.dumps(about, sort_keys=True)})
+    with atomic_write(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
+
+
+def read_header(path: Path = MANIFEST) -> Header:
+    """Read what a manifest says about itself, without its rows.
+
+    Raises:
+        UserError: the file is missing, is no manifest, or has another version.
+    """
+    from pyarrow import ArrowException, parquet
+
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run the manifest stage with `rootstock run` or `dvc repro`.")
+    try:
+        metadata = parquet.read_schema(path).metadata or {}
+        about = json.loads(metadata.get(_HEADER_KEY, b"{}"))
+    except (ArrowException, ValueError) as error:
+        raise UserError(f"{path} is not a manifest ({error}); delete it and run `dvc repro` again.") from error
+    if about.get("version") != _VERSION:
+        raise UserError(
+            f"{path} has version {about.get('version')!r}, this code reads {_VERSION}; run `dvc repro` again."
+        )
+    return Header(tuple(about["classes"]), about["ignored"], tuple(about["given_splits"]))
+
+
+def read_manifest(path: Path = MANIFEST, quarantine: Path = QUARANTINE) -> Manifest:
+    """Read the rows that later stages may use: readable and not quarantined.
+
+    Args:
+        path: the Parquet file.
+        quarantine: the list that the validate stage made from it.
+
+    Raises:
+        UserError: a file is missing, damaged, or the list was made from another manifest.
+    """
+    from pyarrow import parquet
+
+    header = read_header(path)
+    refused = set(read_json(quarantine, made_from={"manifest": path})["paths"])
+    table = parquet.read_table(path, columns=["path", "label", "split", "sha256", "readable"])
+    rows = tuple(
+        Row(path=row["path"], label=row["label"], split=row["split"], sha256=row["sha256"])
+        for row in table.to_pylist()
+        if row["readable"] and row["path"] not in refused
+    )
+    return Manifest(header.classes, rows)
+
+
+def read_frame(path: Path = MANIFEST) -> "pd.DataFrame":
+    """Read the whole table, unreadable rows included, as a data frame.
+
+    Raises:
+        UserError: the file is missing, is no manifest, or has another version.
+    """
+    import pandas as pd
+
+    read_header(path)
+    return pd.read_parquet(path, engine="pyarrow")

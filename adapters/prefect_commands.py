@@ -1,0 +1,96 @@
+"""Talk to Prefect by its command line and its HTTP API, without importing it."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from transfer.errors import EnvironmentFault
+
+_TIMEOUT_S = 120
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
+
+
+def deploy(project: Path, api: str, pool: str) -> None:
+    """Create the process work pool if it is missing and deploy what prefect.yaml says.
+
+    Args:
+        project: the project's root; the deployment's runs start there.
+        api: URL of the Prefect API.
+        pool: the work pool's name.
+
+    Raises:
+        EnvironmentFault: Prefect refused; its last words are quoted.
+    """
+    settings = {"PREFECT_API_URL": api, "ROOTSTOCK_PROJECT": str(project)}
+    _prefect(project, settings, "work-pool", "create", pool, "--type", "process", "--overwrite")
+    _prefect(project, settings, "--no-prompt", "deploy", "--all")
+
+
+def has_online_worker(api: str, pool: str) -> bool:
+    """Tell whether a worker of the work pool has reported to the API lately."""
+    try:
+        workers = _ask(f"{api}/work_pools/{pool}/workers/filter", {})
+    except (OSError, ValueError):
+        return False
+    return any(worker.get("status") == "ONLINE" for worker in workers)
+
+
+def bury_ghosts(api: str, why: str) -> int:
+    """Mark every unfinished flow run Crashed and free the places it held; return how many there were.
+
+    Only for a moment when nothing runs: a ghost keeps the deployment's one place, and later runs end Cancelled.
+
+    Args:
+        api: URL of the Prefect API.
+        why: message of the new state.
+
+    Raises:
+        EnvironmentFault: the API does not do as asked.
+    """
+    unfinished = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
+    crashed = {"state": {"type": "CRASHED", "name": "Crashed", "message": why}, "force": True}
+    try:
+        ghosts = _ask(f"{api}/flow_runs/filter", unfinished)
+        for ghost in ghosts:
+            _ask(f"{api}/flow_runs/{ghost['id']}/set_state", crashed)
+        for limit in _ask(f"{api}/v2/concurrency_limits/filter", {}):
+            if limit["active_slots"] and limit["name"].startswith("deployment:"):
+                _ask(f"{api}/v2/concurrency_limits/{limit['id']}", {"active_slots": 0}, method="PATCH")
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(
+            f"The Prefect server could not clear runs that were killed ({error}); start it again."
+        ) from error
+    return len(ghosts)
+
+
+def _ask(url: str, body: dict[str, Any], method: str = "POST") -> Any:
+    request = urllib.request.Request(  # noqa: S310  our own address
+        url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}, method=method
+    )
+    with _OPENER.open(request, timeout=10.0) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def _prefect(project: Path, settings: dict[str, str], *arguments: str) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *arguments],
+            cwd=project,
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentFault(
+            f"`prefect {' '.join(arguments)}` gave no answer within {_TIMEOUT_S} s; try again."
+        ) from error
+    if done.returncode != 0:
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise EnvironmentFault(f"`prefect {' '.join(arguments)}` failed; mend what it says: {' | '.join(lines[-3:])}")

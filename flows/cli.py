@@ -1,0 +1,126 @@
+"""The `rootstock` command: what it says, and with which exit code it ends."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tasks import cli as work
+
+app = typer.Typer(
+    name="rootstock",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "A folder of labelled images in; a registered model out, with proof at every step that the transfer helped.\n\n"
+        "Every command acts on the project that holds the current directory.\n\n"
+        "Exit codes: 0 done, 2 the input is at fault, 1 anything else, 130 interrupted."
+    ),
+)
+
+
+@app.callback(invoke_without_command=True)
+def rootstock(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Say what this is (the text of `help` above is what is shown)."""
+    if version:
+        typer.echo(f"rootstock {work.version()}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Parameters of params.yaml to change first, for good.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Bring the model up to date: run what changed, nothing else.
+
+    All overrides are checked first, then written to params.yaml (its comments stay), so that `dvc status` agrees
+    afterwards. A value you edited there by hand and have not run yet is never overwritten.
+    Lists are split at commas; `? = @ &` need no quoting beyond your shell's.
+
+    **Examples**
+
+    - `rootstock run`
+    - `rootstock run data.path=../photos`
+    - `rootstock run finetune.epochs=5 finetune.seed=1`
+    - `rootstock run 'select.candidates=[rootstock/strokes,torchvision/resnet18@IMAGENET1K_V1]'`
+    - `rootstock run 'select.candidates=torchvision/mobilenet_v2?width_mult=0.35@weights/mobile.pth'`
+    - `rootstock run register.model_name=null`
+    """
+    from tasks.run import run as run_project
+
+    run_project(overrides or [], _load_pipeline)
+
+
+@app.command()
+def predict(
+    model_uri: Annotated[str, typer.Argument(help="For example `models:/digits@champion`, or a model's folder.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders of them.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: a list of path, class and probabilities.")
+    ] = False,
+) -> None:
+    """Classify images with a registered model.
+
+    A file that cannot be read as an image is named on standard error and makes the exit code 2; the others are
+    classified.
+
+    **Examples**
+
+    - `rootstock predict models:/digits@champion data/digits/3`
+    - `rootstock predict models:/photos/2 new.jpg other.png --json`
+    """
+    work.predict(model_uri, paths, as_json=as_json)
+
+
+@app.command()
+def doctor() -> None:
+    """Check every tool, version, server, weights file and path: what works, what does not, what to do.
+
+    Exit code 0 when a run could start now, else 1. A registry that lost what artifacts/ still has is mended.
+    """
+    from tasks.doctor import examine
+
+    raise typer.Exit(work.show_diagnosis(examine()))
+
+
+@app.command()
+def up(
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect server and UI.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
+) -> None:
+    """Start the Prefect server, a worker and the MLflow UI on 127.0.0.1; Ctrl-C stops all of them.
+
+    The pipeline is deployed on a nightly schedule; trigger it from another terminal, in the project's root, with
+
+    - `prefect deployment run pipeline/nightly`
+    - `prefect deployment run pipeline/nightly -p data_path=../photos`
+    """
+    from tasks.up import serve
+
+    serve(prefect_port, mlflow_port)
+
+
+def main() -> None:
+    """Run the command line and turn every ending into one sentence and an exit code."""
+    sys.exit(work.ending_of(app))
+
+
+def _load_pipeline() -> Callable[..., Any]:
+    from flows.pipeline import pipeline
+
+    return pipeline
+
+
+if __name__ == "__main__":
+    main()

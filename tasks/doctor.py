@@ -1,0 +1,223 @@
+"""Examine everything a run needs: what works, what does not, what to do."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters import dvc_commands, environment, git_commands, installed, servers
+from adapters.locks import holder_of
+from adapters.project import enter_project, state_folder
+from tasks import data_source, weights_records
+from tasks.params import PARAMS_FILE, Params, read_params
+from tasks.typed_paths import weights_path
+from transfer.errors import RootstockError
+
+OK, NOTE, BAD = "ok", "note", "bad"
+_OLDEST_PYTHON = (3, 11)
+_LITTLE_SPACE_BYTES, _TOO_LITTLE_BYTES = 2_000_000_000, 200_000_000
+_NAMED = 3
+_TELEMETRY = (
+    ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
+    ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ("DVC_NO_ANALYTICS", "true"),
+    ("GX_ANALYTICS_ENABLED", "false"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row of the doctor's table.
+
+    Args:
+        verdict: "ok", "note" (worth knowing, a run still works) or "bad" (a run would fail).
+        what: the thing examined.
+        found: what it is like.
+        remedy: what to do; empty when there is nothing to do.
+    """
+
+    verdict: str
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Run every check on the project that holds the current directory; one that breaks is a finding of its own.
+
+    Raises:
+        UserError: the current directory is in no project.
+    """
+    project = enter_project()
+    environment.prepare(project)
+    checks: Sequence[tuple[str, Callable[[Path], list[Finding]]]] = (
+        ("Python", _python),
+        ("packages", _packages),
+        ("git", _git),
+        (PARAMS_FILE, _params),
+        ("DVC", _dvc),
+        ("Prefect server", _prefect),
+        ("MLflow store", _mlflow),
+        ("model registry", _registry),
+        ("disk", _disk),
+        ("lock", _lock),
+        ("telemetry", _telemetry),
+    )
+    return [finding for what, check in checks for finding in _checked(what, check, project)]
+
+
+def _checked(what: str, check: Callable[[Path], list[Finding]], project: Path) -> list[Finding]:
+    try:
+        return check(project)
+    except RootstockError as error:
+        found, _, remedy = str(error).partition("; ")
+        return [Finding(BAD, what, found, remedy)]
+    except Exception as error:  # noqa: BLE001  a broken check is what the doctor is asked to report
+        return [Finding(BAD, what, f"the check failed: {type(error).__name__}: {error}", "run `make setup` again")]
+
+
+def _python(_: Path) -> list[Finding]:
+    version = installed.python_version()
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST_PYTHON:
+        return [Finding(BAD, "Python", version, "install Python 3.11 or later and run `make setup`")]
+    return [Finding(OK, "Python", version)]
+
+
+def _packages(project: Path) -> list[Finding]:
+    wrong = installed.differences(project / "requirements.lock")
+    if not wrong:
+        return [Finding(OK, "packages", "as requirements.lock says")]
+    listed = ", ".join(wrong[:_NAMED]) + (f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else "")
+    missing = any(phrase.endswith("is missing") for phrase in wrong)
+    return [Finding(BAD if missing else NOTE, "packages", listed, "run `make setup`")]
+
+
+def _git(project: Path) -> list[Finding]:
+    version = installed.tool_version("git")
+    if version is None:
+        return [Finding(BAD, "git", "not found", "install git")]
+    if git_commands.head(project) is None:
+        return [
+            Finding(
+                NOTE, "git", f"{version}; no commit here", "`git init` and commit, so that versions can be compared"
+            )
+        ]
+    return [Finding(OK, "git", version)]
+
+
+def _params(project: Path) -> list[Finding]:
+    params = read_params(project / PARAMS_FILE)
+    return [Finding(OK, PARAMS_FILE, "valid"), _data(project, params), *_weights(project, params)]
+
+
+def _data(project: Path, params: Params) -> Finding:
+    path = params.data.path
+    try:
+        data_source.check(project, path)
+    except RootstockError as error:
+        found, _, remedy = str(error).partition("; ")
+        return Finding(BAD, "data.path", found, remedy)
+    if not (project / path).exists():
+        return Finding(OK, "data.path", f"{path}, which the next run makes or `dvc checkout` restores")
+    outside = not (project / path).resolve().is_relative_to(project.resolve())
+    return Finding(OK, "data.path", f"{path}{', outside the project: hashed, not versioned' if outside else ''}")
+
+
+def _weights(project: Path, params: Params) -> list[Finding]:
+    return [_candidate(project, reference, params.select.weights_sha256) for reference in params.select.candidates]
+
+
+def _candidate(project: Path, reference: str, recorded: dict[str, str]) -> Finding:
+    source, _, rest = reference.partition("/")
+    arch, weights = rest.partition("@")[0].partition("?")[0], rest.partition("@")[2]
+    try:
+        if weights_path(reference) is not None:
+            weights_records.current(project, [reference], recorded)
+            known = weights_path(reference) in recorded
+            return Finding(
+                OK, reference, "the recorded weights file" if known else "weights file, recorded by the next run"
+            )
+        if source != "torchvision" or weights == "none":
+            return Finding(OK, reference, "random weights" if weights == "none" else "shipped with the code")
+        cached = installed.cached_torchvision_weights(arch, weights or None)
+    except RootstockError as error:
+        found, _, remedy = str(error).partition("; ")
+        return Finding(BAD, reference, found, remedy)
+    if cached is None:
+        return Finding(
+            NOTE, reference, "not downloaded yet", "the next run downloads it once; without a network name a file"
+        )
+    return Finding(OK, reference, f"cached in {cached.parent}")
+
+
+def _dvc(project: Path) -> list[Finding]:
+    if not (project / ".dvc").is_dir():
+        return [Finding(BAD, "DVC", "not initialised here", "run `dvc init`")]
+    stale = list(dvc_commands.status(project))
+    if stale:
+        return [
+            Finding(
+                OK,
+                "DVC",
+                f"works; changed since the last run: {', '.join(stale)}",
+                "`rootstock run` brings it up to date",
+            )
+        ]
+    return [Finding(OK, "DVC", "works; everything is up to date")]
+
+
+def _prefect(project: Path) -> list[Finding]:
+    url = servers.running_api(project)
+    exported = environment.get("PREFECT_API_URL")
+    if url is not None:
+        return [Finding(OK, "Prefect server", f"answers on {url}")]
+    if exported is not None:
+        remedy = "start that server or unset the variable; meanwhile `rootstock run` starts one of its own"
+        return [Finding(NOTE, "Prefect server", f"PREFECT_API_URL is {exported}, where nothing answers", remedy)]
+    return [Finding(OK, "Prefect server", "none runs; `rootstock run` starts its own, `rootstock up` keeps one")]
+
+
+def _mlflow(project: Path) -> list[Finding]:
+    database = project / "mlruns" / "mlflow.db"
+    if not database.is_file():
+        return [Finding(OK, "MLflow store", "not there yet; the first run makes it")]
+    return [Finding(OK, "MLflow store", f"{installed.count_runs(database)} runs in mlruns/mlflow.db")]
+
+
+def _registry(project: Path) -> list[Finding]:
+    if not (project / "artifacts" / "register" / "registration.json").is_file():
+        return [Finding(OK, "model registry", "nothing registered yet; a run does it")]
+    from tasks import registry_care
+
+    mended = registry_care.mend(project)
+    if mended:
+        return [Finding(NOTE, "model registry", f"did not match artifacts/ and was mended: {mended}")]
+    return [Finding(OK, "model registry", "holds the model of artifacts/")]
+
+
+def _disk(project: Path) -> list[Finding]:
+    free = installed.free_bytes(project)
+    found = f"{free / 1e9:.1f} GB free"
+    if free < _TOO_LITTLE_BYTES:
+        return [Finding(BAD, "disk", found, "free some space")]
+    return [
+        Finding(
+            NOTE if free < _LITTLE_SPACE_BYTES else OK,
+            "disk",
+            found,
+            "free some space" if free < _LITTLE_SPACE_BYTES else "",
+        )
+    ]
+
+
+def _lock(project: Path) -> list[Finding]:
+    pid = holder_of(state_folder(project) / "run.lock")
+    if pid is not None:
+        return [Finding(NOTE, "lock", f"process {pid} is running the pipeline here", "wait until it ends, or stop it")]
+    return [Finding(OK, "lock", "free")]
+
+
+def _telemetry(_: Path) -> list[Finding]:
+    on = [name for name, silent in _TELEMETRY if (environment.get(name) or "").lower() != silent]
+    if on:
+        return [Finding(NOTE, "telemetry", f"your environment overrules {', '.join(on)}", f"unset {' '.join(on)}")]
+    return [Finding(OK, "telemetry", "off for Prefect, MLflow, DVC and Great Expectations")]

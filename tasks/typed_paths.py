@@ -1,0 +1,38 @@
+"""Paths as a user types them: meant from the directory the user is in, stored relative to the project's root."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+DATA_PATH, CANDIDATES = "data.path", "select.candidates"
+_ENUM_NAME = re.compile(r"[A-Z][A-Z0-9_]*|none|")  # IMAGENET1K_V2, none, nothing
+
+
+def from_project(key: str, value: Any, project: Path, typed_in: Path) -> Any:
+    """Return a parameter's value with the paths in it as the project's root sees them; other parameters as they are."""
+    if key == DATA_PATH:
+        return _seen_from_project(value, project, typed_in)
+    if key == CANDIDATES:
+        return [_candidate(reference, project, typed_in) for reference in value]
+    return value
+
+
+def weights_path(reference: str) -> str | None:
+    """Return the local weights file that a backbone reference names; None for an enum, `none` or the default."""
+    weights = reference.partition("@")[2]
+    return None if _ENUM_NAME.fullmatch(weights) else weights
+
+
+def _candidate(reference: str, project: Path, typed_in: Path) -> str:
+    path = weights_path(reference)
+    return reference if path is None else f"{reference.partition('@')[0]}@{_seen_from_project(path, project, typed_in)}"
+
+
+def _seen_from_project(text: str, project: Path, typed_in: Path) -> str:
+    path = Path(text).expanduser() if text.startswith("~") else Path(text)
+    if path.is_absolute():
+        return str(path)
+    if typed_in.resolve() == project.resolve() or not (typed_in / path).exists():
+        return text
+    return Path(os.path.relpath((typed_in / path).absolute(), project.resolve())).as_posix()

@@ -1,0 +1,99 @@
+"""The parameter file: its defaults, and one sentence for everything it may not say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from adapters import params_file
+from tasks.params import Params, check_params, declared_fields, flatten, read_params
+from transfer.errors import UserError
+
+
+def test_defaults_are_what_the_shipped_file_says(root: Path) -> None:
+    assert read_params(root / "params.yaml") == Params()
+
+
+def test_shipped_file_names_every_parameter(root: Path) -> None:
+    content = params_file.read(root / "params.yaml")
+    named = {f"{block}.{key}" for block, fields in content.items() for key in fields}
+    assert named == set(declared_fields()) == set(flatten(Params()))
+
+
+def test_deployment_names_every_parameter_but_the_data_path(root: Path) -> None:
+    (deployment,) = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    expected = flatten(Params())
+    assert deployment["parameters"]["data_path"] == expected.pop("data.path")
+    assert deployment["parameters"]["settings"] == expected
+
+
+def test_deployment_runs_one_at_a_time_every_night(root: Path) -> None:
+    (deployment,) = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert [schedule["cron"].split()[2:] for schedule in deployment["schedules"]] == [["*", "*", "*"]]
+
+
+def test_flattened_values_are_the_files_own(root: Path) -> None:
+    content = params_file.read(root / "params.yaml")
+    for key, value in flatten(read_params(root / "params.yaml")).items():
+        block, name = key.split(".")
+        assert content[block][name] == value
+        assert type(content[block][name]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"finetune": {"epoch": 3}}, ["'finetune.epoch'", "did you mean finetune.epochs?"]),
+        ({"finetun": {"epochs": 3}}, ["'finetun'"]),
+        ({"finetune": {"epochs": "ten"}}, ["finetune.epochs is 'ten'", "an integer of at least 1", "change it"]),
+        ({"finetune": {"epochs": 0}}, ["finetune.epochs is 0", "of at least 1"]),
+        ({"finetune": {"epochs": True}}, ["finetune.epochs is True", "an integer"]),
+        ({"finetune": {"epochs": None}}, ["finetune.epochs is empty", "an integer"]),
+        ({"finetune": {"head_lr": 2}}, ["finetune.head_lr is 2", "above 0 and of at most 1"]),
+        ({"finetune": {"head_lr": float("nan")}}, ["finetune.head_lr is nan"]),
+        ({"select": {"candidates": []}}, ["select.candidates is []", "one or more"]),
+        ({"select": {"candidates": ["a", "a"]}}, ["select.candidates", "different"]),
+        ({"select": {"candidates": [1]}}, ["select.candidates[0] is 1"]),
+        ({"select": {"candidates": "a"}}, ["select.candidates is 'a'", "a list"]),
+        ({"select": {"weights_sha256": {"a.pth": "x"}}}, ["select.weights_sha256[a.pth] is 'x'", "64 hexadecimal"]),
+        ({"select": None}, ["'select' is empty", "a block of keys"]),
+        ({"register": {"alias": "v1"}}, ["register.alias is 'v1'", "neither latest nor v<number>"]),
+        ({"register": {"model_name": "a/b"}}, ["register.model_name is 'a/b'", "without /", "or null"]),
+        ({"data": {"path": ""}}, ["data.path is ''", "not empty"]),
+    ],
+)
+def test_refused_values_are_named_with_what_is_allowed(values: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        check_params(values)
+    sentence = str(caught.value)
+    assert sentence.startswith("params.yaml: ")
+    assert "\n" not in sentence
+    assert [word for word in words if word not in sentence] == []
+
+
+def test_integer_is_taken_for_a_number() -> None:
+    assert check_params({"finetune": {"head_lr": 1}}).finetune.head_lr == 1.0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"data: [", "not valid YAML"),
+        (b"data:\n  path: a\n  path: b\n", "not valid YAML"),
+        (b"- a\n", "must hold blocks of keys"),
+        (b"data:\n  path: \xff\xfe\n", "not UTF-8"),
+    ],
+)
+def test_unreadable_file_is_explained(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        read_params(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_says_how_to_get_it_back(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="git checkout"):
+        read_params(tmp_path / "params.yaml")

@@ -1,0 +1,181 @@
+"""Decoding against Pillow's and torchvision's own, and that damaged bytes give a sentence and nothing else."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from transfer.data import decoding
+from transfer.data.decoding import UndecodableError, decode, decode_described, to_example
+from transfer.data.encoding import grey_png
+from transfer.errors import UserError
+from transfer.records import Preprocess
+
+
+def _pixels(height: int = 30, width: int = 50, seed: int = 0) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format=kind, **options)
+    return stream.getvalue()
+
+
+def _with_orientation(orientation: int, kind: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return _encoded(Image.fromarray(_pixels()), kind, exif=exif)
+
+
+JPEG = _encoded(Image.fromarray(_pixels()), "JPEG")
+PNG = _encoded(Image.fromarray(_pixels()))
+PREPROCESS = Preprocess(resize_px=40, crop_px=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+@pytest.fixture(scope="module")
+def transforms() -> Any:
+    from torchvision.transforms import v2
+
+    return v2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_that_of_pillow(orientation: int, kind: str) -> None:
+    content = _with_orientation(orientation, kind)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB")
+    decoded = decode_described(content)
+    assert np.array_equal(decoded.image, expected)
+    assert (decoded.exif_orientation, decoded.format) == (orientation, kind)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_an_orientation_that_does_not_exist_means_upright(orientation: int) -> None:
+    assert np.array_equal(decode(_with_orientation(orientation, "PNG")), _pixels())
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr"])
+def test_opaque_modes_become_rgb_as_pillow_does_it(mode: str) -> None:
+    image = Image.fromarray(_pixels()).convert(mode)
+    decoded = decode_described(_encoded(image, "TIFF"))
+    assert decoded.mode == mode
+    assert np.array_equal(decoded.image, image.convert("RGB"))
+
+
+def test_transparency_is_laid_over_white() -> None:
+    image = Image.fromarray(_pixels()).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    alpha = np.asarray(image)[..., 3:].astype(float) / 255
+    expected = _pixels() * alpha + 255 * (1 - alpha)
+    assert np.abs(np.asarray(decode(_encoded(image))).astype(float) - expected).max() <= 1
+
+
+def test_a_transparent_palette_colour_is_white() -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((0, 0), 0)
+    decoded = decode(_encoded(image, transparency=0))
+    assert decoded.getpixel((0, 0)) == (255, 255, 255)
+    assert decoded.getpixel((1, 1)) == (40, 50, 60)
+
+
+def test_16_bit_grey_keeps_its_upper_bits() -> None:
+    values = np.arange(0, 65_536, 64, dtype=np.uint16).reshape(32, 32)
+    decoded = np.asarray(decode(_encoded(Image.fromarray(values))))
+    assert np.array_equal(decoded, np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize(("dtype", "word"), [(np.float32, "floating-point"), (np.int32, "32-bit")])
+def test_pixels_of_unknown_range_are_refused(dtype: Any, word: str) -> None:
+    values = np.full((4, 4), 1e6).astype(dtype)
+    with pytest.raises(UndecodableError, match=word):
+        decode(_encoded(Image.fromarray(values), "TIFF"))
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.new("L", (6, 6), grey) for grey in (10, 200)]
+    content = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert decode(content).getpixel((3, 3)) == (10, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"hello, I am a text", "not a JPEG, PNG, BMP, WEBP, TIFF, GIF or PPM image"),
+        (JPEG[: len(JPEG) * 9 // 10], "damaged .*truncated"),
+        (PNG[: len(PNG) // 2], "damaged"),
+        (PNG[:60] + bytes(40) + PNG[100:], "damaged"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n", "not a JPEG"),
+    ],
+)
+def test_bytes_that_are_no_image_give_a_sentence(content: bytes, sentence: str) -> None:
+    with pytest.raises(UndecodableError, match=sentence) as caught:
+        decode(content)
+    assert isinstance(caught.value, UserError)
+    assert " at 0x" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("side", [10_000, 40_000])
+def test_a_decompression_bomb_is_refused_before_it_unfolds(side: int) -> None:
+    header = _encoded(Image.new("1", (1, 1)), "PPM")
+    assert header.startswith(b"P4\n1 1\n")
+    with pytest.raises(UndecodableError, match="pixels"):
+        decode(f"P4\n{side} {side}\n".encode() + bytes(100))
+
+
+def test_more_bytes_than_allowed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_BYTES", 10)
+    with pytest.raises(UndecodableError, match="bytes"):
+        decode(PNG)
+
+
+@given(content=st.sampled_from([JPEG, PNG]), place=st.floats(0, 1), noise=st.binary(min_size=1, max_size=30))
+def test_damage_never_ends_in_anything_but_an_image_or_a_sentence(content: bytes, place: float, noise: bytes) -> None:
+    start = int(place * len(content))
+    try:
+        image = decode(content[:start] + noise + content[start + len(noise) :])
+    except UndecodableError:
+        return
+    assert image.mode == "RGB"
+
+
+@given(place=st.integers(45, len(PNG) - 20), change=st.integers(1, 255))
+def test_a_changed_byte_in_the_pixels_of_a_png_is_noticed(place: int, change: int) -> None:
+    with pytest.raises(UndecodableError, match="damaged"):
+        decode(PNG[:place] + bytes([PNG[place] ^ change]) + PNG[place + 1 :])
+
+
+@pytest.mark.parametrize("size", [(50, 30), (30, 50), (41, 40), (33, 257), (7, 9), (40, 40)])
+def test_an_example_is_torchvisions_resize_and_centre_crop(size: tuple[int, int], transforms: Any) -> None:
+    image = Image.fromarray(_pixels(size[1], size[0]))
+    steps = [
+        transforms.Resize(PREPROCESS.resize_px),
+        transforms.CenterCrop(PREPROCESS.crop_px),
+        transforms.PILToTensor(),
+    ]
+    expected = transforms.Compose(steps)(image)
+    example = to_example(_encoded(image), PREPROCESS)
+    assert (example.dtype, tuple(example.shape)) == (torch.uint8, (3, 32, 32))
+    assert (example.int() - expected.int()).abs().max() <= 1
+
+
+def test_a_sliver_does_not_unfold_into_a_giant() -> None:
+    sliver = Image.fromarray(_pixels(2, 20_000))
+    assert tuple(to_example(_encoded(sliver), PREPROCESS).shape) == (3, 32, 32)
+
+
+def test_grey_png_enlarges_and_repeats_itself() -> None:
+    scan = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    content = grey_png(scan, 32)
+    assert content == grey_png(scan, 32)
+    expected = Image.fromarray(scan).resize((32, 32), Image.Resampling.BICUBIC)
+    assert np.array_equal(Image.open(io.BytesIO(content)), expected)
