@@ -79,11 +79,11 @@ $(STAMP): $(RECIPE)
 	  echo 'Making .venv ...'; "$$python" -m venv --clear .venv; fi
 	@echo 'Installing what requirements.lock names ...'
 	@$(use_index) \
-	if $(BIN)/python -m pip install -qq "uv==$(UV_VERSION)"; then \
+	if $(BIN)/python -m pip install -qq "uv==$(UV_VERSION)" && \
 	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode requirements.lock && \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .; then :; \
 	else \
-	  echo 'uv cannot be had here; pip does the same, more slowly.' >&2; \
+	  echo 'uv cannot do it here; pip does the same, more slowly.' >&2; \
 	  $(BIN)/python -m pip install --quiet --requirement requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --no-deps --editable .; \
 	fi

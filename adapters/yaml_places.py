@@ -28,7 +28,7 @@ def replaced(text: str, key: str, value: Any) -> str:
     if block_node.id != "mapping":  # "block:" with nothing below it
         at: int = _end_of_line(text, block_key.end_mark.index)
         return text[:at] + line_end + line_end.join(lines) + text[at:]
-    _, node = _pair(block_node, name)
+    key_node, node = _pair(block_node, name)
     if node is None:
         at, column = int(block_node.start_mark.index), int(block_node.start_mark.column)
         return (
@@ -42,7 +42,10 @@ def replaced(text: str, key: str, value: Any) -> str:
         return _mapping_replaced(text, node, block_node.start_mark.column, value, line_end)
     if isinstance(value, list) and node.id == "sequence" and not node.flow_style:
         return _sequence_replaced(text, node, value, line_end)
-    return _inline_replaced(text, node.start_mark.index, node.end_mark.index, _inline(value))
+    start, end = int(node.start_mark.index), int(node.end_mark.index)
+    if start == end:  # "key:" with nothing behind it: the parser puts the value where the next thing stands
+        start = end = text.index(":", key_node.end_mark.index) + 1
+    return _inline_replaced(text, start, end, _inline(value))
 
 
 def _filled(value: Any, name: str) -> list[str]:

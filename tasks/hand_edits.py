@@ -38,7 +38,7 @@ def refuse_loss(project: Path, before: Mapping[str, Any], chosen: Mapping[str, A
             continue
         ran = shown(known[key][0])
         raise UserError(
-            f"{PARAMS_FILE} has {key}: {shown(value)}, edited by hand and not yet run (the last run had {ran}); "
+            f"{PARAMS_FILE} has {key}: {shown(value)}, edited by hand and not yet run (it was {ran} before); "
             f"run it first with `rootstock run`, or set it back to {ran}, before {key}={_typed(chosen[key])}."
         )
 

@@ -77,6 +77,20 @@ def test_no_tracked_file_says(root: Path, tracked_files: tuple[Path, ...], patte
     assert found == []
 
 
+def test_every_source_has_its_function_and_its_test(root: Path) -> None:
+    text = (root / "docs" / "sources.md").read_text()
+    cited = [
+        path for path in (root / "transfer").rglob("*.py") if re.search(r"^\s*Source:", path.read_text(), re.MULTILINE)
+    ]
+    assert [str(path.relative_to(root)) for path in cited if f"`{path.relative_to(root)}" not in text] == []
+    dangling = [
+        f"{file}::{name}"
+        for file, name in re.findall(r"`((?:transfer|tests)/[\w/]+\.py)(?:::(\w+))?`", text)
+        if not (root / file).is_file() or (name and not re.search(rf"\b{name}\b", (root / file).read_text()))
+    ]
+    assert dangling == []
+
+
 def test_decisions_are_numbered_without_a_gap(root: Path) -> None:
     names = sorted(path.name for path in (root / "docs" / "decisions").glob("*.md"))
     assert [name[:5] for name in names] == [f"{number:04d}-" for number in range(1, len(names) + 1)]

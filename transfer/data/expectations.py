@@ -79,7 +79,7 @@ def suite(
         *_amounts(max_quarantined_fraction, min_images_per_class),
         Expectation(
             "class_balance", "classes", "largest_to_this", "between", (None, max_class_ratio), "warning",
-            f"no class is {max_class_ratio:g} times smaller than the largest",
+            f"no class is more than {max_class_ratio:g} times smaller than the largest",
             "add images to the small classes, or read the per-class results instead of accuracy.",
         ),
         *_copies(),

@@ -1,0 +1,127 @@
+"""Pack a stored classifier as an MLflow model: code, weights and card, no pickle, loadable without this project."""
+
+import ast
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters import serving_model
+from adapters.model_files import CARD, WEIGHTS, load_card
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+    from transfer.backbones.card import ModelCard
+
+_CORE = "transfer"
+_REQUIRED = ("mlflow", "torch", "safetensors", "pillow", "numpy", "pandas")
+_EXAMPLE_PX = 32
+
+
+def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
+    """Write the MLflow model folder of a stored classifier.
+
+    Args:
+        model: folder with the weights and the card.
+        target: folder to make; it must not exist.
+        facts: what the model says of its origin, JSON-able.
+    """
+    import pandas as pd
+    from mlflow import pyfunc
+
+    card, _ = load_card(model)
+    example = pd.DataFrame({serving_model.CONTENT: [_example_content()]})
+    with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
+        code = Path(scratch) / _CORE
+        for module, source in core_files().items():
+            (code.parent / module).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, code.parent / module)
+        weights = Path(scratch) / serving_model.ARTIFACT
+        weights.mkdir()
+        for name in (WEIGHTS, CARD):
+            shutil.copyfile(model / name, weights / name)
+        pyfunc.save_model(
+            str(target),
+            python_model=serving_model.__file__,
+            artifacts={serving_model.ARTIFACT: str(weights)},
+            code_paths=[str(code)],
+            signature=_signature(card),
+            input_example=example,
+            pip_requirements=requirements(card),
+            metadata={**facts, "classes": list(card.classes), "preprocess": card.to_plain()["preprocess"]},
+        )
+
+
+def package_digest(model: Path) -> str:
+    """Return the sha256 of everything in the model that decides its answers: weights, card, code.
+
+    Args:
+        model: folder with the weights and the card.
+    """
+    digest = hashlib.sha256()
+    files = {WEIGHTS: model / WEIGHTS, CARD: model / CARD, "serving_model.py": Path(serving_model.__file__)}
+    for name, path in sorted({**files, **core_files()}.items()):
+        digest.update(f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def core_files() -> dict[str, Path]:
+    """Return the modules of the core that the served code imports, directly or not: path inside the model -> file."""
+    root = Path(serving_model.__file__).resolve().parent.parent
+    pending, found = [Path(serving_model.__file__)], dict[str, Path]()
+    while pending:
+        for file in _core_imports(pending.pop(), root):
+            name = file.relative_to(root).as_posix()
+            if name not in found:
+                found[name] = file
+                pending.append(file)
+    return found
+
+
+def requirements(card: "ModelCard") -> list[str]:
+    """Return what has to be installed to serve the model, in the versions that are installed here."""
+    names = _REQUIRED if card.reference.startswith("rootstock/") else (*_REQUIRED, "torchvision")
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in names]
+
+
+def _core_imports(file: Path, root: Path) -> Iterator[Path]:
+    """Yield the core's files that a module imports, packages' `__init__.py` included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.partition(".")[0] == _CORE:
+                yield from _files_of(name, root)
+
+
+def _files_of(name: str, root: Path) -> Iterator[Path]:
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:depth])
+        yield from (file for file in (place / "__init__.py", place.with_suffix(".py")) if file.is_file())
+
+
+def _signature(card: "ModelCard") -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    shares = [ColSpec(DataType.double, name) for name in serving_model.probability_columns(card.classes)]
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, serving_model.CONTENT)]),
+        outputs=Schema([ColSpec(DataType.string, serving_model.LABEL), *shares]),
+    )
+
+
+def _example_content() -> bytes:
+    import numpy as np
+
+    from transfer.data.encoding import grey_png
+
+    return grey_png(np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, _EXAMPLE_PX)

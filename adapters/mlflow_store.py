@@ -1,0 +1,115 @@
+"""Open the MLflow store: the project's own SQLite file, or the server that the user's environment names."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters import environment
+from adapters.project import find_project
+from transfer.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TRACKING_URI, REGISTRY_URI = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
+STORE = Path("mlruns")
+DATABASE = STORE / "mlflow.db"
+ARTIFACTS = STORE / "artifacts"
+_CHATTY = ("alembic", "mlflow.store.db.utils")  # they report every step of a migration
+_RETRIES = "2"  # of a request to a server; MLflow's own 7 wait minutes for one that is down
+
+
+def tracking_uri(project: Path) -> str:
+    """Return where runs and models are kept: MLFLOW_TRACKING_URI, else the project's own database."""
+    return environment.get(TRACKING_URI) or own_uri(project)
+
+
+def registry_uri(project: Path) -> str:
+    """Return where model versions are kept: MLFLOW_REGISTRY_URI, else where runs are."""
+    return environment.get(REGISTRY_URI) or tracking_uri(project)
+
+
+def own_uri(project: Path) -> str:
+    """Return the URI of the project's own database."""
+    return f"sqlite:///{project.resolve() / DATABASE}"
+
+
+def is_own(project: Path) -> bool:
+    """Tell whether runs and models go to the project's own database."""
+    return tracking_uri(project) == own_uri(project) == registry_uri(project)
+
+
+def artifact_location(project: Path, experiment: str) -> str | None:
+    """Return the folder of a new experiment's artifacts; None where a server decides.
+
+    Args:
+        project: the project's folder.
+        experiment: the experiment's name, without slashes.
+    """
+    return str(project.resolve() / ARTIFACTS / experiment) if is_own(project) else None
+
+
+def open_client(project: Path | None = None) -> "MlflowClient":
+    """Return a client; the project's own database is made, or brought to its present schema, without a word.
+
+    Args:
+        project: the project's folder; the one that holds the current directory when None.
+
+    Raises:
+        EnvironmentFault: the store cannot be opened.
+    """
+    project = project or find_project()
+    prepare_environment(project)
+    from mlflow import MlflowClient
+
+    tracking, registry = tracking_uri(project), registry_uri(project)
+    with store_errors(tracking):
+        if not is_own(project):
+            return MlflowClient(tracking, registry)
+        return _own_client(project)
+
+
+def prepare_environment(project: Path) -> None:
+    """Set what MLflow reads from the environment on its import, without overruling what the user exported."""
+    environment.prepare(project)
+    if environment.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") is None:
+        environment.put("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow and its database raise into one sentence.
+
+    Args:
+        uri: the store's URI, for the sentence.
+
+    Raises:
+        EnvironmentFault: MLflow, the database or the disk failed inside the block.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        problem = " ".join(str(error).split())[:300].rstrip(".")
+        raise EnvironmentFault(
+            f"The MLflow store {uri} failed ({problem}); check it with `rootstock doctor` and run the same command again."
+        ) from error
+
+
+def _own_client(project: Path) -> "MlflowClient":
+    """Open the project's own database; only one process at a time may make it."""
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    uri = own_uri(project)
+    (project / ARTIFACTS).mkdir(parents=True, exist_ok=True)
+    with FileLock(project / STORE / ".migration.lock"):
+        client = MlflowClient(uri, uri)
+        client.search_experiments(max_results=1)
+        return client

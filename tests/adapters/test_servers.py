@@ -1,0 +1,213 @@
+"""Servers: healthy or explained, and gone with everything they started when their starter is."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from adapters import servers
+from transfer.errors import EnvironmentFault, UserError
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def start(project: Path, code: str) -> servers.Server:
+    return servers._start("test server", "http://127.0.0.1:9", [sys.executable, "-c", code], project, {})
+
+
+def logged(log: Path) -> str:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        text = log.read_text(encoding="utf-8") if log.exists() else ""
+        if text.endswith("\n"):
+            return text.strip()
+        time.sleep(0.01)
+    raise AssertionError(log)
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@contextmanager
+def answering(home: str) -> Iterator[str]:
+    """Run something that answers like a Prefect API with its state in `home`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"home": home} if self.path.endswith("settings") else True).encode())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_stopping_ends_the_server_and_its_children(tmp_path: Path) -> None:
+    server = start(tmp_path, FAMILY)
+    child = int(logged(server.log))
+    servers.stop(server)
+    assert not server.alive()
+    assert gone(child)
+
+
+def test_child_in_a_session_of_its_own_ends_too(tmp_path: Path) -> None:
+    server = start(tmp_path, FAMILY.replace("])", "], start_new_session=True)", 1))
+    child = int(logged(server.log))
+    servers.stop(server)
+    assert gone(child)
+
+
+def test_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "_GRACE_S", 0.2)
+    server = start(tmp_path, STUBBORN)
+    logged(server.log)
+    started = time.monotonic()
+    servers.stop(server)
+    assert not server.alive()
+    assert time.monotonic() - started < 5
+
+
+def test_killed_starter_leaves_nothing_behind(tmp_path: Path, root: Path) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(root)!r}); import pathlib, time; from adapters import servers\n"
+        f"s = servers._start('test server', '', [sys.executable, '-c', {FAMILY!r}], pathlib.Path({str(tmp_path)!r}), {{}})\n"
+        "time.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code])
+    child = int(logged(tmp_path / ".rootstock" / "logs" / "test-server.log"))
+    starter.send_signal(signal.SIGKILL)
+    starter.wait()
+    assert gone(child)
+
+
+def test_server_ignores_the_terminals_ctrl_c(tmp_path: Path) -> None:
+    server = start(tmp_path, FAMILY)
+    logged(server.log)
+    assert os.getpgid(server.process.pid) != os.getpgid(0)
+    servers.stop(server)
+
+
+def test_dead_server_is_explained_with_the_end_of_its_log(tmp_path: Path) -> None:
+    server = start(tmp_path, "print('first'); raise SystemExit('the database is damaged')")
+    with pytest.raises(EnvironmentFault, match=r"test server stopped with exit status 1.*the database is damaged"):
+        servers.wait_until(server, "/health", timeout_s=20)
+    servers.stop(server)
+
+
+def test_silent_server_is_explained_after_the_deadline(tmp_path: Path) -> None:
+    server = start(tmp_path, "import time; print('thinking', flush=True); time.sleep(60)")
+    logged(server.log)
+    with pytest.raises(EnvironmentFault, match=r"did not answer on http://127.0.0.1:9 within 0 s.*thinking"):
+        servers.wait_until(server, "/health", timeout_s=0.1)
+    servers.stop(server)
+
+
+def test_taken_port_names_the_flag_and_another_port() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        with pytest.raises(UserError, match=rf"Port {port} for the MLflow UI .* --mlflow-port PORT, for example"):
+            servers.require_free_port(port, "MLflow UI", "--mlflow-port")
+    servers.require_free_port(servers.find_free_port(), "MLflow UI", "--mlflow-port")
+
+
+def test_api_answers_only_when_it_does() -> None:
+    with answering("x") as url:
+        assert servers.api_answers(url)
+        assert servers.api_answers(url + "/")
+    assert not servers.api_answers(url, timeout_s=0.2)
+    assert not servers.api_answers("no url")
+
+
+def test_exported_api_goes_first_and_a_dead_one_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering("x") as url:
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        assert servers.running_api(tmp_path) == url
+    assert servers.running_api(tmp_path) is None
+
+
+def test_configured_local_api_is_taken_only_with_this_projects_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    for home, ours in ((str(tmp_path / ".prefect"), True), ("/elsewhere", False)):
+        with answering(home) as url:
+            (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{url}"\n', encoding="utf-8")
+            assert servers.running_api(tmp_path) == (url if ours else None)
+
+
+def test_api_that_up_started_is_found_on_any_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with answering("x") as url:
+        servers.note_running(tmp_path, {"prefect_api": url})
+        assert servers.running_api(tmp_path) == url
+    assert servers.running_api(tmp_path) is None
+    servers.forget_running(tmp_path)
+    assert servers.read_running(tmp_path) == {}
+
+
+@pytest.mark.service
+def test_temporary_server_records_in_the_project_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / ".prefect"))
+    with servers.temporary_prefect_server(tmp_path) as url:
+        assert servers.api_answers(url)
+        assert (tmp_path / ".prefect" / "prefect.db").is_file()
+    assert not servers.api_answers(url)
+
+
+@pytest.mark.service
+def test_mlflow_shows_artifacts_that_a_run_wrote_straight_to_the_files(tmp_path: Path) -> None:
+    import urllib.request
+
+    (tmp_path / "mlruns").mkdir()
+    code = (
+        "import mlflow; mlflow.set_tracking_uri('sqlite:///mlruns/mlflow.db')\n"
+        "mlflow.create_experiment('e', artifact_location='mlruns/artifacts'); mlflow.set_experiment('e')\n"
+        "with mlflow.start_run() as run: mlflow.log_text('hello', 'a.txt')\n"
+        "print(run.info.run_id)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    run_id = done.stdout.split()[-1]
+    server = servers.start_mlflow(tmp_path, servers.find_free_port())
+    try:
+        servers.wait_until(server, "/health")
+        with urllib.request.urlopen(f"{server.address}/get-artifact?path=a.txt&run_uuid={run_id}") as answer:
+            assert answer.read() == b"hello"
+    finally:
+        servers.stop(server)

@@ -1,0 +1,92 @@
+"""A value edited by hand and not yet run is never overwritten."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tasks.overrides import write_overrides
+from tasks.params import read_params
+from transfer.errors import UserError
+
+LOCK = """schema: '2.0'
+stages:
+  finetune:
+    cmd: x
+    params:
+      params.yaml:
+        finetune:
+          epochs: {epochs}
+          seed: 0
+        data.path: data/digits
+"""
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    path = project / "params.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def ran(project: Path, epochs: int) -> None:
+    (project / "dvc.lock").write_text(LOCK.format(epochs=epochs), encoding="utf-8")
+
+
+def test_edit_that_was_not_run_is_kept(project: Path) -> None:
+    ran(project, 10)
+    edit(project, "epochs: 10", "epochs: 7")
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(UserError) as caught:
+        write_overrides(project, {"finetune.epochs": 3})
+    for word in ("finetune.epochs: 7", "it was 10 before", "run it first", "set it back to 10"):
+        assert word in str(caught.value)
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_other_keys_may_be_overridden_beside_an_edit(project: Path) -> None:
+    ran(project, 10)
+    edit(project, "epochs: 10", "epochs: 7")
+    write_overrides(project, {"finetune.seed": 1})
+    assert (read_params().finetune.epochs, read_params().finetune.seed) == (7, 1)
+
+
+def test_edit_that_the_override_repeats_is_no_loss(project: Path) -> None:
+    ran(project, 10)
+    edit(project, "epochs: 10", "epochs: 7")
+    assert write_overrides(project, {"finetune.epochs": 7}) == {}
+
+
+def test_edit_that_was_run_may_be_replaced(project: Path) -> None:
+    edit(project, "epochs: 10", "epochs: 7")
+    ran(project, 7)
+    assert write_overrides(project, {"finetune.epochs": 3}) == {"finetune.epochs": 3}
+
+
+def test_what_an_interrupted_run_wrote_may_be_replaced(project: Path) -> None:
+    ran(project, 10)
+    write_overrides(project, {"finetune.epochs": 3})
+    write_overrides(project, {"finetune.epochs": 4})
+    assert read_params().finetune.epochs == 4
+
+
+def test_edit_after_an_override_is_kept(project: Path) -> None:
+    ran(project, 10)
+    write_overrides(project, {"finetune.epochs": 3})
+    edit(project, "epochs: 3", "epochs: 7")
+    with pytest.raises(UserError, match="edited by hand"):
+        write_overrides(project, {"finetune.epochs": 4})
+
+
+def test_before_any_run_the_shipped_value_may_be_replaced_and_an_edit_may_not(project: Path) -> None:
+    edit(project, "seed: 0\n  max", "seed: 5\n  max")
+    assert write_overrides(project, {"finetune.epochs": 3}) == {"finetune.epochs": 3}
+    with pytest.raises(UserError, match="it was 0 before"):
+        write_overrides(project, {"finetune.seed": 1})
+
+
+def test_before_any_run_the_committed_value_may_be_replaced(project: Path) -> None:
+    edit(project, "epochs: 10", "epochs: 7")
+    for arguments in (("add", "params.yaml"), ("commit", "-q", "-m", "x", "--no-gpg-sign")):
+        subprocess.run(("git", *arguments), cwd=project, check=True)
+    assert write_overrides(project, {"finetune.epochs": 3}) == {"finetune.epochs": 3}

@@ -1,0 +1,158 @@
+"""The manifest of a folder: its rows, its splits, what it refuses, and that growing moves nothing."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from adapters.manifest_file import MANIFEST, read_header
+from tasks import manifest as steps
+from transfer.errors import UserError
+
+
+def _paint(folder: Path, n_images: int, first: int = 0) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(first, first + n_images):
+        seed = [index, *hashlib.sha256(str(folder).encode()).digest()]
+        pixels = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:03d}.png")
+
+
+@pytest.fixture
+def photos(project: Path) -> Path:
+    """Name the project's data.path `photos` and return the folder, not made yet."""
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
+    return Path("photos")
+
+
+def _made() -> pd.DataFrame:
+    steps.describe()
+    return pd.read_parquet(MANIFEST)
+
+
+def test_a_row_a_file_with_label_digest_and_facts(photos: Path) -> None:
+    for name in ("zebra", "ant", "cow"):
+        _paint(photos / name, 10)
+    frame = _made()
+    assert frame["path"].tolist() == sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))
+    assert read_header().classes == ("ant", "cow", "zebra")
+    assert dict(zip(frame["class_name"], frame["label"], strict=True)) == {"ant": 0, "cow": 1, "zebra": 2}
+    assert frame["readable"].all()
+    assert set(frame["split"]) == {"train", "val", "test"}
+    for row in frame.itertuples():
+        assert row.sha256 == row.group == hashlib.sha256((photos / row.path).read_bytes()).hexdigest()
+        assert (row.width_px, row.height_px, row.mode, row.format, row.exif_orientation) == (9, 9, "RGB", "PNG", 1)
+
+
+def test_the_same_folder_gives_the_same_bytes(photos: Path) -> None:
+    for name in ("a", "b"):
+        _paint(photos / name, 5)
+    steps.describe()
+    first = MANIFEST.read_bytes()
+    steps.describe()
+    assert MANIFEST.read_bytes() == first
+
+
+def test_a_growing_data_set_moves_no_image(photos: Path) -> None:
+    for name in ("a", "b"):
+        _paint(photos / name, 40)
+    before = _made().set_index("path")["split"]
+    for name in ("a", "b"):
+        _paint(photos / name, 40, first=40)
+    after = _made().set_index("path")["split"]
+    assert after[before.index].equals(before)
+    assert len(after) == 160
+
+
+def test_a_held_out_folder_is_the_test_set_and_validation_comes_from_train(photos: Path) -> None:
+    for name in ("a", "b"):
+        _paint(photos / "train" / name, 30)
+        _paint(photos / "val" / name, 4)
+    frame = _made()
+    by_folder = frame.groupby(frame["path"].str.split("/").str[0])["split"].agg(set).to_dict()
+    assert by_folder == {"train": {"train", "val"}, "val": {"test"}}
+    assert read_header().given_splits == ("train", "test")
+
+
+def test_three_split_folders_are_taken_as_they_are(photos: Path) -> None:
+    for split in ("train", "val", "test"):
+        for name in ("a", "b"):
+            _paint(photos / split / name, 1)
+    frame = _made()
+    assert (frame["path"].str.split("/").str[0] == frame["split"]).all()
+
+
+def test_copies_in_the_users_train_and_test_folders_are_kept(photos: Path) -> None:
+    for name in ("a", "b"):
+        _paint(photos / "train" / name, 10)
+        _paint(photos / "test" / name, 2)
+    (photos / "test" / "a" / "copy.png").write_bytes((photos / "train" / "a" / "000.png").read_bytes())
+    frame = _made().set_index("path")
+    assert frame.loc["test/a/copy.png", "split"] == "test"
+    assert frame.loc["train/a/000.png", "split"] in ("train", "val")
+
+
+def test_an_unreadable_file_is_a_row_with_a_problem(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        _paint(photos / name, 6)
+    (photos / "a" / "broken.jpg").write_text("no image")
+    (photos / "a" / "notes.txt").write_text("no image")
+    frame = _made().set_index("path")
+    row = frame.loc["a/broken.jpg"]
+    assert (row["readable"], row["split"], row["label"]) == (False, "", 0)
+    assert "not a JPEG" in row["problem"]
+    assert Counter(frame["readable"]) == {True: 12, False: 1}
+    assert read_header().ignored == {".txt": 1}
+    printed = capsys.readouterr().out
+    assert "1 of 13 files cannot be read, first a/broken.jpg" in printed
+    assert "1 .txt" in printed
+
+
+def _nothing(photos: Path) -> None:
+    """Make no folder at all."""
+
+
+def _small_class(photos: Path) -> None:
+    _paint(photos / "a", 9)
+    _paint(photos / "b", 1)
+
+
+def _small_training_class(photos: Path) -> None:
+    for name, n_images in (("a", 9), ("b", 1)):
+        _paint(photos / "train" / name, n_images)
+        _paint(photos / "test" / name, 2)
+
+
+def _only_text(photos: Path) -> None:
+    for name in ("a", "b"):
+        (photos / name).mkdir(parents=True)
+        (photos / name / "x.jpg").write_text("hello")
+
+
+def _one_class_broken(photos: Path) -> None:
+    _paint(photos / "a", 9)
+    (photos / "b").mkdir()
+    (photos / "b" / "x.jpg").write_text("hello")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (_nothing, r"data.path photos does not exist"),
+        (_small_class, r"Class 'b' has 1 usable file, but needs at least 3, one for each of 3 splits"),
+        (_small_training_class, r"Class 'b' has 1 usable file, but needs at least 2"),
+        (_only_text, r"None of the 2 files in data.path photos can be decoded; a/x.jpg: The file is not a JPEG"),
+        (_one_class_broken, r"Class 'b' has no file that can be decoded; b/x.jpg: The file is not"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_refused_and_nothing_is_written(photos: Path, make: Any, sentence: str) -> None:
+    make(photos)
+    with pytest.raises(UserError, match=sentence):
+        steps.describe()
+    assert not MANIFEST.exists()

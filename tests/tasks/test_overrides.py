@@ -1,0 +1,167 @@
+"""Overrides: read by the declared type, all checked first, then written in place."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.overrides import check_values, parse_overrides, planned_changes, split_list, write_overrides
+from tasks.params import read_params
+from transfer.errors import UserError
+
+
+def parsed(project: Path, *texts: str) -> dict[str, Any]:
+    return parse_overrides(texts, project, project)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("data.path=a=b?c&d@e#f", "a=b?c&d@e#f"),
+        ("data.path=null", "null"),
+        ("data.path=[x, y]", "[x, y]"),
+        ("finetune.epochs=5", 5),
+        ("finetune.head_lr=1e-4", 1e-4),
+        ("finetune.head_lr=1", 1.0),
+        ("register.model_name=null", None),
+        ("register.model_name=None", None),
+        ("register.model_name=", None),
+        ("register.model_name=my model", "my model"),
+        ("select.candidates=a", ["a"]),
+        ("select.candidates=a,b", ["a", "b"]),
+        ("select.candidates=[a, b]", ["a", "b"]),
+        ("select.candidates=['a,b', \"c d\"]", ["a,b", "c d"]),
+        (
+            "select.candidates=torchvision/mobilenet_v2?width_mult=0.35@none",
+            ["torchvision/mobilenet_v2?width_mult=0.35@none"],
+        ),
+        ("select.candidates=rootstock/it's", ["rootstock/it's"]),
+    ],
+)
+def test_values_are_read_by_the_declared_type(project: Path, text: str, value: Any) -> None:
+    (read,) = parsed(project, text).values()
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["finetune.epochs"], "has no '='"),
+        (["=5"], "no parameter ''"),
+        (["finetune.epoch=5"], "did you mean finetune.epochs?"),
+        (["+finetune.epochs=5"], "did you mean finetune.epochs?"),
+        (["epochs=5"], "did you mean finetune.epochs?"),
+        (["finetune.epochs=5", "finetune.epochs=6"], "given twice"),
+        (["finetune.epochs=5.0"], "is '5.0', but must be an integer of at least 1"),
+        (["finetune.epochs=0"], "is 0, but must be an integer of at least 1"),
+        (["finetune.head_lr=fast"], "is 'fast', but must be a number above 0"),
+        (["finetune.head_lr=inf"], "is inf, but must be a number above 0"),
+        (["select.candidates="], "one or more"),
+        (["select.candidates=[]"], "one or more"),
+        (["select.candidates=a,,b"], "an item is empty"),
+        (["select.candidates=['a]"], "is not closed"),
+        (["select.candidates='a'b"], "follows a closing quote"),
+        (["select.candidates=a,a"], "different"),
+        (["select.weights_sha256={}"], "kept by `rootstock run` itself"),
+        (["data.path="], "not empty"),
+    ],
+)
+def test_refused_overrides_are_explained_in_a_sentence(project: Path, texts: list[str], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parsed(project, *texts)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.text(alphabet="ab /@?=.,#&[]", min_size=1).filter(str.strip), min_size=1))
+def test_quoted_items_come_back_as_they_were(items: list[str]) -> None:
+    assert split_list("[" + ",".join(f'"{item}"' for item in items) + "]") == items
+
+
+@given(st.lists(st.text(alphabet="ab/@?=.'#&", min_size=1).filter(lambda item: item[0] != "'"), min_size=1))
+def test_plain_items_need_no_quotes(items: list[str]) -> None:
+    assert split_list(",".join(items)) == items
+
+
+def test_paths_typed_in_a_folder_of_the_project_are_stored_from_its_root(project: Path) -> None:
+    here = project / "sub"
+    (here / "photos").mkdir(parents=True)
+    (here / "w.pth").write_bytes(b"w")
+    values = parse_overrides(
+        ["data.path=photos", "select.candidates=torchvision/a@w.pth,torchvision/b@none"], project, here
+    )
+    assert values == {"data.path": "sub/photos", "select.candidates": ["torchvision/a@sub/w.pth", "torchvision/b@none"]}
+    assert parse_overrides(["data.path=data/digits"], project, here) == {"data.path": "data/digits"}
+    assert parse_overrides([f"data.path={here}/photos"], project, here) == {"data.path": f"{here}/photos"}
+
+
+def test_folder_outside_the_project_is_stored_relative_to_the_root(project: Path) -> None:
+    (project.parent / "photos").mkdir()
+    (project / "sub").mkdir()
+    assert parse_overrides(["data.path=../../photos"], project, project / "sub") == {"data.path": "../photos"}
+
+
+def test_valid_overrides_are_written_and_others_are_not(project: Path) -> None:
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(UserError):
+        write_overrides(project, {"finetune.epochs": 3, "finetune.seed": -1})
+    assert (project / "params.yaml").read_bytes() == before
+    assert planned_changes(project, {"finetune.epochs": 3, "finetune.seed": 0}) == {"finetune.epochs": 3}
+    assert (project / "params.yaml").read_bytes() == before
+    assert write_overrides(project, {"finetune.epochs": 3, "finetune.seed": 0}) == {"finetune.epochs": 3}
+    assert read_params().finetune.epochs == 3
+    assert write_overrides(project, {"finetune.epochs": 3}) == {}
+
+
+def test_values_of_a_deployment_are_checked_like_typed_ones() -> None:
+    assert check_values({"select.candidates": ["a"], "finetune.head_lr": 1}) == {
+        "select.candidates": ["a"],
+        "finetune.head_lr": 1.0,
+    }
+    with pytest.raises(UserError, match="must be an integer"):
+        check_values({"finetune.epochs": "5"})
+    with pytest.raises(UserError, match="no parameter"):
+        check_values({"finetune": {"epochs": 5}})
+
+
+def test_local_weights_are_recorded_and_a_changed_file_is_refused(project: Path) -> None:
+    file = project / "w.pth"
+    file.write_bytes(b"one")
+    named = {"select.candidates": ["torchvision/a@w.pth", "torchvision/b@IMAGENET1K_V1"]}
+    write_overrides(project, named)
+    assert read_params().select.weights_sha256 == {"w.pth": hashlib.sha256(b"one").hexdigest()}
+    file.write_bytes(b"two")
+    with pytest.raises(UserError, match=r"w\.pth is not the weights file that was recorded"):
+        write_overrides(project, {})
+    write_overrides(project, named)
+    assert read_params().select.weights_sha256 == {"w.pth": hashlib.sha256(b"two").hexdigest()}
+    write_overrides(project, {"select.candidates": ["rootstock/strokes"]})
+    assert read_params().select.weights_sha256 == {}
+
+
+def test_file_named_by_hand_gets_its_record_on_the_next_run(project: Path) -> None:
+    (project / "w.pth").write_bytes(b"one")
+    path = project / "params.yaml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("- rootstock/strokes\n", "- torchvision/a@w.pth\n"), encoding="utf-8"
+    )
+    assert list(write_overrides(project, {})) == ["select.weights_sha256"]
+    assert read_params().select.weights_sha256 == {"w.pth": hashlib.sha256(b"one").hexdigest()}
+
+
+def test_pinned_digest_is_demanded_even_of_a_file_named_now(project: Path) -> None:
+    (project / "w.pth").write_bytes(b"one")
+    values = {"select.candidates": ["torchvision/a@w.pth"], "select.weights_sha256": {"w.pth": "0" * 64}}
+    with pytest.raises(UserError, match="not the weights file"):
+        write_overrides(project, values)
+
+
+def test_missing_weights_file_is_refused(project: Path) -> None:
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match=r"w\.pth of the candidate torchvision/a@w\.pth does not exist"):
+        write_overrides(project, {"select.candidates": ["torchvision/a@w.pth"]})
+    assert (project / "params.yaml").read_bytes() == before

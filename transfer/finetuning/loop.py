@@ -1,0 +1,179 @@
+"""The training loop: it yields what happened; its caller logs, draws and stops."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from transfer.backbones.backbone import Classifier
+from transfer.data.batches import augment, normalise
+from transfer.finetuning.freezing import parameter_groups, thaw
+from transfer.finetuning.plan import Step
+from transfer.randomness import generator
+from transfer.records import EpochRecord
+
+_WARM_UP = 0.1
+_GRADIENT_NORM = 1.0
+_EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Prepared examples with their labels.
+
+    Args:
+        inputs: uint8 (N, C, H, W), as the backbone's preprocessing made them.
+        labels: int64 (N,).
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a step may last and how it learns.
+
+    Args:
+        max_images: training images the step may see.
+        epochs: passes over the training rows, at most.
+        batch_size: at least 2.
+        weight_decay: AdamW's.
+        label_smoothing: in [0, 1).
+        min_area: smallest share of an example that augmentation keeps, in (0, 1]; 1 switches it off.
+        flip_probability: of mirroring an example, in [0, 1].
+    """
+
+    max_images: int
+    epochs: int
+    batch_size: int
+    weight_decay: float
+    label_smoothing: float
+    min_area: float = 0.6
+    flip_probability: float = 0.0
+
+    def n_images(self, n_train: int) -> int:
+        """Return how many images a step sees on a training set of `n_train`."""
+        return min(self.max_images, self.epochs * n_train)
+
+
+def evaluate(classifier: Classifier, examples: Examples) -> tuple[float, float]:
+    """Return the mean negative log likelihood (nats) and the accuracy of a classifier in evaluation mode."""
+    logits = predict_logits(classifier, examples.inputs)
+    loss = nn.functional.cross_entropy(logits.double(), examples.labels)
+    return float(loss), float((logits.argmax(1) == examples.labels).double().mean())
+
+
+def predict_logits(
+    classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] | None = None
+) -> Tensor:
+    """Return logits float32 (N, n_classes) of prepared inputs, in evaluation mode; the mode is restored."""
+    modes = [(module, module.training) for module in classifier.modules()]
+    classifier.eval()
+    rows = []
+    with torch.no_grad():
+        for batch in inputs.split(_EVALUATION_BATCH):
+            rows.append(classifier(_network_input(classifier, batch)).float())
+            if advance is not None:
+                advance(len(batch))
+    for module, training in modes:
+        module.training = training
+    return torch.cat(rows)
+
+
+def train(
+    classifier: Classifier,
+    train_set: Examples,
+    val_set: Examples,
+    step: Step,
+    budget: Budget,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> Iterator[EpochRecord]:
+    """Train the groups that a step names; yield a record an epoch; leave the weights of the epoch with the lowest val NLL.
+
+    Args:
+        classifier: changed in place.
+        train_set: at least two rows.
+        val_set: at least one row.
+        step: group -> learning rate; other groups stay byte-equal.
+        budget: how long.
+        seed: of the order and the augmentation.
+        advance: called with the number of images of every batch.
+    """
+    thaw(classifier, step.rates)
+    optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
+    total = budget.n_images(len(train_set))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(math.ceil(total / budget.batch_size)))
+    order, varied = generator(seed, f"{step.name} order"), generator(seed, f"{step.name} augmentation")
+    best_nll, best_state = math.inf, clone_state(classifier)
+    seen, epoch = 0, 0
+    while seen < total:
+        epoch += 1
+        rows = torch.randperm(len(train_set), generator=order)[: total - seen]
+        loss_sum = 0.0
+        for batch in _batches(rows, budget.batch_size):
+            loss_sum += _update(classifier, train_set, batch, optimiser, budget, varied) * len(batch)
+            schedule.step()
+            if advance is not None:
+                advance(len(batch))
+        seen += len(rows)
+        val_nll, val_accuracy = evaluate(classifier, val_set)
+        if val_nll < best_nll:
+            best_nll, best_state = val_nll, clone_state(classifier)
+        yield EpochRecord(step.name, epoch, seen, loss_sum / len(rows), val_nll, val_accuracy)
+    classifier.load_state_dict(best_state)
+    thaw(classifier, ())
+
+
+def clone_state(classifier: Classifier) -> dict[str, Tensor]:
+    """Return a copy of all parameters and buffers."""
+    return {name: value.detach().clone() for name, value in classifier.state_dict().items()}
+
+
+def _update(
+    classifier: Classifier,
+    examples: Examples,
+    batch: Tensor,
+    optimiser: torch.optim.Optimizer,
+    budget: Budget,
+    varied: torch.Generator,
+) -> float:
+    inputs = augment(
+        examples.inputs[batch], varied, min_area=budget.min_area, flip_probability=budget.flip_probability
+    )
+    logits = classifier(_network_input(classifier, inputs))
+    loss = nn.functional.cross_entropy(logits, examples.labels[batch], label_smoothing=budget.label_smoothing)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature
+    trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    nn.utils.clip_grad_norm_(trained, _GRADIENT_NORM)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _network_input(classifier: Classifier, inputs: Tensor) -> Tensor:
+    return normalise(inputs, classifier.backbone.preprocess).contiguous(memory_format=torch.channels_last)
+
+
+def _batches(rows: Tensor, batch_size: int) -> list[Tensor]:
+    """Split rows into batches of about equal size, so that no batch is a single row that batch norm cannot take."""
+    return list(rows.tensor_split(max(1, round(len(rows) / batch_size))))
+
+
+def _warm_up_cosine(n_updates: int) -> Callable[[int], float]:
+    warm_up = max(1, round(_WARM_UP * n_updates))
+
+    def factor(update: int) -> float:
+        if update < warm_up:
+            return (update + 1) / warm_up
+        progress = (update - warm_up) / max(1, n_updates - warm_up)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    return factor

@@ -1,0 +1,46 @@
+"""What is trained when: a plan maps depth groups to learning rates, step by step.
+
+Source: linear probing before fine-tuning, Kumar et al. 2022, arXiv:2202.10054; discriminative rates and gradual unfreezing,
+Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transfer.finetuning.freezing import HEAD
+
+PROBE = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a plan.
+
+    Args:
+        name: what history calls it.
+        rates: group name -> learning rate; a group without one is frozen.
+    """
+
+    name: str
+    rates: Mapping[str, float]
+
+
+def staged_plan(groups: Sequence[str], head_lr: float, backbone_lr: float, lr_decay: float) -> tuple[Step, ...]:
+    """Return the steps that follow the probe: the deepest group with the head, then everything.
+
+    Args:
+        groups: the trunk's depth groups, shallow to deep.
+        head_lr: learning rate of the head.
+        backbone_lr: learning rate of the deepest group.
+        lr_decay: factor by which each shallower group learns more slowly, at least 1.
+    """
+    rates = {name: backbone_lr / lr_decay**depth for depth, name in enumerate(reversed(groups))}
+    return (
+        Step("last", {groups[-1]: backbone_lr, HEAD: head_lr}),
+        Step("all", {**dict(reversed(rates.items())), HEAD: head_lr}),
+    )
+
+
+def scratch_plan(groups: Sequence[str], learning_rate: float) -> Step:
+    """Return a step that trains every group and the head at one rate."""
+    return Step("scratch", dict.fromkeys((*groups, HEAD), learning_rate))

@@ -1,0 +1,109 @@
+"""The linear probe: multinomial logistic regression on frozen features, fitted to convergence.
+
+Source: the objective is scikit-learn's `LogisticRegression` (L2 penalty, unpenalised intercept), Bishop 2006, Pattern
+Recognition and Machine Learning, section 4.3.4.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from transfer.errors import UserError
+from transfer.randomness import generator
+
+STRENGTHS: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+_N_FOLDS = 5
+_MAX_ITERATIONS = 200
+_TOLERANCE = 1e-7
+
+
+def fit_probe(features: Tensor, labels: Tensor, n_classes: int, seed: int) -> tuple[Tensor, Tensor, float]:
+    """Fit a probe on standardised features, its strength chosen by cross-validated negative log likelihood.
+
+    Args:
+        features: float (N, D).
+        labels: int64 (N,), in [0, n_classes).
+        n_classes: at least 2.
+        seed: of the folds.
+
+    Returns:
+        weight float32 (n_classes, D) and bias float32 (n_classes,) for the features as they are (the standardiser is folded
+        in), and the chosen inverse strength C.
+
+    Raises:
+        UserError: a class has no row.
+    """
+    missing = sorted(set(range(n_classes)) - set(labels.unique().tolist()))
+    if missing:
+        raise UserError(f"Class {missing[0]} has no training row; every class needs at least one.")
+    mean, scale = _standardiser(features)
+    rows = (features.double() - mean) / scale
+    best = _best_strength(rows, labels, n_classes, seed)
+    weight, bias = logistic_regression(rows, labels, n_classes, best)
+    weight = weight / scale
+    return weight.float(), (bias - weight @ mean).float(), best
+
+
+def logistic_regression(rows: Tensor, labels: Tensor, n_classes: int, inverse_strength: float) -> tuple[Tensor, Tensor]:
+    """Minimise C * sum of the negative log likelihood + half the squared weights, the intercept unpenalised.
+
+    Args:
+        rows: float64 (N, D).
+        labels: int64 (N,).
+        n_classes: at least 2.
+        inverse_strength: C, above 0.
+
+    Returns:
+        weight float64 (n_classes, D), bias float64 (n_classes,).
+    """
+    weight = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(n_classes, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=_MAX_ITERATIONS,
+        tolerance_grad=_TOLERANCE,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+    penalty = 0.5 / (inverse_strength * len(rows))
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(rows @ weight.T + bias, labels) + penalty * weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature
+        return loss
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]  # torch's own signature
+    return weight.detach(), bias.detach()
+
+
+def _best_strength(rows: Tensor, labels: Tensor, n_classes: int, seed: int) -> float:
+    folds = _stratified_folds(labels, seed)
+    losses = [_held_out_nll(rows, labels, n_classes, strength, folds) for strength in STRENGTHS]
+    return STRENGTHS[losses.index(min(losses))]
+
+
+def _held_out_nll(rows: Tensor, labels: Tensor, n_classes: int, strength: float, folds: Sequence[Tensor]) -> float:
+    total = 0.0
+    for fold in folds:
+        kept = torch.ones(len(rows), dtype=torch.bool)
+        kept[fold] = False
+        weight, bias = logistic_regression(rows[kept], labels[kept], n_classes, strength)
+        logits = rows[fold] @ weight.T + bias
+        total += float(nn.functional.cross_entropy(logits, labels[fold], reduction="sum"))
+    return total / len(rows)
+
+
+def _stratified_folds(labels: Tensor, seed: int) -> list[Tensor]:
+    """Deal the rows of each class into folds in turn; small classes leave some folds without them."""
+    order = torch.randperm(len(labels), generator=generator(seed, "probe folds"))
+    order = order[labels[order].argsort(stable=True)]
+    n_folds = min(_N_FOLDS, len(labels))
+    return [order[start::n_folds] for start in range(n_folds)]
+
+
+def _standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
+    wide = features.double()
+    scale = wide.std(0, correction=0)
+    return wide.mean(0), torch.where(scale > 1e-8, scale, torch.ones_like(scale))  # noqa: PLR2004  a constant feature
