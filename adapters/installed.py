@@ -14,6 +14,11 @@ def python_version() -> str:
     return ".".join(map(str, sys.version_info[:3]))
 
 
+def version_of(package: str) -> str:
+    """Return the version of an installed package."""
+    return metadata.version(package)
+
+
 def differences(lock: Path) -> list[str]:
     """Return a phrase for every package that is missing or has another version than the lock says.
 

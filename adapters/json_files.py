@@ -61,6 +61,21 @@ def write_plain_json(path: Path, payload: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(payload, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_plain_json(path: Path) -> dict[str, Any]:
+    """Read what `write_plain_json` wrote.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing; run the stage that writes it with `rootstock run` or `dvc repro`.")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro` again.") from error
+    return content
+
+
 def write_json(path: Path, payload: Mapping[str, Any], made_from: Mapping[str, Path] | None = None) -> None:
     """Write a hand-off record: the payload, its version, and the sha256 of every input it was made from.
 
@@ -83,12 +98,7 @@ def read_json(path: Path, made_from: Mapping[str, Path] | None = None) -> dict[s
     Raises:
         UserError: the record is missing, is not JSON, has another version, or was made from another input.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run the stage that writes it with `rootstock run` or `dvc repro`.")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro` again.") from error
+    record = read_plain_json(path)
     if record.get("version") != RECORD_VERSION:
         raise UserError(
             f"{path} has record version {record.get('version')!r}, this code reads {RECORD_VERSION}; run `dvc repro` again."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters import serving_model
+from adapters.json_files import sha256_of
 from adapters.model_files import CARD, WEIGHTS, load_card
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
         facts: what the model says of its origin, JSON-able.
     """
     import pandas as pd
-    from mlflow import pyfunc
 
+    pyfunc = _pyfunc()
     card, _ = load_card(model)
     example = pd.DataFrame({serving_model.CONTENT: [_example_content()]})
     with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
@@ -54,18 +55,14 @@ def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
             pip_requirements=requirements(card),
             metadata={**facts, "classes": list(card.classes), "preprocess": card.to_plain()["preprocess"]},
         )
+    _forget_where_it_was_made(target)
 
 
-def package_digest(model: Path) -> str:
-    """Return the sha256 of everything in the model that decides its answers: weights, card, code.
-
-    Args:
-        model: folder with the weights and the card.
-    """
+def code_digest() -> str:
+    """Return the sha256 of the code that travels with a model: its own file and the core's modules it imports."""
     digest = hashlib.sha256()
-    files = {WEIGHTS: model / WEIGHTS, CARD: model / CARD, "serving_model.py": Path(serving_model.__file__)}
-    for name, path in sorted({**files, **core_files()}.items()):
-        digest.update(f"{name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for name, path in sorted({"serving_model.py": Path(serving_model.__file__), **core_files()}.items()):
+        digest.update(f"{name}:{sha256_of(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -86,6 +83,28 @@ def requirements(card: "ModelCard") -> list[str]:
     """Return what has to be installed to serve the model, in the versions that are installed here."""
     names = _REQUIRED if card.reference.startswith("rootstock/") else (*_REQUIRED, "torchvision")
     return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in names]
+
+
+def _pyfunc() -> Any:
+    """Import MLflow's model format without the warning that it gives about its own models."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
+        import mlflow.pyfunc
+    return mlflow.pyfunc
+
+
+def _forget_where_it_was_made(target: Path) -> None:
+    """Replace this machine's paths in the description of a model by paths inside the model."""
+    from mlflow.models import Model
+
+    described = Model.load(str(target / "MLmodel"))
+    settings = described.flavors["python_function"]
+    settings["model_code_path"] = Path(settings["model_code_path"]).name
+    for artifact in settings["artifacts"].values():
+        artifact["uri"] = artifact["path"]
+    described.save(str(target / "MLmodel"))
 
 
 def _core_imports(file: Path, root: Path) -> Iterator[Path]:

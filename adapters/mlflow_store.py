@@ -17,8 +17,11 @@ TRACKING_URI, REGISTRY_URI = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 STORE = Path("mlruns")
 DATABASE = STORE / "mlflow.db"
 ARTIFACTS = STORE / "artifacts"
-_CHATTY = ("alembic", "mlflow.store.db.utils")  # they report every step of a migration
-_RETRIES = "2"  # of a request to a server; MLflow's own 7 wait minutes for one that is down
+_CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc")  # they report every step of what goes well
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own 7 wait minutes for a server that is down
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 
 
 def tracking_uri(project: Path) -> str:
@@ -74,10 +77,11 @@ def open_client(project: Path | None = None) -> "MlflowClient":
 def prepare_environment(project: Path) -> None:
     """Set what MLflow reads from the environment on its import, without overruling what the user exported."""
     environment.prepare(project)
-    if environment.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES") is None:
-        environment.put("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, value in _SETTINGS.items():
+        if environment.get(name) is None:
+            environment.put(name, value)
+    for logger in _CHATTY:
+        logging.getLogger(logger).setLevel(logging.WARNING)
 
 
 @contextmanager

@@ -14,19 +14,17 @@ _TIMEOUT_S = 120
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
 
 
-def deploy(project: Path, api: str, pool: str) -> None:
-    """Create the process work pool if it is missing and deploy what prefect.yaml says.
+def deploy(project: Path, api: str) -> None:
+    """Deploy what prefect.yaml says; its work pool exists once a worker asked for it.
 
     Args:
         project: the project's root; the deployment's runs start there.
         api: URL of the Prefect API.
-        pool: the work pool's name.
 
     Raises:
         EnvironmentFault: Prefect refused; its last words are quoted.
     """
     settings = {"PREFECT_API_URL": api, "ROOTSTOCK_PROJECT": str(project)}
-    _prefect(project, settings, "work-pool", "create", pool, "--type", "process", "--overwrite")
     _prefect(project, settings, "--no-prompt", "deploy", "--all")
 
 

@@ -22,8 +22,8 @@ def model_folder(model_uri: str) -> Path:
     if len(folders) != 1:
         found = "no model" if not folders else f"{len(folders)} models"
         raise UserError(
-            f"{model_uri} holds {found} with {WEIGHTS} and {CARD}; name one that `rootstock run` registered, for example "
-            f"models:/digits@champion, or a folder like artifacts/finetune/model."
+            f"{model_uri} holds {found} with {WEIGHTS} and {CARD}; name one that `rootstock run` registered, "
+            f"for example models:/digits@champion, or a folder like artifacts/finetune/model."
         )
     return folders[0]
 

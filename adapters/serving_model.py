@@ -100,6 +100,7 @@ def _example(content: bytes | str, row: int, card: "ModelCard") -> "Tensor":
 
 def _mlflow_model() -> Any:
     """Wrap `load` and `classify` in the class that MLflow asks for."""
+    import pandas as pd
     from mlflow.pyfunc import PythonModel
 
     class ServedClassifier(PythonModel):  # type: ignore[misc,unused-ignore]  # MLflow's seam is inheritance
@@ -109,7 +110,7 @@ def _mlflow_model() -> Any:
             """Load the weights and the card."""
             self.classifier, self.card = load(Path(context.artifacts[ARTIFACT]))
 
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
             """Return a row of label and probabilities for every row of encoded files."""
             return classify(self.classifier, self.card, list(model_input[CONTENT]))
 

@@ -7,15 +7,17 @@ from pathlib import Path
 from adapters import dvc_commands, environment, git_commands, installed, servers
 from adapters.locks import holder_of
 from adapters.project import enter_project, state_folder
+from adapters.weights_files import SHIPPED_FOLDER
 from tasks import data_source, weights_records
 from tasks.params import PARAMS_FILE, Params, read_params
-from tasks.typed_paths import weights_path
+from transfer.backbones.reference import BackboneReference
 from transfer.errors import RootstockError
 
 OK, NOTE, BAD = "ok", "note", "bad"
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_SPACE_BYTES, _TOO_LITTLE_BYTES = 2_000_000_000, 200_000_000
 _NAMED = 3
+_TOOLS = ("prefect", "mlflow", "dvc", "great-expectations", "torch", "torchvision")
 _TELEMETRY = (
     ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
     ("MLFLOW_DISABLE_TELEMETRY", "true"),
@@ -85,7 +87,8 @@ def _python(_: Path) -> list[Finding]:
 def _packages(project: Path) -> list[Finding]:
     wrong = installed.differences(project / "requirements.lock")
     if not wrong:
-        return [Finding(OK, "packages", "as requirements.lock says")]
+        versions = ", ".join(f"{name} {installed.version_of(name)}" for name in _TOOLS)
+        return [Finding(OK, "packages", f"as requirements.lock says: {versions}")]
     listed = ", ".join(wrong[:_NAMED]) + (f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else "")
     missing = any(phrase.endswith("is missing") for phrase in wrong)
     return [Finding(BAD if missing else NOTE, "packages", listed, "run `make setup`")]
@@ -127,18 +130,17 @@ def _weights(project: Path, params: Params) -> list[Finding]:
 
 
 def _candidate(project: Path, reference: str, recorded: dict[str, str]) -> Finding:
-    source, _, rest = reference.partition("/")
-    arch, weights = rest.partition("@")[0].partition("?")[0], rest.partition("@")[2]
     try:
-        if weights_path(reference) is not None:
+        named = BackboneReference.parse(reference)
+        if named.weights_file is not None:
             weights_records.current(project, [reference], recorded)
-            known = weights_path(reference) in recorded
-            return Finding(
-                OK, reference, "the recorded weights file" if known else "weights file, recorded by the next run"
-            )
-        if source != "torchvision" or weights == "none":
-            return Finding(OK, reference, "random weights" if weights == "none" else "shipped with the code")
-        cached = installed.cached_torchvision_weights(arch, weights or None)
+            known = named.weights_file in recorded
+            return Finding(OK, reference, "the recorded weights file" if known else "a file the next run records")
+        if named.is_random:
+            return Finding(OK, reference, "random weights")
+        if named.source == "rootstock":
+            return _shipped(reference, SHIPPED_FOLDER / f"{named.arch}.safetensors")
+        cached = installed.cached_torchvision_weights(named.arch, named.weights)
     except RootstockError as error:
         found, _, remedy = str(error).partition("; ")
         return Finding(BAD, reference, found, remedy)
@@ -147,6 +149,12 @@ def _candidate(project: Path, reference: str, recorded: dict[str, str]) -> Findi
             NOTE, reference, "not downloaded yet", "the next run downloads it once; without a network name a file"
         )
     return Finding(OK, reference, f"cached in {cached.parent}")
+
+
+def _shipped(reference: str, file: Path) -> Finding:
+    if not file.is_file():
+        return Finding(BAD, reference, f"{file} is missing", "restore it with `git checkout`, or write @none")
+    return Finding(OK, reference, "shipped with the code")
 
 
 def _dvc(project: Path) -> list[Finding]:

@@ -1,12 +1,12 @@
 """Paths as a user types them: meant from the directory the user is in, stored relative to the project's root."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
+from transfer.backbones.reference import BackboneReference
+
 DATA_PATH, CANDIDATES = "data.path", "select.candidates"
-_ENUM_NAME = re.compile(r"[A-Z][A-Z0-9_]*|none|")  # IMAGENET1K_V2, none, nothing
 
 
 def from_project(key: str, value: Any, project: Path, typed_in: Path) -> Any:
@@ -19,14 +19,17 @@ def from_project(key: str, value: Any, project: Path, typed_in: Path) -> Any:
 
 
 def weights_path(reference: str) -> str | None:
-    """Return the local weights file that a backbone reference names; None for an enum, `none` or the default."""
-    weights = reference.partition("@")[2]
-    return None if _ENUM_NAME.fullmatch(weights) else weights
+    """Return the local weights file that a backbone reference names; None for an enum, `none` or the default.
+
+    Raises:
+        UserError: the text is no backbone reference.
+    """
+    return BackboneReference.parse(reference).weights_file
 
 
 def _candidate(reference: str, project: Path, typed_in: Path) -> str:
     path = weights_path(reference)
-    return reference if path is None else f"{reference.partition('@')[0]}@{_seen_from_project(path, project, typed_in)}"
+    return reference if path is None else f"{reference.removesuffix(path)}{_seen_from_project(path, project, typed_in)}"
 
 
 def _seen_from_project(text: str, project: Path, typed_in: Path) -> str:

@@ -54,10 +54,10 @@ def _running(project: Path, prefect_port: int, mlflow_port: int) -> Iterator[lis
         started.append(servers.start_mlflow(project, mlflow_port))
         servers.wait_until(started[0], "/api/health")
         _bury_ghosts(project, api)
-        prefect_commands.deploy(project, api, POOL)
         started.append(servers.start_worker(project, api, POOL))
+        wait_for_worker(started[2], api)
+        prefect_commands.deploy(project, api)
         servers.wait_until(started[1], "/health")
-        _wait_for_worker(started[2], api)
         servers.note_running(project, {"prefect_api": api, "mlflow_ui": started[1].address})
         yield started
     finally:
@@ -75,7 +75,12 @@ def _bury_ghosts(project: Path, api: str) -> None:
         prefect_commands.bury_ghosts(api, "Its process is gone, and nothing runs in this project.")
 
 
-def _wait_for_worker(worker: Server, api: str) -> None:
+def wait_for_worker(worker: Server, api: str) -> None:
+    """Wait until the worker has reported to the API, which also makes its work pool.
+
+    Raises:
+        EnvironmentFault: it died or stayed silent; the sentence quotes the end of its log.
+    """
     deadline = time.monotonic() + servers.START_TIMEOUT_S
     while not prefect_commands.has_online_worker(api, POOL):
         if not worker.alive():

@@ -103,7 +103,8 @@ def test_server_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pyte
 def test_killed_starter_leaves_nothing_behind(tmp_path: Path, root: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(root)!r}); import pathlib, time; from adapters import servers\n"
-        f"s = servers._start('test server', '', [sys.executable, '-c', {FAMILY!r}], pathlib.Path({str(tmp_path)!r}), {{}})\n"
+        f"s = servers._start('test server', '', [sys.executable, '-c', {FAMILY!r}],"
+        f" pathlib.Path({str(tmp_path)!r}), {{}})\n"
         "time.sleep(60)"
     )
     starter = subprocess.Popen([sys.executable, "-c", code])
@@ -207,7 +208,7 @@ def test_mlflow_shows_artifacts_that_a_run_wrote_straight_to_the_files(tmp_path:
     server = servers.start_mlflow(tmp_path, servers.find_free_port())
     try:
         servers.wait_until(server, "/health")
-        with urllib.request.urlopen(f"{server.address}/get-artifact?path=a.txt&run_uuid={run_id}") as answer:
+        with urllib.request.urlopen(f"{server.address}/get-artifact?path=a.txt&run_uuid={run_id}") as answer:  # noqa: S310
             assert answer.read() == b"hello"
     finally:
         servers.stop(server)

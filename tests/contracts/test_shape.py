@@ -12,9 +12,8 @@ MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 300
 ROOMS = {"flows", "tasks", "adapters", "transfer"}
 HEAVY = ("torch", "torchvision", "mlflow", "great_expectations", "sklearn", "matplotlib", "pandas", "scipy")
-# adapters/installed.py asks every package for its version.
-IMAGE_ROOMS = ("adapters/installed.py", "transfer/data/", "transfer/backbones/", "adapters/image_files.py")
-IMAGE_IMPORT = re.compile(r"^\s*(?:from|import) (?:PIL|torchvision)\b", re.MULTILINE)
+IMAGE_ROOMS = ("transfer/data/", "transfer/backbones/", "adapters/image_files.py")
+IMAGE_IMPORT = re.compile(r"^\s*(?:from|import) (?:PIL|torchvision\.(?:transforms|io|datasets))\b", re.MULTILINE)
 
 IMPORT_ALL = """
 import json, sys, threading

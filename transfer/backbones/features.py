@@ -10,7 +10,7 @@ from transfer.data.batches import normalise
 
 
 def extract_features(
-    backbone: Backbone, examples: Tensor, batch_size: int = 64, advance: Callable[[int], None] | None = None
+    backbone: Backbone, examples: Tensor, batch_size: int = 64, advance: Callable[[int], None] = lambda _: None
 ) -> Tensor:
     """Run a backbone over examples with its weights and norm statistics as they are.
 
@@ -30,7 +30,6 @@ def extract_features(
         for batch in examples.split(batch_size):
             images = normalise(batch, backbone.preprocess).contiguous(memory_format=torch.channels_last)
             rows.append(backbone(images).float())
-            if advance is not None:
-                advance(len(batch))
+            advance(len(batch))
     backbone.train(was_training)
     return torch.cat(rows) if rows else torch.empty(0, backbone.feature_dim)

@@ -67,3 +67,17 @@ def _crop_extent(n_images: int, min_area: float, generator: torch.Generator) -> 
     low, high = (math.log(ratio) for ratio in _ASPECT_RANGE)
     aspect = torch.exp(torch.rand(n_images, generator=generator) * (high - low) + low)
     return torch.stack(((area * aspect).sqrt(), (area / aspect).sqrt()), dim=1).clamp(max=1.0)
+
+
+def pooled_pixels(examples: Tensor, side_px: int = 16) -> Tensor:
+    """Return the pixels of small grey copies, a row an image: what can be known without any network.
+
+    Args:
+        examples: uint8 (N, C, H, W).
+        side_px: side of the copies.
+
+    Returns:
+        float32 (N, side_px * side_px), in [0, 1].
+    """
+    grey = examples.to(torch.float32).mean(dim=1, keepdim=True).div_(255.0)
+    return functional.adaptive_avg_pool2d(grey, min(side_px, examples.shape[-1])).flatten(1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from transfer.backbones.backbone import Classifier
 from transfer.data.batches import augment, normalise
+from transfer.data.examples import Examples
 from transfer.finetuning.freezing import parameter_groups, thaw
 from transfer.finetuning.plan import Step
 from transfer.randomness import generator
@@ -17,23 +18,6 @@ from transfer.records import EpochRecord
 _WARM_UP = 0.1
 _GRADIENT_NORM = 1.0
 _EVALUATION_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Prepared examples with their labels.
-
-    Args:
-        inputs: uint8 (N, C, H, W), as the backbone's preprocessing made them.
-        labels: int64 (N,).
-    """
-
-    inputs: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +54,7 @@ def evaluate(classifier: Classifier, examples: Examples) -> tuple[float, float]:
     return float(loss), float((logits.argmax(1) == examples.labels).double().mean())
 
 
-def predict_logits(
-    classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] | None = None
-) -> Tensor:
+def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:
     """Return logits float32 (N, n_classes) of prepared inputs, in evaluation mode; the mode is restored."""
     modes = [(module, module.training) for module in classifier.modules()]
     classifier.eval()
@@ -80,8 +62,7 @@ def predict_logits(
     with torch.no_grad():
         for batch in inputs.split(_EVALUATION_BATCH):
             rows.append(classifier(_network_input(classifier, batch)).float())
-            if advance is not None:
-                advance(len(batch))
+            advance(len(batch))
     for module, training in modes:
         module.training = training
     return torch.cat(rows)
@@ -94,7 +75,7 @@ def train(
     step: Step,
     budget: Budget,
     seed: int,
-    advance: Callable[[int], None] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[EpochRecord]:
     """Train the groups that a step names; yield a record an epoch; leave the weights of the epoch with the lowest val NLL.
 
@@ -112,8 +93,7 @@ def train(
     total = budget.n_images(len(train_set))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(math.ceil(total / budget.batch_size)))
     order, varied = generator(seed, f"{step.name} order"), generator(seed, f"{step.name} augmentation")
-    best_nll, best_state = math.inf, clone_state(classifier)
-    seen, epoch = 0, 0
+    best_nll, best_state, seen, epoch = math.inf, clone_state(classifier), 0, 0
     while seen < total:
         epoch += 1
         rows = torch.randperm(len(train_set), generator=order)[: total - seen]
@@ -121,8 +101,7 @@ def train(
         for batch in _batches(rows, budget.batch_size):
             loss_sum += _update(classifier, train_set, batch, optimiser, budget, varied) * len(batch)
             schedule.step()
-            if advance is not None:
-                advance(len(batch))
+            advance(len(batch))
         seen += len(rows)
         val_nll, val_accuracy = evaluate(classifier, val_set)
         if val_nll < best_nll:

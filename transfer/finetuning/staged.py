@@ -6,8 +6,9 @@ import torch
 
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.backbones.features import extract_features
+from transfer.data.examples import Examples
 from transfer.finetuning.freezing import HEAD
-from transfer.finetuning.loop import Budget, Examples, clone_state, evaluate, train
+from transfer.finetuning.loop import Budget, clone_state, evaluate, train
 from transfer.finetuning.plan import PROBE, Step
 from transfer.finetuning.probe import fit_probe
 from transfer.records import EpochRecord, StepOutcome
@@ -21,7 +22,7 @@ def probed(
     val_set: Examples,
     n_classes: int,
     seed: int,
-    advance: Advance | None = None,
+    advance: Advance = lambda _: None,
 ) -> tuple[Classifier, EpochRecord, StepOutcome]:
     """Put a converged probe on a frozen backbone.
 
@@ -55,7 +56,7 @@ def run_steps(
     steps: Sequence[Step],
     budget: Budget,
     seed: int,
-    advance: Advance | None = None,
+    advance: Advance = lambda _: None,
 ) -> Iterator[EpochRecord | StepOutcome]:
     """Run steps in order; yield a record an epoch and an outcome a step.
 

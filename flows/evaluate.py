@@ -1,0 +1,18 @@
+"""Order the stage `evaluate`: predict the test rows, measure, judge, draw, record the run."""
+
+from prefect import flow
+
+from tasks import evaluate as steps
+from tasks.stage import run_stage
+
+
+@flow(name="evaluate", log_prints=False)
+def evaluate() -> None:
+    """Measure the models on the test rows, which no other stage opens."""
+    steps.measure()
+    steps.draw()
+    steps.record()
+
+
+if __name__ == "__main__":
+    run_stage(evaluate)

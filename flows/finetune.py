@@ -1,0 +1,18 @@
+"""Order the stage `finetune`: train the winner in steps, draw its learning curve, record the run."""
+
+from prefect import flow
+
+from tasks import finetune as steps
+from tasks.stage import run_stage
+
+
+@flow(name="finetune", log_prints=False)
+def finetune() -> None:
+    """Adapt the winner: probe, last depth group, all."""
+    steps.train()
+    steps.draw()
+    steps.record()
+
+
+if __name__ == "__main__":
+    run_stage(finetune)

@@ -1,0 +1,131 @@
+"""The stage `finetune`: the winner of `select`, adapted step by step."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.json_files import read_json, write_json
+from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
+from tasks.examples import prepared
+from tasks.params import FinetuneParams, read_params
+from tasks.progress import progress
+from tasks.step import step
+from transfer.records import EpochRecord, StepOutcome
+
+if TYPE_CHECKING:
+    from transfer.finetuning.loop import Budget
+
+MODEL = Path("artifacts/finetune/model")
+HISTORY = Path("artifacts/finetune/history.json")
+PICTURE = Path("artifacts/finetune/learning_curve.png")
+RANKING = Path("artifacts/select/ranking.json")
+_RANKED_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
+_MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING}
+
+
+@step
+def train() -> None:
+    """Probe, then the last depth group, then everything; write the model and its history."""
+    from adapters.model_files import save_model
+    from transfer.backbones.card import ModelCard
+    from transfer.finetuning.plan import staged_plan
+    from transfer.finetuning.staged import probed, run_steps
+
+    params = read_params()
+    settings, manifest = params.finetune, read_manifest()
+    backbone = _winner(settings.seed)
+    train_set = prepared(params.data.path, manifest.of_split("train"), backbone.preprocess, "decoding training images")
+    val_set = prepared(params.data.path, manifest.of_split("val"), backbone.preprocess, "decoding validation images")
+    with progress("probe", total=len(train_set)) as bar:
+        classifier, record, outcome = probed(
+            backbone, train_set, val_set, len(manifest.classes), settings.seed, bar.advance
+        )
+    groups = [group.name for group in backbone.depth_groups]
+    plan = staged_plan(groups, settings.head_lr, settings.backbone_lr, settings.lr_decay)
+    limits = budget(settings)
+    with progress("fine-tuning", total=len(plan) * limits.n_images(len(train_set))) as bar:
+        events = [
+            record,
+            outcome,
+            *run_steps(classifier, train_set, val_set, plan, limits, settings.seed, bar.advance),
+        ]
+    save_model(MODEL, classifier, ModelCard.of(classifier, manifest.classes))
+    write_json(HISTORY, history(events), _MADE_FROM)
+
+
+@step
+def draw() -> None:
+    """Draw the learning curve."""
+    from adapters.pictures import draw_learning_curve
+
+    draw_learning_curve(PICTURE, *read_history(HISTORY))
+
+
+@step
+def record() -> None:
+    """Record the stage as an MLflow run, with a point an epoch over the images seen."""
+    from adapters.mlflow_runs import stage_run
+
+    epochs, outcomes = read_history(HISTORY)
+    with stage_run("finetune") as run:
+        run.params({f"finetune.{key}": value for key, value in read_params().finetune.model_dump().items()})
+        run.params({"backbone": read_json(RANKING, made_from=_RANKED_FROM)["winner"]})
+        run.params({f"{outcome.name}.kept": outcome.kept for outcome in outcomes})
+        for images_seen, epoch in over_all_images(epochs):
+            run.metrics_at(images_seen, {"val_nll": epoch.val_nll, "val_accuracy": epoch.val_accuracy})
+            run.metrics_at(images_seen, {"train_loss": epoch.train_loss})
+        run.artifact(PICTURE, "finetune")
+        run.artifact(HISTORY, "finetune")
+
+
+def budget(settings: FinetuneParams) -> "Budget":
+    """Return the limits that each step has."""
+    from transfer.finetuning.loop import Budget
+
+    return Budget(
+        max_images=settings.max_images_seen,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        weight_decay=settings.weight_decay,
+        label_smoothing=settings.label_smoothing,
+    )
+
+
+def history(events: Iterable[EpochRecord | StepOutcome]) -> dict[str, Any]:
+    """Return epochs and outcomes as plain lists."""
+    kept = list(events)
+    return {
+        "epochs": [asdict(event) for event in kept if isinstance(event, EpochRecord)],
+        "steps": [asdict(event) for event in kept if isinstance(event, StepOutcome)],
+    }
+
+
+def read_history(path: Path) -> tuple[list[EpochRecord], list[StepOutcome]]:
+    """Read what `history` returned and a stage wrote."""
+    content = read_json(path)
+    outcomes = [StepOutcome(**{**row, "trained_groups": tuple(row["trained_groups"])}) for row in content["steps"]]
+    return [EpochRecord(**row) for row in content["epochs"]], outcomes
+
+
+def over_all_images(epochs: Sequence[EpochRecord]) -> list[tuple[int, EpochRecord]]:
+    """Return each epoch with the images seen since the first step began."""
+    placed, before, within, name = [], 0, 0, ""
+    for epoch in epochs:
+        if epoch.step_name != name:
+            before, name = before + within, epoch.step_name
+        within = epoch.images_seen
+        placed.append((before + within, epoch))
+    return placed
+
+
+def _winner(seed: int) -> Any:
+    """Return the winner of the ranking, with the very weights that were ranked."""
+    from adapters.weights_files import load_weights
+    from transfer.backbones.build import build_backbone
+    from transfer.backbones.reference import BackboneReference
+
+    ranking = read_json(RANKING, made_from=_RANKED_FROM)
+    reference = BackboneReference.parse(ranking["winner"])
+    weights = load_weights(reference, ranking["candidates"][0]["weights_sha256"])
+    return build_backbone(reference, weights.state_dict, seed=seed, weights_name=weights.name)

@@ -1,0 +1,128 @@
+"""The stage `reference`: what the transfer has to beat, the winner's architecture with random weights on as many images."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.json_files import read_json, write_json, write_plain_json
+from adapters.manifest_file import MANIFEST, Manifest, read_manifest
+from tasks.examples import prepared
+from tasks.finetune import HISTORY as FINETUNE_HISTORY
+from tasks.finetune import RANKING, budget, history, read_history
+from tasks.params import Params, read_params
+from tasks.progress import progress
+from tasks.step import step
+from transfer.records import EpochRecord, StepOutcome
+
+if TYPE_CHECKING:
+    from transfer.backbones.backbone import Backbone, Classifier
+    from transfer.data.examples import Examples
+
+SCRATCH = Path("artifacts/reference/scratch")
+RANDOM_FROZEN = Path("artifacts/reference/random_frozen")
+HISTORY = Path("artifacts/reference/history.json")
+_MADE_FROM = {"manifest": MANIFEST, "ranking": RANKING, "finetune_history": FINETUNE_HISTORY}
+_PART = "history.json"
+
+
+@step
+def train_from_scratch() -> None:
+    """Train every weight from random, on as many images as the fine-tuned model saw in all its steps."""
+    from dataclasses import replace
+
+    from transfer.backbones.backbone import Classifier
+    from transfer.finetuning.loop import evaluate, train
+    from transfer.finetuning.plan import scratch_plan
+
+    params, manifest = read_params(), read_manifest()
+    backbone, train_set, val_set = _prepare(params, manifest)
+    classifier = Classifier(backbone, len(manifest.classes))
+    plan = scratch_plan([group.name for group in backbone.depth_groups], params.reference.learning_rate)
+    n_images = images_seen()
+    limits = replace(budget(params.finetune), max_images=n_images, epochs=n_images)
+    with progress("training from scratch", total=n_images) as bar:
+        epochs = list(train(classifier, train_set, val_set, plan, limits, params.reference.seed, bar.advance))
+    nll, accuracy = evaluate(classifier, val_set)
+    outcome = StepOutcome(plan.name, tuple(plan.rates), None, nll, accuracy, n_images, kept=True)
+    _save(SCRATCH, classifier, manifest, [*epochs, outcome])
+
+
+@step
+def probe_random_features() -> None:
+    """Fit the converged probe on a random frozen trunk, and write the common history.
+
+    A frozen trunk gives the same features at every pass: one pass stands for as many images as the fine-tuned model saw.
+    """
+    from dataclasses import replace
+
+    from transfer.finetuning.staged import probed
+
+    params, manifest = read_params(), read_manifest()
+    backbone, train_set, val_set = _prepare(params, manifest)
+    with progress("probing random features", total=len(train_set)) as bar:
+        classifier, record, outcome = probed(
+            backbone, train_set, val_set, len(manifest.classes), params.reference.seed, bar.advance
+        )
+    n_images = images_seen()
+    named = [
+        replace(record, step_name="random_frozen", images_seen=n_images),
+        replace(outcome, name="random_frozen", images_seen=n_images),
+    ]
+    _save(RANDOM_FROZEN, classifier, manifest, named)
+    _join()
+
+
+@step
+def record() -> None:
+    """Record the stage as an MLflow run."""
+    from adapters.mlflow_runs import stage_run
+    from transfer.evaluation.comparison import CAVEAT
+
+    epochs, outcomes = read_history(HISTORY)
+    with stage_run("reference") as run:
+        run.params({f"reference.{key}": value for key, value in read_params().reference.model_dump().items()})
+        run.params({"note": CAVEAT, "images_seen": images_seen()})
+        for outcome in outcomes:
+            run.metrics({f"{outcome.name}_val_nll": outcome.val_nll_after})
+            run.metrics({f"{outcome.name}_val_accuracy": outcome.val_accuracy})
+        for epoch in epochs:
+            run.metrics_at(epoch.images_seen, {f"{epoch.step_name}_epoch_val_nll": epoch.val_nll})
+        run.artifact(HISTORY, "reference")
+
+
+def images_seen() -> int:
+    """Return the training images that the fine-tuned model saw in all its steps, rolled-back ones included."""
+    return sum(outcome.images_seen for outcome in read_history(FINETUNE_HISTORY)[1])
+
+
+def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, Examples]":
+    from transfer.backbones.build import build_backbone
+    from transfer.backbones.reference import BackboneReference
+
+    winner = BackboneReference.parse(read_json(RANKING)["winner"])
+    preprocess = build_backbone(winner, None, seed=0).preprocess
+    backbone = build_backbone(winner.with_weights("none"), None, seed=params.reference.seed)
+    backbone.preprocess = preprocess
+    train_set = prepared(params.data.path, manifest.of_split("train"), preprocess, "decoding training images")
+    val_set = prepared(params.data.path, manifest.of_split("val"), preprocess, "decoding validation images")
+    return backbone, train_set, val_set
+
+
+def _save(
+    folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]
+) -> None:
+    from adapters.model_files import save_model
+    from transfer.backbones.card import ModelCard
+
+    save_model(folder, classifier, ModelCard.of(classifier, manifest.classes))
+    write_plain_json(folder / _PART, history(events))
+
+
+def _join() -> None:
+    """Write one history of both references, with the sentence that every figure of theirs carries."""
+    import json
+
+    from transfer.evaluation.comparison import CAVEAT
+
+    parts = [json.loads((folder / _PART).read_text(encoding="utf-8")) for folder in (SCRATCH, RANDOM_FROZEN)]
+    joined = {key: [row for part in parts for row in part[key]] for key in ("epochs", "steps")}
+    write_json(HISTORY, {"note": CAVEAT, **joined}, _MADE_FROM)

@@ -1,0 +1,64 @@
+"""What a finished model is registered as: read from artifacts/, the same for the stage and for a repair."""
+
+from pathlib import Path
+from typing import Any
+
+from adapters import dvc_commands
+from adapters.json_files import read_json, read_plain_json
+from adapters.mlflow_registry import Release, check_name, clean_name
+from adapters.mlflow_runs import dataset_name
+from adapters.model_files import CARD, WEIGHTS
+from tasks.params import Params
+
+MODEL = Path("artifacts/finetune/model")
+METRICS, VERDICT = Path("artifacts/evaluate/metrics.json"), Path("artifacts/evaluate/verdict.json")
+REGISTRATION = Path("artifacts/register/registration.json")
+
+
+def model_name(params: Params, project: Path) -> str:
+    """Return what the model is registered as: the name in params.yaml, else the data set's, made fit for MLflow.
+
+    Raises:
+        UserError: the name in params.yaml cannot be registered.
+    """
+    if params.register.model_name is None:
+        return clean_name(dataset_name(params.data.path, project))
+    check_name(params.register.model_name)
+    return params.register.model_name
+
+
+def read_release(project: Path, name: str, alias: str, data_path: str) -> Release:
+    """Read the model, its test figures and the verdict.
+
+    Args:
+        project: the project's folder.
+        name: of the registered model.
+        alias: the alias that will name the version.
+        data_path: as in params.yaml.
+
+    Raises:
+        UserError: an artifact is missing, or the verdict was made from another model.
+    """
+    verdict = read_json(project / VERDICT, made_from={"transfer": project / MODEL / WEIGHTS})
+    figures = {key: value for key, value in read_plain_json(project / METRICS).items() if isinstance(value, int | float)}
+    card = read_plain_json(project / MODEL / CARD)
+    accuracy = f"{figures['accuracy']:.4f} ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
+    data, digest = dataset_name(data_path, project), dvc_commands.data_digest(project) or "unknown"
+    tags = {
+        "backbone": str(card["reference"]),
+        "data": data,
+        "data_digest": digest,
+        "accuracy": accuracy,
+        "verdict": str(verdict["sentence"]),
+    }
+    return Release(name, alias, project / MODEL, _description(tags, card, figures, f"{name}@{alias}"), tags, figures)
+
+
+def _description(tags: dict[str, str], card: dict[str, Any], figures: dict[str, float], served: str) -> str:
+    classes = ", ".join(card["classes"][:20]) + (", ..." if len(card["classes"]) > 20 else "")
+    return (
+        f"Test accuracy **{tags['accuracy']}** on {figures['n_test']:.0f} images. {tags['verdict']}\n\n"
+        f"Backbone `{tags['backbone']}`; data set `{tags['data']}` (`{tags['data_digest']}`); "
+        f"{len(card['classes'])} classes: {classes}.\n\n"
+        f"Takes whole image files: `mlflow models serve -m models:/{served} --env-manager local`."
+    )

@@ -1,0 +1,95 @@
+"""Did the transfer help? Models compared on the same rows, and a verdict that claims only what the interval allows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from transfer.errors import UserError
+from transfer.metrics.classification import Labels, accuracy
+from transfer.metrics.intervals import mcnemar_p, paired_difference, wilson_interval
+from transfer.records import Interval
+
+CAVEAT = "equal images seen, not converged"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A model against one reference on the same rows.
+
+    Args:
+        reference: name of the reference.
+        accuracy: the reference's, with its interval.
+        gain: the model's accuracy minus the reference's, with its paired interval.
+        p_value: exact McNemar, two-sided.
+    """
+
+    reference: str
+    accuracy: Interval
+    gain: Interval
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be claimed.
+
+    Args:
+        transfer_helped: True or False where the paired interval excludes 0, None where it does not.
+        against: the reference the claim is about, the more accurate one.
+        sentence: the claim in words.
+    """
+
+    transfer_helped: bool | None
+    against: str
+    sentence: str
+
+
+def accuracy_interval(actual: Labels, predicted: Labels, confidence: float) -> Interval:
+    """Return the accuracy with its Wilson interval."""
+    n_right = round(accuracy(actual, predicted) * len(actual))
+    return wilson_interval(n_right, len(actual), confidence)
+
+
+def compare(actual: Labels, predicted: Labels, reference: str, by_reference: Labels, confidence: float) -> Comparison:
+    """Compare a model with a reference.
+
+    Args:
+        actual: int64 (N,).
+        predicted: the model's classes, int64 (N,).
+        reference: the reference's name.
+        by_reference: the reference's classes, int64 (N,).
+        confidence: of both intervals, in (0, 1).
+    """
+    right, reference_right = predicted == actual, by_reference == actual
+    only_model = int(np.sum(right & ~reference_right))
+    only_reference = int(np.sum(~right & reference_right))
+    return Comparison(
+        reference,
+        accuracy_interval(actual, by_reference, confidence),
+        paired_difference(only_model, only_reference, len(actual), confidence),
+        mcnemar_p(only_model, only_reference),
+    )
+
+
+def judge(comparisons: Mapping[str, Comparison], confidence: float) -> Verdict:
+    """Judge the transfer against the more accurate reference.
+
+    Raises:
+        UserError: there is no reference.
+    """
+    if not comparisons:
+        raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
+    best = max(comparisons.values(), key=lambda comparison: comparison.accuracy.value)
+    gain = best.gain
+    spread = (
+        f"{100 * gain.value:+.1f} points, {100 * confidence:g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, "
+        f"McNemar p = {best.p_value:.2g}"
+    )
+    helped = True if gain.low > 0 else False if gain.high < 0 else None
+    claim = {
+        True: "Transfer helped",
+        False: "Transfer hurt",
+        None: "Whether transfer helped cannot be told from these test images",
+    }[helped]
+    return Verdict(helped, best.reference, f"{claim}: {spread} over {best.reference} ({CAVEAT}).")

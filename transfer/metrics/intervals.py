@@ -1,0 +1,68 @@
+"""Intervals and tests for proportions measured on the same rows."""
+
+import math
+from statistics import NormalDist
+
+from transfer.errors import UserError
+from transfer.records import Interval
+
+
+def wilson_interval(n_right: int, n_rows: int, confidence: float) -> Interval:
+    """Return a proportion with its Wilson score interval.
+
+    Args:
+        n_right: successes, in [0, n_rows].
+        n_rows: trials, at least 1.
+        confidence: in (0, 1), for example 0.95.
+
+    Raises:
+        UserError: there are no trials, or more successes than trials.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22(158).
+    """
+    if not 0 <= n_right <= n_rows or n_rows == 0:
+        raise UserError(f"{n_right} of {n_rows} is no proportion; there must be at least one row.")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = n_right / n_rows
+    denominator = 1 + z * z / n_rows
+    centre = (share + z * z / (2 * n_rows)) / denominator
+    half = z * math.sqrt(share * (1 - share) / n_rows + z * z / (4 * n_rows * n_rows)) / denominator
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def paired_difference(n_only_first: int, n_only_second: int, n_rows: int, confidence: float) -> Interval:
+    """Return the difference of two accuracies on the same rows, with its interval (values in [-1, 1]).
+
+    The interval is Wald's with the Agresti-Min adjustment: half a row is added to each of the four cells.
+
+    Args:
+        n_only_first: rows that only the first model got right.
+        n_only_second: rows that only the second model got right.
+        n_rows: all rows, at least 1.
+        confidence: in (0, 1).
+
+    Raises:
+        UserError: the counts are impossible.
+
+    Source: Agresti and Min 2005, Simple improved confidence intervals for comparing matched proportions, Statistics in
+    Medicine 24(5).
+    """
+    if min(n_only_first, n_only_second) < 0 or n_only_first + n_only_second > n_rows or n_rows == 0:
+        raise UserError(f"{n_only_first} and {n_only_second} discordant of {n_rows} rows are impossible counts.")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    first, second, total = n_only_first + 0.5, n_only_second + 0.5, n_rows + 2
+    centre = (first - second) / total
+    half = z * math.sqrt(first + second - (first - second) ** 2 / total) / total
+    difference = (n_only_first - n_only_second) / n_rows
+    return Interval(difference, max(-1.0, min(difference, centre - half)), min(1.0, max(difference, centre + half)))
+
+
+def mcnemar_p(n_only_first: int, n_only_second: int) -> float:
+    """Return the two-sided p-value of the exact McNemar test; 1 when no row is discordant.
+
+    Source: McNemar 1947, Note on the sampling error of the difference between correlated proportions or percentages,
+    Psychometrika 12(2); exact form: the binomial test with probability one half.
+    """
+    n_discordant = n_only_first + n_only_second
+    tail = sum(math.comb(n_discordant, k) for k in range(min(n_only_first, n_only_second) + 1))
+    return float(min(1.0, 2 * tail / 2**n_discordant)) if n_discordant else 1.0
