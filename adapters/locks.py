@@ -47,6 +47,16 @@ def stage_lock(project: Path) -> Iterator[None]:
             yield
 
 
+def refuse_if_busy(project: Path) -> None:
+    """Refuse to begin while another process holds the project's lock.
+
+    Raises:
+        ProjectBusyError: it is held now.
+    """
+    with _held(state_folder(project) / "run.lock"):
+        return
+
+
 def holder_of(lock: Path) -> int | None:
     """Return the process id written by the holder of a lock file that is held now, else None."""
     from filelock import FileLock, Timeout

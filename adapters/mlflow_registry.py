@@ -13,7 +13,7 @@ from adapters.json_files import sha256_of
 from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG, intact, missing
 from adapters.mlflow_package import code_digest, package
 from adapters.mlflow_runs import stage_run
-from adapters.mlflow_store import STORE, is_own, open_client, registry_uri, store_errors
+from adapters.mlflow_store import STORE, open_client, registry_uri, store_errors
 from adapters.model_files import CARD, WEIGHTS
 from transfer.errors import UserError
 
@@ -99,7 +99,7 @@ def register(project: Path, release: Release, run: "StageRun | None" = None) -> 
 
 
 def mend(project: Path, release: Release) -> str:
-    """Bring the registry back to what artifacts say; return what was done as a sentence, "" when nothing was missing."""
+    """Bring the registry back to what artifacts say; return what was done in a sentence, "" when nothing was missing."""
     problems = missing(project, release.name, release.alias, release.identity, release.model / WEIGHTS)
     if not problems:
         return ""

@@ -110,7 +110,9 @@ def _mlflow_model() -> Any:
             """Load the weights and the card."""
             self.classifier, self.card = load(Path(context.artifacts[ARTIFACT]))
 
-        def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        def predict(
+            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+        ) -> pd.DataFrame:
             """Return a row of label and probabilities for every row of encoded files."""
             return classify(self.classifier, self.card, list(model_input[CONTENT]))
 

@@ -14,23 +14,17 @@ from prefect.context import FlowRunContext, TaskRunContext
 
 from adapters import dvc_commands, environment, snapshots
 from adapters.json_files import write_plain_json
-from adapters.locks import project_lock
+from adapters.locks import ProjectBusyError, project_lock
 from adapters.project import find_project, state_folder
-from tasks import failures
+from tasks import failures, registry_care
 from tasks.live import shown
+from tasks.params import flatten, read_params
+from tasks.pipeline_settings import apply as apply_settings
+from tasks.staleness import STAGES, stale_stages
 from transfer.errors import EnvironmentFault, UserError
 
-# Stage -> the stages it reads from: the graph of dvc.yaml, in an order that DVC could run too.
-STAGES: dict[str, tuple[str, ...]] = {
-    "sample": (),
-    "manifest": ("sample",),
-    "validate": ("manifest",),
-    "select": ("sample", "manifest", "validate"),
-    "finetune": ("sample", "manifest", "validate", "select"),
-    "reference": ("sample", "manifest", "validate", "select", "finetune"),
-    "evaluate": ("sample", "manifest", "validate", "finetune", "reference"),
-    "register": ("finetune", "evaluate"),
-}
+__all__ = ["STAGES", "ProjectBusyError", "apply_settings", "parent_run", "project_run", "repro", "settle", "stale_stages"]
+
 WITHOUT_RUN_CACHE = ("register",)  # writes to the registry, which a restored output would leave as it is
 _CURRENT = "current.json"
 _FILES = (Path("params.yaml"), Path("dvc.lock"))
@@ -76,13 +70,26 @@ def project_run() -> Iterator[Path]:
             (state_folder(project) / _CURRENT).unlink(missing_ok=True)
 
 
-def stale_stages(project: Path) -> set[str]:
-    """Return the stages that DVC finds changed, and everything that reads from them."""
-    stale = {name for name in dvc_commands.status(project) if name in STAGES}
-    for stage, upstream in STAGES.items():
-        if stale.intersection(upstream):
-            stale.add(stage)
-    return stale
+@contextlib.contextmanager
+def parent_run(project: Path) -> Iterator[None]:
+    """Hold the MLflow run that the stages' runs belong to; a retried flow run goes on with the same one."""
+    from adapters.mlflow_runs import FAILED, FINISHED, KILLED, finish_parent, start_parent
+
+    context = FlowRunContext.get()
+    flow_run = context.flow_run if context is not None else None
+    key, name = (str(flow_run.id), flow_run.name) if flow_run is not None else ("pipeline", "pipeline")
+    run_id = start_parent(key, name, flatten(read_params(project / "params.yaml")), {"prefect.flow_run_id": key})
+    environment.put(environment.PARENT_RUN, run_id)
+    status = FAILED
+    try:
+        yield
+        status = FINISHED
+    except KeyboardInterrupt:
+        status = KILLED
+        raise
+    finally:
+        environment.drop(environment.PARENT_RUN)
+        finish_parent(run_id, status)
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
@@ -114,6 +121,16 @@ def repro(stage: str, stale: bool) -> dict[str, Any]:
         _raise(project, stage, log)
     seconds = time.perf_counter() - started
     return asdict(StageTime(stage, ran=True, seconds=round(seconds, 2), compute_s=_compute_s(project, stage)))
+
+
+def settle(project: Path, times: list[dict[str, Any]]) -> dict[str, Any]:
+    """Compare the registry with artifacts, mend what is missing, and return what the run came to.
+
+    Args:
+        project: the project's folder.
+        times: a `StageTime` mapping for every stage.
+    """
+    return {"mended": registry_care.mend(project), "stages": times}
 
 
 def _raise(project: Path, stage: str, log: Path) -> None:

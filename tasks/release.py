@@ -40,7 +40,9 @@ def read_release(project: Path, name: str, alias: str, data_path: str) -> Releas
         UserError: an artifact is missing, or the verdict was made from another model.
     """
     verdict = read_json(project / VERDICT, made_from={"transfer": project / MODEL / WEIGHTS})
-    figures = {key: value for key, value in read_plain_json(project / METRICS).items() if isinstance(value, int | float)}
+    figures = {
+        key: value for key, value in read_plain_json(project / METRICS).items() if isinstance(value, int | float)
+    }
     card = read_plain_json(project / MODEL / CARD)
     accuracy = f"{figures['accuracy']:.4f} ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
     data, digest = dataset_name(data_path, project), dvc_commands.data_digest(project) or "unknown"

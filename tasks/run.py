@@ -1,16 +1,17 @@
-"""What `rootstock run` does: check everything, stop when nothing is stale, else run the pipeline flow and show what came out."""
+"""What `rootstock run` does: check everything, stop when nothing is stale, else run the pipeline flow and show it."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from adapters import environment
-from adapters.locks import ProjectBusyError, holder_of
-from adapters.project import enter_project, state_folder
-from adapters.servers import running_api, start_prefect_server, find_free_port, stop, wait_until
-from tasks import data_source, overrides, registry_care, summary
-from tasks.params import flatten, read_params
+from adapters import environment, servers
+from adapters.locks import refuse_if_busy
+from adapters.project import enter_project
+from tasks import data_source, overrides, pipeline_settings, registry_care, summary
+from tasks.staleness import stale_stages
 from transfer.errors import UserError
 
 LoadPipeline = Callable[[], Callable[..., Any]]
@@ -29,15 +30,55 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     typed_in = Path.cwd()
     project = enter_project()
     environment.prepare(project)
-    _refuse_if_busy(project)
+    refuse_if_busy(project)
     values = overrides.parse_overrides(texts, project, typed_in)
     changes = overrides.planned_changes(project, values)
-    settings = _complete(values)
-    data_source.check(project, settings["data.path"])
-    if not changes and not stale(project):
-        mended = registry_care.mend(project)
-        summary.show_unchanged(project, mended)
+    settings = pipeline_settings.complete(project, values)
+    data_path = str(settings["data.path"])
+    data_source.check(project, data_path)
+    notice = data_source.track(project, data_path)
+    if not changes and not stale_stages(project):
+        summary.show_unchanged(project, registry_care.mend(project), notice)
         return
     with _api(project):
-        outcome = _call(load_pipeline(), settings)
-    summary.show(project, outcome)
+        outcome = _call(load_pipeline(), data_path, settings)
+    summary.show(project, outcome, notice)
+
+
+@contextlib.contextmanager
+def _api(project: Path) -> Iterator[None]:
+    """Let Prefect talk to the API that answers, or to the project's own server on a free port for this run.
+
+    The heavy clients are imported while the server starts: it is another process, on another core.
+    """
+    answering = servers.running_api(project)
+    if answering is not None:
+        environment.put("PREFECT_API_URL", answering)
+        yield
+        return
+    server = servers.start_prefect_server(project, servers.find_free_port(), temporary=True)
+    try:
+        environment.put("PREFECT_API_URL", f"{server.address}/api")
+        warm_up = threading.Thread(target=_import_clients, daemon=True)
+        warm_up.start()
+        servers.wait_until(server, "/api/health")
+        warm_up.join()
+        yield
+    finally:
+        environment.drop("PREFECT_API_URL")
+        servers.stop(server)
+
+
+def _import_clients() -> None:
+    for name in ("prefect", "mlflow.tracking"):
+        import_module(name)
+
+
+def _call(pipeline: Callable[..., Any], data_path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    from prefect.exceptions import CancelledRun
+
+    try:
+        outcome: dict[str, Any] = pipeline(data_path=data_path, settings=settings)
+    except CancelledRun as error:
+        raise UserError(str(error)) from error
+    return outcome

@@ -1,0 +1,46 @@
+"""The complete settings of a pipeline run: nothing is left for an earlier run to decide."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks import overrides
+from tasks.params import PARAMS_FILE, Params, flatten, read_params
+
+DATA_PATH = "data.path"
+
+
+def complete(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every parameter as this run will have it: params.yaml with overrides.
+
+    The records of weights files are left out where the candidates are named anew, so that they are taken as they are.
+
+    Args:
+        project: the project's folder.
+        values: dotted key -> value.
+    """
+    settings = flatten(read_params(project / PARAMS_FILE)) | dict(values)
+    if overrides.CANDIDATES in values:
+        settings.pop(overrides.RECORDS, None)
+    return settings
+
+
+def apply(project: Path, data_path: str | None, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Write a run's settings to params.yaml and return what changed there.
+
+    Args:
+        project: the project's folder.
+        data_path: the data set; None for the one in `settings` or params.yaml.
+        settings: dotted key -> value; keys that are missing get their declared default. None keeps params.yaml.
+
+    Raises:
+        UserError: a key or value is not allowed, or a hand edit that was not run yet would be lost.
+    """
+    values: dict[str, Any] = {}
+    if settings is not None:
+        unnamed = (DATA_PATH, overrides.RECORDS)
+        defaults = {key: value for key, value in flatten(Params()).items() if key not in unnamed}
+        values = defaults | dict(settings)
+    if data_path is not None:
+        values[DATA_PATH] = data_path
+    return overrides.write_overrides(project, values)

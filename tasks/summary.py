@@ -1,0 +1,110 @@
+"""What a person reads at the end of a run: what was checked, which backbone won, how good it is, where it is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.json_files import read_json, read_plain_json
+from tasks.params import read_params
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_WIDTH = 100  # of the table where the output is no terminal
+
+
+def show(project: Path, outcome: Mapping[str, Any], notice: str | None = None) -> None:
+    """Print the table of a finished run and what to do next."""
+    console = _console()
+    table = _table(f"rootstock · {_model_name(project)}")
+    for what, text in facts(project):
+        table.add_row(what, text)
+    table.add_row("Time", _times(outcome["stages"]))
+    console.print(table)
+    _close(console, project, outcome["mended"], notice)
+
+
+def show_unchanged(project: Path, mended: str, notice: str | None = None) -> None:
+    """Print that there was nothing to do, and what stands."""
+    console = _console()
+    metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
+    console.print(f"Everything is up to date: 0 stages ran. {_model_uri(project)} has test accuracy {_accuracy(metrics)}.")
+    _close(console, project, mended, notice)
+
+
+def facts(project: Path) -> Iterator[tuple[str, str]]:
+    """Yield what happened, a line each, read from artifacts."""
+    report = read_json(project / "artifacts/validate/report.json")
+    ranking = read_json(project / "artifacts/select/ranking.json")
+    metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
+    verdict = read_json(project / "artifacts/evaluate/verdict.json")
+    registration = read_json(project / "artifacts/register/registration.json")
+    yield "Data", f"{read_params(project / 'params.yaml').data.path}: {report['summary']}"
+    yield "Backbone", ranking["why"]
+    yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
+    yield "It beat", _references(metrics)
+    yield "Verdict", verdict["sentence"]
+    yield "Model", f"{registration['name']} version {registration['version']}, {_model_uri(project)}"
+
+
+def _references(metrics: Mapping[str, Any]) -> str:
+    parts = []
+    for key, name in (("scratch", "from scratch"), ("random_frozen", "random frozen features")):
+        accuracy, low, high = (metrics[f"{key}_accuracy{suffix}"] for suffix in ("", "_low", "_high"))
+        gain = 100 * metrics[f"{key}_gain"]
+        parts.append(f"{name} {accuracy:.3f} ({low:.3f} to {high:.3f}), {gain:+.1f} points")
+    return "; ".join(parts) + f" — {metrics['references']}"
+
+
+def _times(stages: Sequence[Mapping[str, Any]]) -> str:
+    shown = ", ".join(
+        f"{stage['stage']} {stage['seconds']:.1f} s" if stage["ran"] else f"{stage['stage']} unchanged" for stage in stages
+    )
+    total, steps = sum(stage["seconds"] for stage in stages), sum(stage["compute_s"] for stage in stages)
+    return f"{shown}; {total:.0f} s in all, {steps:.0f} s of it inside the stages' steps"
+
+
+def _accuracy(metrics: Mapping[str, Any]) -> str:
+    return f"{metrics['accuracy']:.3f} ({metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f})"
+
+
+def _model_name(project: Path) -> str:
+    return str(read_json(project / "artifacts/register/registration.json")["name"])
+
+
+def _model_uri(project: Path) -> str:
+    registration = read_json(project / "artifacts/register/registration.json")
+    return f"models:/{registration['name']}@{registration['alias']}"
+
+
+def _close(console: "Console", project: Path, mended: str, notice: str | None) -> None:
+    if notice:
+        console.print(f"Note: {notice}", soft_wrap=True)
+    if mended:
+        console.print(f"Mended: {mended}.", soft_wrap=True)
+    data_path = read_params(project / "params.yaml").data.path
+    console.print("\nNext:")
+    for command, why in (
+        ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
+        (f"rootstock predict {_model_uri(project)} {data_path}", "classify images with the registered model"),
+        ("rootstock run data.path=../photos", "your own class folders"),
+    ):
+        console.print(f"  {command}   [dim]{why}[/]", soft_wrap=True, highlight=False)
+
+
+def _table(title: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAVY, show_header=False, padding=(0, 1))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
