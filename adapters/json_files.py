@@ -123,5 +123,9 @@ def _umask() -> int:
 
 def _explained(error: OSError, path: Path) -> EnvironmentFault:
     if error.errno == errno.ENOSPC:
-        return EnvironmentFault(f"The disk is full while writing {path}; free some space and run the same command again.")
-    return EnvironmentFault(f"{path} cannot be written ({error.strerror}); check the folder and run the same command again.")
+        return EnvironmentFault(
+            f"The disk is full while writing {path}; free some space and run the same command again."
+        )
+    return EnvironmentFault(
+        f"{path} cannot be written ({error.strerror}); check the folder and run the same command again."
+    )

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.mlflow_store import DATABASE, is_own, open_client, registry_uri, store_errors
+from adapters.mlflow_store import DATABASE, follow_move, is_own, open_client, registry_uri, store_errors
 from adapters.serving_model import ARTIFACT
 
 MODEL_TAG, CARD_TAG = "model_sha256", "card_sha256"
@@ -67,6 +67,7 @@ def aliased(project: Path, name: str, alias: str) -> AliasedVersion | None:
         return _by_client(project, name, alias)
     if not (project / DATABASE).is_file():
         return None
+    follow_move(project)
     try:
         return _by_query(project / DATABASE, name, alias)
     except sqlite3.Error:  # another schema, a damaged file: MLflow knows, or says what is wrong

@@ -4,7 +4,9 @@ import ast
 import hashlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 _CORE = "transfer"
 _REQUIRED = ("mlflow", "torch", "safetensors", "pillow", "numpy", "pandas")
 _EXAMPLE_PX = 32
+_OWN_WARNINGS = (
+    ".*Any type hint is inferred as AnyType",  # MLflow about its own models, on import
+    "Operation with range is deprecated",  # pandas about MLflow
+)
 
 
 def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
@@ -33,10 +39,11 @@ def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
     """
     import pandas as pd
 
-    pyfunc = _pyfunc()
     card, _ = load_card(model)
     example = pd.DataFrame({serving_model.CONTENT: [_example_content()]})
-    with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch, _without_its_own_warnings():
+        from mlflow import pyfunc
+
         code = Path(scratch) / _CORE
         for module, source in core_files().items():
             (code.parent / module).parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +92,13 @@ def requirements(card: "ModelCard") -> list[str]:
     return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in names]
 
 
-def _pyfunc() -> Any:
-    """Import MLflow's model format without the warning that it gives about its own models."""
-    import warnings
-
+@contextmanager
+def _without_its_own_warnings() -> Iterator[None]:
+    """Keep what MLflow warns about in its own code from the user."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType", category=UserWarning)
-        import mlflow.pyfunc
-    return mlflow.pyfunc
+        for message in _OWN_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def _forget_where_it_was_made(target: Path) -> None:

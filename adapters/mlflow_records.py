@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
-_BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits per request
+_METRICS_A_REQUEST, _TEXTS_A_REQUEST = 900, 100  # MLflow's limits are 1000 of all, 100 of params and of tags
 _LONGEST_VALUE = 6000
 _LONGEST_DIGEST = 36
 _NOT_IN_KEYS = re.compile(r"[^\w\-. :/]")  # MLflow allows only these in the names of metrics and parameters
@@ -78,11 +78,13 @@ class StageRun:
 
     def flush(self) -> None:
         """Send what was collected."""
-        kinds = {"metrics": list(self._metrics.values()), "params": self._params, "tags": self._tags}
+        metrics, params, tags = list(self._metrics.values()), self._params, self._tags
         self._metrics, self._params, self._tags = {}, [], []
-        for kind, entries in kinds.items():
-            for start in range(0, len(entries), _BATCH[kind]):
-                self._client.log_batch(self.run_id, **{kind: entries[start : start + _BATCH[kind]]})
+        for start in range(0, len(metrics), _METRICS_A_REQUEST):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + _METRICS_A_REQUEST])
+        for start in range(0, max(len(params), len(tags)), _TEXTS_A_REQUEST):
+            stop = start + _TEXTS_A_REQUEST
+            self._client.log_batch(self.run_id, params=params[start:stop], tags=tags[start:stop])
 
     def close(self, status: str) -> None:
         """Send what was collected and end the run.

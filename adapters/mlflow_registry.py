@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from adapters.mlflow_records import StageRun
 
 CODE_TAG, LOGGED_TAG = "code_sha256", "logged_model"
-STAGE = "register"
+STAGE, LOGGED_NAME = "register", "classifier"  # a run's model is runs:/<id>/classifier
 FORBIDDEN = "/:%."  # MLflow refuses the first two; the others break the URIs it makes of a name
 
 
@@ -99,7 +99,7 @@ def register(project: Path, release: Release, run: "StageRun | None" = None) -> 
 
 
 def mend(project: Path, release: Release) -> str:
-    """Bring the registry back to what artifacts say; return what was done in a sentence, "" when nothing was missing."""
+    """Bring the registry back to what artifacts say; return what was done, "" when nothing was missing."""
     problems = missing(project, release.name, release.alias, release.identity, release.model / WEIGHTS)
     if not problems:
         return ""
@@ -129,7 +129,7 @@ def _create_within(client: "MlflowClient", release: Release, run: "StageRun") ->
     origin = client.get_run(run.run_id).info
     tags = {**release.tags, **release.identity, CODE_TAG: code_digest()}
     stored = client.create_logged_model(
-        origin.experiment_id, release.name, origin.run_id, tags, {"backbone": tags.get("backbone", "")}, "classifier"
+        origin.experiment_id, LOGGED_NAME, origin.run_id, tags, {"backbone": tags.get("backbone", "")}, "classifier"
     )
     try:
         with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:

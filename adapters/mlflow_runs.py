@@ -1,13 +1,14 @@
 """Record what happened as MLflow runs: a parent for every pipeline run, a child for every stage.
 
-The parent's id travels in the environment. A stage that a bare `dvc repro` started finds its parent by the digest of the
-parameters and of the data. DVC knows the data's digest only after the manifest stage, so the stages up to there share a
-parent whose data is still unknown, which the first later stage completes.
+The parent's id travels in the environment. A stage that a bare `dvc repro` started finds its parent by the digest of
+the parameters and of the data. DVC knows the data's digest only after the manifest stage, so the stages up to there
+share a parent whose data is still unknown, which the first later stage completes.
 """
 
 import hashlib
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from adapters import dvc_commands, environment, params_file
 from adapters.mlflow_records import StageRun, data_input, run_tags
 from adapters.mlflow_store import artifact_location, open_client, store_errors, tracking_uri
 from adapters.project import find_project
+from transfer.records import SPLITS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,13 +34,14 @@ _BEFORE_DIGEST = ("sample", "manifest")  # stages that run before DVC has record
 
 
 def dataset_name(data_path: str, project: Path) -> str:
-    """Return what a data set is called: the last folder of its path.
+    """Return what a data set is called: the last folder of its path that is not named after a split.
 
     Args:
         data_path: as in params.yaml, absolute or relative to the project.
         project: the project's folder.
     """
-    return Path(os.path.normpath(project.resolve() / data_path)).name or "data"
+    folders = Path(os.path.normpath(project.resolve() / data_path)).parts[1:]
+    return next((folder for folder in reversed(folders) if folder not in SPLITS), "data")
 
 
 def start_parent(key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> str:
@@ -86,7 +89,7 @@ def finish_parent(
 
 @contextmanager
 def stage_run(stage: str) -> Iterator[StageRun]:
-    """Open a stage's run below the pipeline's, replacing an earlier one of the same stage there, and close it at the end.
+    """Open a stage's run below the pipeline's, in place of an earlier one of the same stage; close it at the end.
 
     Args:
         stage: the stage's word.
@@ -151,8 +154,8 @@ def _unnamed_parent(client: "MlflowClient", project: Path, digest: str | None) -
 
 def _find_parent(client: "MlflowClient", project: Path, params: Mapping[str, Any], key: str) -> "Run | None":
     experiment = _experiment(client, project, dataset_name(params["data.path"], project))
-    same = f"tags.{STAGE_TAG} = '{PIPELINE}' and tags.`{KEY_TAG}` = '{key}'"
-    found = client.search_runs([experiment], same, order_by=["attributes.start_time DESC"], max_results=1)
+    same = {STAGE_TAG: PIPELINE, KEY_TAG: key}
+    found = client.search_runs([experiment], _all_of(same), order_by=["attributes.start_time DESC"], max_results=1)
     return found[0] if found else None
 
 
@@ -177,8 +180,7 @@ def _create_parent(
 
 def _create_child(client: "MlflowClient", project: Path, parent: "Run", stage: str) -> StageRun:
     experiment = parent.info.experiment_id
-    below = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and tags.{STAGE_TAG} = '{stage}'"
-    for earlier in client.search_runs([experiment], below):
+    for earlier in client.search_runs([experiment], _all_of({PARENT_TAG: parent.info.run_id, STAGE_TAG: stage})):
         client.delete_run(earlier.info.run_id)
     tags = {
         STAGE_TAG: stage,
@@ -196,16 +198,16 @@ def _record_data(client: "MlflowClient", project: Path, parent: "Run") -> None:
     if digest is None or data_path is None:
         return
     client.set_tag(parent.info.run_id, DATA_TAG, digest)
-    below = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and tags.{STAGE_TAG} = 'manifest'"
+    below = _all_of({PARENT_TAG: parent.info.run_id, STAGE_TAG: "manifest"})
     for run in (parent, *client.search_runs([parent.info.experiment_id], below)):
-        if not run.inputs.dataset_inputs:
+        if run.inputs is None or not run.inputs.dataset_inputs:
             client.log_inputs(run.info.run_id, [data_input(dataset_name(data_path, project), data_path, digest)])
 
 
 def _close_ghosts(client: "MlflowClient", project: Path) -> None:
     """Close what a killed process of this project left open; the project's lock keeps every living one out."""
     experiments = [found.experiment_id for found in client.search_experiments()]
-    left = f"attributes.status = '{RUNNING}' and tags.`{PLACE_TAG}` = '{_place(project)}'"
+    left = f"attributes.status = '{RUNNING}' and {_all_of({PLACE_TAG: _place(project)})}"
     for run in client.search_runs(experiments, left):
         client.set_terminated(run.info.run_id, KILLED)
 
@@ -217,6 +219,11 @@ def _experiment(client: "MlflowClient", project: Path, name: str) -> str:
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)
+
+
+def _all_of(tags: Mapping[str, str]) -> str:
+    """Return the search for runs that carry all of these tags."""
+    return " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
 
 
 def _flat(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,4 +240,4 @@ def _digest(values: Any) -> str:
 
 def _place(project: Path) -> str:
     """Return a digest of this machine and project: a shared store also holds the runs of others."""
-    return hashlib.sha256(f"{os.uname().nodename}:{project.resolve()}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{platform.node()}:{project.resolve()}".encode()).hexdigest()[:32]

@@ -1,8 +1,9 @@
 """Open the MLflow store: the project's own SQLite file, or the server that the user's environment names."""
 
 import logging
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,13 @@ STORE = Path("mlruns")
 DATABASE = STORE / "mlflow.db"
 ARTIFACTS = STORE / "artifacts"
 _CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc")  # they report every step of what goes well
+_PLACES = (  # where the database keeps absolute paths of files
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own 7 wait minutes for a server that is down
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -74,6 +82,19 @@ def open_client(project: Path | None = None) -> "MlflowClient":
         return _own_client(project)
 
 
+def follow_move(project: Path) -> None:
+    """Point the project's own database at the files beside it after the project was moved or copied."""
+    here = f"{project.resolve() / ARTIFACTS}/"
+    try:
+        with closing(sqlite3.connect(f"{(project / DATABASE).resolve().as_uri()}?mode=rw", uri=True)) as connection:
+            rows = connection.execute("select name, artifact_location from experiments").fetchall()
+            for earlier in {place.removesuffix(name) for name, place in rows if place.endswith(f"/{ARTIFACTS}/{name}")}:
+                if earlier != here:
+                    _replace_prefix(connection, earlier, here)
+    except sqlite3.Error:  # no such file, another schema or a damaged file: MLflow says what is wrong when it opens it
+        return
+
+
 def prepare_environment(project: Path) -> None:
     """Set what MLflow reads from the environment on its import, without overruling what the user exported."""
     environment.prepare(project)
@@ -102,7 +123,7 @@ def store_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError) as error:
         problem = " ".join(str(error).split())[:300].rstrip(".")
         raise EnvironmentFault(
-            f"The MLflow store {uri} failed ({problem}); check it with `rootstock doctor` and run the same command again."
+            f"The MLflow store {uri} failed ({problem}); `rootstock doctor` says more, then run the same command again."
         ) from error
 
 
@@ -116,4 +137,14 @@ def _own_client(project: Path) -> "MlflowClient":
     with FileLock(project / STORE / ".migration.lock"):
         client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
+        follow_move(project)
         return client
+
+
+def _replace_prefix(connection: sqlite3.Connection, earlier: str, here: str) -> None:
+    with connection:
+        for table, column in _PLACES:
+            connection.execute(
+                f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",  # noqa: S608  our own names
+                (here, len(earlier) + 1, len(earlier), earlier),
+            )

@@ -41,7 +41,9 @@ def load_card(folder: Path) -> "tuple[ModelCard, str]":
     from transfer.backbones.card import ModelCard
 
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
-        raise UserError(f"{folder} holds no model ({WEIGHTS} and {CARD}); run the stage that writes it with `dvc repro`.")
+        raise UserError(
+            f"{folder} holds no model ({WEIGHTS} and {CARD}); run the stage that writes it with `dvc repro`."
+        )
     values = json.loads((folder / CARD).read_text(encoding="utf-8"))
     return ModelCard.from_plain(values), values["sha256"]
 
@@ -60,7 +62,9 @@ def load_model(folder: Path) -> "tuple[Classifier, ModelCard]":
 
     card, digest = load_card(folder)
     if sha256_of(folder / WEIGHTS) != digest:
-        raise UserError(f"{folder / WEIGHTS} is damaged (its sha256 is not the one in {CARD}); run `dvc checkout` or `dvc repro`.")
+        raise UserError(
+            f"{folder / WEIGHTS} is damaged (its sha256 is not the one in {CARD}); run `dvc checkout` or `dvc repro`."
+        )
     backbone = build_backbone(BackboneReference.parse(card.reference).with_weights("none"), None, seed=0)
     backbone.preprocess, backbone.reference = card.preprocess, card.reference
     classifier = Classifier(backbone, len(card.classes))

@@ -61,7 +61,9 @@ def draw_learning_curve(path: Path, epochs: Sequence[EpochRecord], outcomes: Seq
         for outcome in outcomes:
             low = starts[outcome.name]
             high = low + max(record.images_seen for record in epochs if record.step_name == outcome.name)
-            axes.axvspan(low, high, color=ACCENT if outcome.kept else MUTED, alpha=0.07 if outcome.kept else 0.22, linewidth=0)
+            axes.axvspan(
+                low, high, color=ACCENT if outcome.kept else MUTED, alpha=0.07 if outcome.kept else 0.22, linewidth=0
+            )
             label = outcome.name if outcome.kept else f"{outcome.name}\n(rolled back)"
             axes.text((low + high) / 2, 1.01, label, transform=axes.get_xaxis_transform(), ha="center", va="bottom")
         axes.set_xlabel("training images seen")
@@ -82,7 +84,9 @@ def draw_ranking(path: Path, scores: Sequence[CandidateScore]) -> None:
                 axes.text(value + 0.008, place + offset, f"{value:.3f}", va="center", fontsize=8)
         axes.set_yticks(range(len(scores)), [_short(score.reference) for score in reversed(scores)])
         axes.set_xlim(0, 1.1)
-        axes.set_xlabel(f"leave-one-out accuracy on {scores[0].n_rows} training rows: k-NN (upper bar), ridge (lower bar)")
+        axes.set_xlabel(
+            f"leave-one-out accuracy on {scores[0].n_rows} training rows: k-NN (upper bar), ridge (lower bar)"
+        )
         axes.set_title("Candidates by their frozen features", loc="left", fontsize=10)
 
 

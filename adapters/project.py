@@ -19,7 +19,9 @@ def find_project(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if all((folder / marker).is_file() for marker in MARKERS):
             return folder
-    raise UserError(f"{here} is in no Rootstock project (a folder with dvc.yaml and params.yaml); change into one and try again.")
+    raise UserError(
+        f"{here} is in no Rootstock project (a folder with dvc.yaml and params.yaml); change into one and try again."
+    )
 
 
 def enter_project() -> Path:

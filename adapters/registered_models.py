@@ -1,11 +1,18 @@
 """Find the folder of a stored classifier behind a model URI."""
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.model_files import CARD, WEIGHTS
 from adapters.project import find_project
 from transfer.errors import UserError
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+_N_NAMED = 20
 
 def model_folder(model_uri: str) -> Path:
     """Return the folder that holds a classifier's weights and card, fetched from a remote store if need be.
@@ -32,16 +39,32 @@ def _fetched(model_uri: str) -> Path:
     from adapters import mlflow_store
 
     project = find_project()
-    mlflow_store.open_client(project)
-    import mlflow
+    client = mlflow_store.open_client(project)
+    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
-    tracking, registry = mlflow_store.tracking_uri(project), mlflow_store.registry_uri(project)
     try:
-        mlflow.set_registry_uri(registry)
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, tracking_uri=tracking))
+        found = _REGISTERED.fullmatch(model_uri)
+        place = _location(client, **found.groupdict()) if found is not None else model_uri
+        return Path(download_artifacts(artifact_uri=place, tracking_uri=mlflow_store.tracking_uri(project)))
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise UserError(
-            f"The model {model_uri} cannot be opened ({reason}); the MLflow UI of `rootstock up` lists what there is."
-        ) from error
+        raise UserError(f"The model {model_uri} cannot be opened ({reason}); {_offer(client)}.") from error
+
+
+def _location(client: "MlflowClient", name: str, alias: str | None, version: str | None) -> str:
+    number = version or client.get_model_version_by_alias(name, alias).version
+    return str(client.get_model_version_download_uri(name, str(number)))
+
+
+def _offer(client: "MlflowClient") -> str:
+    """Say which registered models there are, by their aliases where they have some."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        models = client.search_registered_models(max_results=_N_NAMED)
+    except MlflowException:
+        models = []
+    uris = [f"models:/{model.name}@{alias}" for model in models for alias in model.aliases or ()]
+    uris += [f"models:/{model.name}/<version>" for model in models if not model.aliases]
+    return f"there is {', '.join(uris)}" if uris else "nothing is registered here yet, `rootstock run` does it"

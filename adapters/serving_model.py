@@ -101,7 +101,7 @@ def _example(content: bytes | str, row: int, card: "ModelCard") -> "Tensor":
 def _mlflow_model() -> Any:
     """Wrap `load` and `classify` in the class that MLflow asks for."""
     import pandas as pd
-    from mlflow.pyfunc import PythonModel
+    from mlflow.pyfunc.model import PythonModel
 
     class ServedClassifier(PythonModel):  # type: ignore[misc,unused-ignore]  # MLflow's seam is inheritance
         """Classify encoded files."""
@@ -111,7 +111,10 @@ def _mlflow_model() -> Any:
             self.classifier, self.card = load(Path(context.artifacts[ARTIFACT]))
 
         def predict(
-            self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+            self,
+            context: Any,  # noqa: ARG002  MLflow's signature
+            model_input: pd.DataFrame,
+            params: dict[str, Any] | None = None,  # noqa: ARG002  MLflow's signature
         ) -> pd.DataFrame:
             """Return a row of label and probabilities for every row of encoded files."""
             return classify(self.classifier, self.card, list(model_input[CONTENT]))

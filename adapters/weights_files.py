@@ -64,7 +64,9 @@ def _file_of(reference: BackboneReference) -> Path:
 def _shipped_file(reference: BackboneReference) -> Path:
     path = SHIPPED_FOLDER / f"{reference.arch}.safetensors"
     if reference.weights is not None:
-        raise UserError(f"{reference} names {reference.weights!r}; leave it out for the shipped weights, or write @none.")
+        raise UserError(
+            f"{reference} names {reference.weights!r}; leave it out for the shipped weights, or write @none."
+        )
     if not path.is_file():
         raise UserError(f"rootstock ships no weights for {reference.arch!r}; write @none for random weights.")
     return path
@@ -80,14 +82,18 @@ def _published_file(reference: BackboneReference) -> Path:
     allowed = weights_names(reference.arch)
     name = reference.weights or "DEFAULT"
     if name not in allowed:
-        raise UserError(f"{reference} names the weights {name!r}; torchvision/{reference.arch} has {', '.join(allowed)}.")
+        raise UserError(
+            f"{reference} names the weights {name!r}; torchvision/{reference.arch} has {', '.join(allowed)}."
+        )
     url: str = models.get_model_weights(reference.arch)[name].url
     file_name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / file_name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), file_name.rpartition("-")[2].partition(".")[0], progress=False)
+            torch.hub.download_url_to_file(
+                url, str(path), file_name.rpartition("-")[2].partition(".")[0], progress=False
+            )
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"{reference} needs {file_name}, which could not be downloaded ({error}); connect to a network once, copy the "
@@ -125,7 +131,9 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is truncated or is no weights file (.pth, .pt or .safetensors); copy or download it again.")
+    return UserError(
+        f"{path} is truncated or is no weights file (.pth, .pt or .safetensors); copy or download it again."
+    )
 
 
 def _enum_hint(reference: BackboneReference) -> str:

@@ -88,34 +88,6 @@ def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in wanted.items() if not _has(before, key) or _at(before, key) != value}
 
 
-def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check everything against the project and return what would change in params.yaml; nothing is written.
-
-    Also to be called with no values: it checks the file and finds weights files that have no record yet.
-
-    Args:
-        project: the project's root.
-        values: dotted key -> value; `select.weights_sha256` holds digests that the files must have.
-
-    Returns:
-        dotted key -> new value, without what the file says already.
-
-    Raises:
-        UserError: the file or a value is at fault, a hand edit that was not run would be lost, or a weights file is missing
-            or not the recorded one.
-    """
-    pinned = dict(values.get(RECORDS) or {})
-    chosen = {key: value for key, value in check_values(values).items() if key != RECORDS}
-    before = params_file.read(project / PARAMS_FILE)
-    params = _merged(before, chosen)
-    hand_edits.refuse_loss(project, before, chosen)
-    records = weights_records.current(
-        project, params.select.candidates, params.select.weights_sha256, named=CANDIDATES in chosen, pinned=pinned
-    )
-    wanted = {**chosen, **({RECORDS: records} if records != params.select.weights_sha256 else {})}
-    return {key: value for key, value in wanted.items() if _at(before, key) != value}
-
-
 def write_overrides(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Check everything as `planned_changes` does, then write params.yaml in place, at most once; return what changed."""
     changes = planned_changes(project, values)
@@ -123,6 +95,10 @@ def write_overrides(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         params_file.change(project / PARAMS_FILE, changes)
         hand_edits.note_written(project, changes)
     return changes
+
+
+def _chosen(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in check_values(values).items() if key != RECORDS}
 
 
 def _merged(before: Mapping[str, Any], chosen: Mapping[str, Any]) -> Params:

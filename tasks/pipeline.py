@@ -17,17 +17,27 @@ from adapters.json_files import write_plain_json
 from adapters.locks import ProjectBusyError, project_lock
 from adapters.project import find_project, state_folder
 from tasks import failures, registry_care
+from tasks.hand_edits import WRITTEN_FILE
 from tasks.live import shown
 from tasks.params import flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
 from tasks.staleness import STAGES, stale_stages
 from transfer.errors import EnvironmentFault, UserError
 
-__all__ = ["STAGES", "ProjectBusyError", "apply_settings", "parent_run", "project_run", "repro", "settle", "stale_stages"]
+__all__ = [
+    "STAGES",
+    "ProjectBusyError",
+    "apply_settings",
+    "parent_run",
+    "project_run",
+    "repro",
+    "settle",
+    "stale_stages",
+]
 
 WITHOUT_RUN_CACHE = ("register",)  # writes to the registry, which a restored output would leave as it is
 _CURRENT = "current.json"
-_FILES = (Path("params.yaml"), Path("dvc.lock"))
+_FILES = (Path("params.yaml"), Path("dvc.lock"), WRITTEN_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,9 @@ def settle(project: Path, times: list[dict[str, Any]]) -> dict[str, Any]:
 def _raise(project: Path, stage: str, log: Path) -> None:
     failure = failures.last(project)
     if failure is None:
-        raise EnvironmentFault(f"{stage} failed in DVC: {dvc_commands.complaint(log)}; everything it printed is in {log}.")
+        raise EnvironmentFault(
+            f"{stage} failed in DVC: {dvc_commands.complaint(log)}; everything it printed is in {log}."
+        )
     if failure.exit_code == failures.INTERRUPTED:
         raise KeyboardInterrupt
     raise (UserError if failure.exit_code == UserError.exit_code else EnvironmentFault)(failure.sentence)
@@ -149,7 +161,9 @@ def _compute_s(project: Path, stage: str) -> float:
 
 def _replaceable(project: Path) -> list[Path]:
     """Return what a run may replace: the folders of stage outputs, without those that hold a user's data."""
-    return sorted({path if path.parts[0] != "artifacts" else Path(*path.parts[:2]) for path in dvc_commands.outputs(project)})
+    return sorted(
+        {path if path.parts[0] != "artifacts" else Path(*path.parts[:2]) for path in dvc_commands.outputs(project)}
+    )
 
 
 def _bury_ghost(project: Path) -> None:

@@ -34,7 +34,9 @@ class Progress:
 
     def _write(self) -> None:
         if self._file:
-            self._file.write_text(json.dumps({"text": self.text, "done": self.done, "total": self.total}), encoding="utf-8")
+            self._file.write_text(
+                json.dumps({"text": self.text, "done": self.done, "total": self.total}), encoding="utf-8"
+            )
 
     def __enter__(self) -> "Progress":
         """Show the bar."""

@@ -107,9 +107,7 @@ def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, E
     return backbone, train_set, val_set
 
 
-def _save(
-    folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]
-) -> None:
+def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]) -> None:
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
 

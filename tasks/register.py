@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from adapters.json_files import sha256_of, write_plain_json
-from adapters.mlflow_registry import CARD_TAG, MODEL_TAG, Release, register
+from adapters.json_files import write_json
+from adapters.mlflow_registry import Release, register
+from adapters.model_files import CARD, WEIGHTS
 from tasks.params import read_params
-from tasks.release import METRICS, REGISTRATION, VERDICT, model_name, read_release
+from tasks.release import METRICS, MODEL, REGISTRATION, VERDICT, model_name, read_release
 from tasks.step import step
 
 _PICTURES = (
@@ -49,14 +50,6 @@ def _release() -> Release:
 
 
 def _write(release: Release, version: str) -> None:
-    """Write the registration; `version` is the model's, as everywhere in MLflow, not that of the record's layout."""
-    identity = release.identity
-    record = {
-        "name": release.name,
-        "version": version,
-        "alias": release.alias,
-        "model_sha256": identity[MODEL_TAG],
-        "card_sha256": identity[CARD_TAG],
-        "made_from": {path.stem: sha256_of(path) for path in (METRICS, VERDICT)},
-    }
-    write_plain_json(REGISTRATION, record)
+    record = {"name": release.name, "model_version": version, "alias": release.alias, **release.identity}
+    made_from = {"weights": MODEL / WEIGHTS, "card": MODEL / CARD, "metrics": METRICS, "verdict": VERDICT}
+    write_json(REGISTRATION, record, made_from)

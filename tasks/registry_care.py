@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from adapters import mlflow_registry
-from adapters.json_files import read_plain_json, sha256_of
-from adapters.mlflow_registry import CARD_TAG, MODEL_TAG
+from adapters.json_files import read_json, sha256_of
+from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG
 from adapters.model_files import CARD, WEIGHTS
 from tasks.params import PARAMS_FILE, read_params
 from tasks.release import METRICS, MODEL, REGISTRATION, VERDICT, read_release
@@ -24,7 +24,7 @@ def mend(project: Path) -> str:
     needed = (REGISTRATION, MODEL / WEIGHTS, MODEL / CARD, METRICS, VERDICT)
     if not all((project / path).is_file() for path in needed):
         return ""
-    record = read_plain_json(project / REGISTRATION)
+    record = read_json(project / REGISTRATION)
     digests = {MODEL_TAG: project / MODEL / WEIGHTS, CARD_TAG: project / MODEL / CARD}
     if any(record[key] != sha256_of(path) for key, path in digests.items()):
         return ""

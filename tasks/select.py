@@ -92,12 +92,12 @@ def training_rows(max_rows: int) -> tuple[Row, ...]:
     for row in sorted(rows, key=lambda row: row.sha256):
         by_class.setdefault(row.label, []).append(row)
     share = max_rows / len(rows)
-    return tuple(row for label in sorted(by_class) for row in by_class[label][: max(2, round(share * len(by_class[label])))])
+    return tuple(
+        row for label in sorted(by_class) for row in by_class[label][: max(2, round(share * len(by_class[label])))]
+    )
 
 
-def _score(
-    text: str, rows: Sequence[Row], params: Params, loaded: "dict[Preprocess, Examples]"
-) -> CandidateScore:
+def _score(text: str, rows: Sequence[Row], params: Params, loaded: "dict[Preprocess, Examples]") -> CandidateScore:
     from adapters.weights_files import load_weights
     from transfer.backbones.build import build_backbone
     from transfer.backbones.features import extract_features
@@ -113,6 +113,4 @@ def _score(
     examples = loaded[backbone.preprocess]
     with progress(f"features of {reference.arch}", total=len(rows)) as bar:
         features = extract_features(backbone, examples.inputs, advance=bar.advance)
-    return score_features(
-        features, examples.labels, params.select.knn_k, text, backbone.n_parameters(), weights.sha256
-    )
+    return score_features(features, examples.labels, params.select.knn_k, text, backbone.n_parameters(), weights.sha256)

@@ -35,7 +35,7 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
         with stage_lock(project):
             _run(stage_flow)
             _observe(project, word, time.perf_counter() - started)
-    except BaseException as error:  # noqa: BLE001  the process boundary: everything becomes a record and an exit code
+    except BaseException as error:
         if isinstance(error, SystemExit):
             raise
         failure = failures.explain(word, error, project)
@@ -46,8 +46,9 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
 
 
 def _run(stage_flow: Flow[[], None]) -> None:
-    from adapters.servers import api_answers
     from prefect.settings import PREFECT_API_URL
+
+    from adapters.servers import api_answers
 
     url = PREFECT_API_URL.value()
     if not url or not api_answers(url):

@@ -29,7 +29,9 @@ def show_unchanged(project: Path, mended: str, notice: str | None = None) -> Non
     """Print that there was nothing to do, and what stands."""
     console = _console()
     metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
-    console.print(f"Everything is up to date: 0 stages ran. {_model_uri(project)} has test accuracy {_accuracy(metrics)}.")
+    console.print(
+        f"Everything is up to date: 0 stages ran. {_model_uri(project)} has test accuracy {_accuracy(metrics)}."
+    )
     _close(console, project, mended, notice)
 
 
@@ -45,7 +47,7 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
     yield "It beat", _references(metrics)
     yield "Verdict", verdict["sentence"]
-    yield "Model", f"{registration['name']} version {registration['version']}, {_model_uri(project)}"
+    yield "Model", f"{registration['name']} version {registration['model_version']}, {_model_uri(project)}"
 
 
 def _references(metrics: Mapping[str, Any]) -> str:
@@ -59,7 +61,8 @@ def _references(metrics: Mapping[str, Any]) -> str:
 
 def _times(stages: Sequence[Mapping[str, Any]]) -> str:
     shown = ", ".join(
-        f"{stage['stage']} {stage['seconds']:.1f} s" if stage["ran"] else f"{stage['stage']} unchanged" for stage in stages
+        f"{stage['stage']} {stage['seconds']:.1f} s" if stage["ran"] else f"{stage['stage']} unchanged"
+        for stage in stages
     )
     total, steps = sum(stage["seconds"] for stage in stages), sum(stage["compute_s"] for stage in stages)
     return f"{shown}; {total:.0f} s in all, {steps:.0f} s of it inside the stages' steps"

@@ -30,7 +30,9 @@ run_stage(demo)
 
 
 def start(folder: Path, body: str, **environment: str) -> "subprocess.Popen[str]":
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ROOTSTOCK_", "DVC_"))}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "ROOTSTOCK_", "DVC_"))
+    }
     return subprocess.Popen(
         [sys.executable, "-c", STAGE.format(body=body)],
         cwd=folder,
@@ -53,12 +55,18 @@ def test_finished_stage_writes_the_seconds_of_its_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [("UserError('No images in x; add some.')", 2), ("EnvironmentFault('No images in x; add some.')", 1)]
+    ("error", "code"),
+    [("UserError('No images in x; add some.')", 2), ("EnvironmentFault('No images in x; add some.')", 1)],
 )
 def test_known_error_is_one_sentence_and_a_record(tmp_path: Path, error: str, code: int) -> None:
     assert ending(start(tmp_path, f"raise {error}")) == (code, "No images in x; add some.\n")
     record = json.loads((tmp_path / ".rootstock/failure.json").read_text())
-    assert record == {"stage": "demo", "exit_code": code, "sentence": "No images in x; add some.", "traceback_file": None}
+    assert record == {
+        "stage": "demo",
+        "exit_code": code,
+        "sentence": "No images in x; add some.",
+        "traceback_file": None,
+    }
 
 
 def test_unexpected_error_keeps_its_traceback_out_of_the_way(tmp_path: Path) -> None:

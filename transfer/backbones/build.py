@@ -21,7 +21,11 @@ _LARGEST_PX = 4096
 
 
 def build_backbone(
-    reference: BackboneReference, state_dict: Mapping[str, Tensor] | None, *, seed: int, weights_name: str = "the weights"
+    reference: BackboneReference,
+    state_dict: Mapping[str, Tensor] | None,
+    *,
+    seed: int,
+    weights_name: str = "the weights",
 ) -> Backbone:
     """Build a backbone.
 
@@ -52,7 +56,9 @@ def _shipped(reference: BackboneReference, options: Mapping[str, str], seed: int
         close = get_close_matches(reference.arch, SHIPPED, cutoff=0.0)
         raise UserError(f"rootstock has no architecture {reference.arch!r}; did you mean {close[0]}?")
     if options:
-        raise UserError(f"rootstock/{reference.arch} has no option {next(iter(options))!r}; its options are: resize_px, crop_px.")
+        raise UserError(
+            f"rootstock/{reference.arch} has no option {next(iter(options))!r}; its options are: resize_px, crop_px."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         trunk = strokes.strokes()
@@ -82,5 +88,7 @@ def _resized(reference: BackboneReference, preprocess: Preprocess, sizes: Mappin
     crop_px = sizes.get("crop_px", min(preprocess.crop_px, sizes.get("resize_px", preprocess.crop_px)))
     resize_px = sizes.get("resize_px", max(preprocess.resize_px, crop_px) if "crop_px" not in sizes else crop_px)
     if crop_px > resize_px:
-        raise UserError(f"{reference}: crop_px {crop_px} is larger than resize_px {resize_px}; make it at most as large.")
+        raise UserError(
+            f"{reference}: crop_px {crop_px} is larger than resize_px {resize_px}; make it at most as large."
+        )
     return replace(preprocess, resize_px=resize_px, crop_px=crop_px)

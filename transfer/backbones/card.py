@@ -52,7 +52,9 @@ class ModelCard:
         return cls(
             values["reference"],
             tuple(values["classes"]),
-            Preprocess(preprocess["resize_px"], preprocess["crop_px"], tuple(preprocess["mean"]), tuple(preprocess["std"])),
+            Preprocess(
+                preprocess["resize_px"], preprocess["crop_px"], tuple(preprocess["mean"]), tuple(preprocess["std"])
+            ),
             values["feature_dim"],
             tuple(values["depth_groups"]),
             values["n_parameters"],

@@ -41,7 +41,9 @@ class BackboneReference:
                 f"for example torchvision/mobilenet_v2@IMAGENET1K_V2 or rootstock/strokes."
             )
         if found["source"] not in SOURCES:
-            raise UserError(f"{text!r} names the source {found['source']!r}; known sources are {' and '.join(SOURCES)}.")
+            raise UserError(
+                f"{text!r} names the source {found['source']!r}; known sources are {' and '.join(SOURCES)}."
+            )
         return cls(found["source"], found["arch"], _options(text, found["options"]), found["weights"])
 
     def __str__(self) -> str:
@@ -72,6 +74,8 @@ def _options(text: str, written: str | None) -> tuple[tuple[str, str], ...]:
     for part in (written or "").split("&") if written is not None else ():
         key, equals, value = part.partition("=")
         if not key or not equals or not value or key in pairs:
-            raise UserError(f"{text!r} has the option {part!r}; write ?key=value, several joined by '&', each key once.")
+            raise UserError(
+                f"{text!r} has the option {part!r}; write ?key=value, several joined by '&', each key once."
+            )
         pairs[key] = value
     return tuple(pairs.items())

@@ -61,7 +61,9 @@ def build_trunk(arch: str, options: Mapping[str, str], seed: int, pretrained: bo
         try:
             model: nn.Module = models.get_model(arch, weights=None, **keywords)
         except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-            raise UserError(f"torchvision/{arch} cannot be built with {dict(options)}: {error}; change the options.") from error
+            raise UserError(
+                f"torchvision/{arch} cannot be built with {dict(options)}: {error}; change the options."
+            ) from error
     return _without_head(model)
 
 
@@ -130,7 +132,15 @@ def _options(arch: str) -> set[str]:
     for kind in classes:
         if issubclass(kind, nn.Module) and "num_classes" in inspect.signature(kind.__init__).parameters:
             names |= set(inspect.signature(kind.__init__).parameters)
-    scalar = {"width_mult", "dropout", "stochastic_depth_prob", "growth_rate", "bn_size", "drop_rate", "attention_dropout"}
+    scalar = {
+        "width_mult",
+        "dropout",
+        "stochastic_depth_prob",
+        "growth_rate",
+        "bn_size",
+        "drop_rate",
+        "attention_dropout",
+    }
     scalar |= {"image_size", "patch_size", "reduced_tail", "memory_efficient", "groups", "width_per_group", "alpha"}
     return (names & scalar) - set(_RESERVED)
 

@@ -25,12 +25,20 @@ def unwrap(content: Any, name: str) -> dict[str, Tensor]:
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{name} holds no state dict (a mapping of names to tensors); save one with model.state_dict().")
+    if (
+        not isinstance(content, Mapping)
+        or not content
+        or not all(isinstance(value, Tensor) for value in content.values())
+    ):
+        raise UserError(
+            f"{name} holds no state dict (a mapping of names to tensors); save one with model.state_dict()."
+        )
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
-def match(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], head: str, arch: str, name: str) -> dict[str, Tensor]:
+def match(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], head: str, arch: str, name: str
+) -> dict[str, Tensor]:
     """Return the trunk's part of a state dict, as float32 where it is floating point.
 
     Args:
@@ -53,7 +61,9 @@ def match(expected: Mapping[str, Tensor], given: Mapping[str, Tensor], head: str
         key = shapes[0]
         problems.append(f"{key} is {tuple(trunk[key].shape)} instead of {tuple(expected[key].shape)}")
     if problems:
-        raise UserError(f"{name} holds weights of another architecture than {arch} ({'; '.join(problems)}); name the one it has.")
+        raise UserError(
+            f"{name} holds weights of another architecture than {arch} ({'; '.join(problems)}); name the one it has."
+        )
     values = {key: _as_float32(trunk.get(key, expected[key])) for key in expected}
     for key, value in values.items():
         if value.is_floating_point() and not torch.isfinite(value).all():

@@ -51,7 +51,9 @@ def thaw(classifier: Classifier, trained: Iterable[str]) -> None:
     classifier.head.training = HEAD in names
 
 
-def parameter_groups(classifier: Classifier, rates: Mapping[str, float], weight_decay: float) -> list[dict[str, object]]:
+def parameter_groups(
+    classifier: Classifier, rates: Mapping[str, float], weight_decay: float
+) -> list[dict[str, object]]:
     """Return optimiser groups: one rate a depth group, no weight decay on biases and norm parameters.
 
     Args:

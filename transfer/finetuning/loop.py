@@ -30,6 +30,7 @@ class Budget:
         batch_size: at least 2.
         weight_decay: AdamW's.
         label_smoothing: in [0, 1).
+        patience: epochs in a row without a new lowest validation NLL after which the step ends; None: it never ends early.
         min_area: smallest share of an example that augmentation keeps, in (0, 1]; 1 switches it off.
         flip_probability: of mirroring an example, in [0, 1].
     """
@@ -39,12 +40,21 @@ class Budget:
     batch_size: int
     weight_decay: float
     label_smoothing: float
+    patience: int | None = 3
     min_area: float = 0.6
     flip_probability: float = 0.0
 
     def n_images(self, n_train: int) -> int:
-        """Return how many images a step sees on a training set of `n_train`."""
-        return min(self.max_images, self.epochs * n_train)
+        """Return how many images a step sees, at most, on a training set of `n_train`."""
+        return sum(self.epoch_sizes(n_train))
+
+    def epoch_sizes(self, n_train: int) -> tuple[int, ...]:
+        """Return the images of each epoch: whole passes over `n_train`, then a part of one where that is all the budget leaves.
+
+        A single image is no epoch of its own: batch norm cannot take it.
+        """
+        whole, rest = divmod(min(self.max_images, self.epochs * n_train), n_train)
+        return (n_train,) * whole + ((rest,) if rest > 1 else ())
 
 
 def evaluate(classifier: Classifier, examples: Examples) -> tuple[float, float]:
@@ -79,8 +89,10 @@ def train(
 ) -> Iterator[EpochRecord]:
     """Train the groups that a step names; yield a record an epoch; leave the weights of the epoch with the lowest val NLL.
 
+    The trunk's frozen prefix runs without a graph: nothing in it asks for a gradient, so autograd records nothing.
+
     Args:
-        classifier: changed in place.
+        classifier: changed in place; at the end nothing in it is trainable and it is in evaluation mode.
         train_set: at least two rows.
         val_set: at least one row.
         step: group -> learning rate; other groups stay byte-equal.
@@ -90,23 +102,25 @@ def train(
     """
     thaw(classifier, step.rates)
     optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
-    total = budget.n_images(len(train_set))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(math.ceil(total / budget.batch_size)))
+    sizes = budget.epoch_sizes(len(train_set))
+    n_updates = sum(_n_batches(size, budget.batch_size) for size in sizes)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(n_updates))
     order, varied = generator(seed, f"{step.name} order"), generator(seed, f"{step.name} augmentation")
-    best_nll, best_state, seen, epoch = math.inf, clone_state(classifier), 0, 0
-    while seen < total:
-        epoch += 1
-        rows = torch.randperm(len(train_set), generator=order)[: total - seen]
+    best_nll, best_state, best_epoch, seen = math.inf, clone_state(classifier), 0, 0
+    for epoch, size in enumerate(sizes, start=1):
+        rows = torch.randperm(len(train_set), generator=order)[:size]
         loss_sum = 0.0
-        for batch in _batches(rows, budget.batch_size):
+        for batch in rows.tensor_split(_n_batches(size, budget.batch_size)):
             loss_sum += _update(classifier, train_set, batch, optimiser, budget, varied) * len(batch)
             schedule.step()
             advance(len(batch))
-        seen += len(rows)
+        seen += size
         val_nll, val_accuracy = evaluate(classifier, val_set)
         if val_nll < best_nll:
-            best_nll, best_state = val_nll, clone_state(classifier)
-        yield EpochRecord(step.name, epoch, seen, loss_sum / len(rows), val_nll, val_accuracy)
+            best_nll, best_state, best_epoch = val_nll, clone_state(classifier), epoch
+        yield EpochRecord(step.name, epoch, seen, loss_sum / size, val_nll, val_accuracy)
+        if budget.patience is not None and epoch - best_epoch >= budget.patience:
+            break
     classifier.load_state_dict(best_state)
     thaw(classifier, ())
 
@@ -124,9 +138,7 @@ def _update(
     budget: Budget,
     varied: torch.Generator,
 ) -> float:
-    inputs = augment(
-        examples.inputs[batch], varied, min_area=budget.min_area, flip_probability=budget.flip_probability
-    )
+    inputs = augment(examples.inputs[batch], varied, min_area=budget.min_area, flip_probability=budget.flip_probability)
     logits = classifier(_network_input(classifier, inputs))
     loss = nn.functional.cross_entropy(logits, examples.labels[batch], label_smoothing=budget.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
@@ -141,9 +153,9 @@ def _network_input(classifier: Classifier, inputs: Tensor) -> Tensor:
     return normalise(inputs, classifier.backbone.preprocess).contiguous(memory_format=torch.channels_last)
 
 
-def _batches(rows: Tensor, batch_size: int) -> list[Tensor]:
-    """Split rows into batches of about equal size, so that no batch is a single row that batch norm cannot take."""
-    return list(rows.tensor_split(max(1, round(len(rows) / batch_size))))
+def _n_batches(n_images: int, batch_size: int) -> int:
+    """Return into how many batches of about equal size images are split: none larger than asked, none of a single image."""
+    return max(1, min(math.ceil(n_images / batch_size), n_images // 2))
 
 
 def _warm_up_cosine(n_updates: int) -> Callable[[int], float]:

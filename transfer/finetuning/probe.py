@@ -106,4 +106,4 @@ def _stratified_folds(labels: Tensor, seed: int) -> list[Tensor]:
 def _standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
     wide = features.double()
     scale = wide.std(0, correction=0)
-    return wide.mean(0), torch.where(scale > 1e-8, scale, torch.ones_like(scale))  # noqa: PLR2004  a constant feature
+    return wide.mean(0), torch.where(scale > 1e-8, scale, torch.ones_like(scale))

@@ -69,15 +69,15 @@ def run_steps(
         seed: of order and augmentation.
         advance: called with the number of images of every batch.
     """
-    nll_before, accuracy = evaluate(classifier, val_set)
+    nll_before, _ = evaluate(classifier, val_set)
     for step in steps:
-        before = clone_state(classifier)
-        yield from train(classifier, train_set, val_set, step, budget, seed, advance)
+        before, seen = clone_state(classifier), 0
+        for record in train(classifier, train_set, val_set, step, budget, seed, advance):
+            seen = record.images_seen
+            yield record
         nll, accuracy = evaluate(classifier, val_set)
         kept = nll < nll_before
         if not kept:
             classifier.load_state_dict(before)
-        yield StepOutcome(
-            step.name, tuple(step.rates), nll_before, nll, accuracy, budget.n_images(len(train_set)), kept=kept
-        )
+        yield StepOutcome(step.name, tuple(step.rates), nll_before, nll, accuracy, seen, kept=kept)
         nll_before = min(nll_before, nll)

@@ -64,7 +64,9 @@ def class_metrics(confusion: NDArray[np.int64]) -> tuple[ClassMetrics, ...]:
     """
     rows = []
     for index in range(len(confusion)):
-        found, support, claimed = (int(n) for n in (confusion[index, index], confusion[index].sum(), confusion[:, index].sum()))
+        found, support, claimed = (
+            int(n) for n in (confusion[index, index], confusion[index].sum(), confusion[:, index].sum())
+        )
         if support == 0:
             raise UserError(f"Class {index} has no test row, so its recall cannot be computed; add test images of it.")
         f1 = 2 * found / (support + claimed)
@@ -110,4 +112,6 @@ def expected_calibration_error(actual: Labels, probabilities: Probabilities, n_b
 
 def _require_rows(actual: Labels, other: NDArray[np.generic]) -> None:
     if len(actual) == 0 or len(actual) != len(other):
-        raise UserError(f"{len(actual)} labels and {len(other)} predictions cannot be compared; both must be equal and above 0.")
+        raise UserError(
+            f"{len(actual)} labels and {len(other)} predictions cannot be compared; both must be equal and above 0."
+        )

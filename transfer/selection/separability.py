@@ -83,6 +83,8 @@ def _exponents() -> tuple[float, float]:
 
 
 def _require_rows(features: Tensor) -> int:
-    if len(features) < 2:  # noqa: PLR2004  leaving one out needs another
-        raise UserError(f"{len(features)} rows cannot be scored by leaving one out; at least 2 training rows are needed.")
+    if len(features) < 2:
+        raise UserError(
+            f"{len(features)} rows cannot be scored by leaving one out; at least 2 training rows are needed."
+        )
     return len(features)
