@@ -28,7 +28,7 @@ def status(project: Path) -> dict[str, Any]:
     Raises:
         EnvironmentFault: DVC failed; its own words are quoted.
     """
-    done = subprocess.run(command("status", "--json"), cwd=project, env=_environment(), capture_output=True, text=True)
+    done = _run("status", "--json", project=project)
     if done.returncode != 0:
         raise EnvironmentFault(f"`dvc status` failed: {_essence(done.stderr)}.")
     answer: dict[str, Any] = json.loads(done.stdout or "{}")
@@ -68,7 +68,7 @@ def add(project: Path, folder: str) -> None:
     Raises:
         UserError: DVC refused; its own words are quoted.
     """
-    done = subprocess.run(command("add", "-q", folder), cwd=project, env=_environment(), capture_output=True, text=True)
+    done = _run("add", "-q", folder, project=project)
     if done.returncode != 0:
         raise UserError(f"`dvc add {folder}` failed: {_essence(done.stderr)}.")
 
@@ -78,26 +78,19 @@ def complaint(log: Path) -> str:
     return _essence(log.read_text(encoding="utf-8", errors="replace"))
 
 
-def recorded(project: Path) -> dict[str, Any]:
-    """Return dvc.lock's stages; {} when nothing has run yet."""
-    path = project / "dvc.lock"
-    return dict((_yaml(path) or {}).get("stages", {})) if path.is_file() else {}
-
-
 def outputs(project: Path) -> list[Path]:
     """Return every output that dvc.yaml names, relative to the project."""
-    found: list[Path] = []
-    for stage in _yaml(project / "dvc.yaml")["stages"].values():
-        for out in (*stage.get("outs", ()), *stage.get("metrics", ())):
-            found.append(Path(next(iter(out)) if isinstance(out, dict) else out))
-    return found
+    from ruamel.yaml import YAML
+
+    stages = YAML(typ="safe", pure=True).load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    outs = (out for stage in stages.values() for out in (*stage.get("outs", ()), *stage.get("metrics", ())))
+    return [Path(next(iter(out)) if isinstance(out, dict) else out) for out in outs]
 
 
-def data_digest(project: Path) -> str | None:
-    """Return the md5 of the data set that the manifest stage last read, as DVC recorded it; None before the first run."""
-    lock = recorded(project).get("manifest", {})
-    path = lock.get("params", {}).get("params.yaml", {}).get("data", {}).get("path")
-    return next((dep.get("md5") for dep in lock.get("deps", ()) if dep["path"] == path), None)
+def _run(*arguments: str, project: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(*arguments), cwd=project, env=_environment(), capture_output=True, text=True, check=False
+    )
 
 
 def _start(arguments: list[str], project: Path, stream: IO[str]) -> "subprocess.Popen[bytes]":
@@ -109,7 +102,7 @@ def _start(arguments: list[str], project: Path, stream: IO[str]) -> "subprocess.
         stdout=stream,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it only calls prctl
     )
 
 
@@ -132,7 +125,7 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    """Put this Python's folder first on PATH: a project without its own `.venv` runs its stages with the same Python."""
+    """Put this Python's folder first on PATH: a project without a `.venv` runs its stages with the same Python."""
     folder = str(Path(sys.executable).parent)
     return {**os.environ, "PATH": folder + os.pathsep + os.environ.get("PATH", "")}
 
@@ -140,9 +133,3 @@ def _environment() -> Mapping[str, str]:
 def _essence(text: str) -> str:
     lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.startswith("ERROR: ")]
     return lines[-1].rstrip(".") if lines else "it left no message"
-
-
-def _yaml(path: Path) -> Any:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ PARENT_RUN = "ROOTSTOCK_PARENT_RUN"  # MLflow run id of the pipeline run
 PARENT_TASK_RUN = "ROOTSTOCK_PARENT_TASK_RUN"  # Prefect task run that started the stage
 LOCK_HOLDER = "ROOTSTOCK_LOCK_HOLDER"  # process id of the pipeline that holds the project's lock
 PROGRESS_FILE = "ROOTSTOCK_PROGRESS"  # where a stage writes its progress for the pipeline to draw
+STAGE_STARTED_MS = "ROOTSTOCK_STAGE_STARTED_MS"  # when the stage's process began, milliseconds since the epoch
 DEBUG = "ROOTSTOCK_DEBUG"
 
 _TELEMETRY_OFF = {
@@ -16,6 +17,8 @@ _TELEMETRY_OFF = {
     "DVC_NO_ANALYTICS": "true",
     "GX_ANALYTICS_ENABLED": "false",
 }
+# OpenMP threads that wait by spinning slow training 40-fold on a machine whose cores are busy; asleep they cost nothing.
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 _QUIET = {
     "PYTHONUNBUFFERED": "1",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -26,8 +29,14 @@ _QUIET = {
 
 def prepare(project: Path) -> None:
     """Switch telemetry off and keep Prefect's state in the project, without overruling what the user exported."""
-    for name, value in (_TELEMETRY_OFF | _QUIET | {"PREFECT_HOME": str(project / ".prefect")}).items():
+    for name, value in (_TELEMETRY_OFF | _PATIENT | _QUIET | {"PREFECT_HOME": str(project / ".prefect")}).items():
         os.environ.setdefault(name, value)
+
+
+def quieten_prefect() -> None:
+    """Keep Prefect's own log lines off the console; its API still gets them, and a debugging user sees them."""
+    if get(DEBUG) is None:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
 def get(name: str) -> str | None:

@@ -22,7 +22,7 @@ def committed(project: Path, path: str) -> str | None:
 
 def _output(project: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

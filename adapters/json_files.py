@@ -1,4 +1,4 @@
-"""Write files so that a reader sees the old content or the new, never half of it; read hand-offs and check what made them."""
+"""Write files so that a reader sees the old content or the new, never half; read hand-offs and check what made them."""
 
 import errno
 import hashlib
@@ -27,7 +27,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`; on success it is flushed to disk and takes the name, on failure it is removed.
+    """Yield a temporary file beside `path`; on success it is flushed and takes the name, on failure it is removed.
 
     Raises:
         EnvironmentFault: the disk is full or the folder cannot be written.
@@ -101,7 +101,8 @@ def read_json(path: Path, made_from: Mapping[str, Path] | None = None) -> dict[s
     record = read_plain_json(path)
     if record.get("version") != RECORD_VERSION:
         raise UserError(
-            f"{path} has record version {record.get('version')!r}, this code reads {RECORD_VERSION}; run `dvc repro` again."
+            f"{path} has record version {record.get('version')!r}, this code reads {RECORD_VERSION}; "
+            "run `dvc repro` again."
         )
     for name, source in (made_from or {}).items():
         recorded = record["made_from"].get(name)

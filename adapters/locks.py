@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters import environment
 from adapters.project import state_folder
-from transfer.errors import UserError
+from transfer.errors import EnvironmentFault, UserError
 
 
 class ProjectBusyError(UserError):
@@ -37,11 +37,14 @@ def stage_lock(project: Path) -> Iterator[None]:
 
     Raises:
         ProjectBusyError: another stage or pipeline run is at work here.
+        EnvironmentFault: the pipeline run that started this process was killed before the stage began.
     """
     folder = state_folder(project)
     if environment.get(environment.LOCK_HOLDER) is None:
         with _held(folder / "run.lock"), _held(folder / "stage.lock"):
             yield
+    elif holder_of(folder / "run.lock") is None:
+        raise EnvironmentFault("The pipeline run that started this stage is gone; run `rootstock run` again to go on.")
     else:
         with _held(folder / "stage.lock"):
             yield
@@ -79,7 +82,8 @@ def _held(path: Path) -> Iterator[None]:
         pid = _written_pid(path)
         who = f"process {pid}" if pid else "another process"
         raise ProjectBusyError(
-            f"{path.parent.parent} is busy: {who} is running its pipeline; wait until it ends or stop it, then try again."
+            f"{path.parent.parent} is busy: {who} is running its pipeline; wait until it ends or stop it, "
+            "then try again."
         ) from error
     note = path.with_suffix(".pid")
     try:

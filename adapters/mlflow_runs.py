@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters import dvc_commands, environment, params_file
+from adapters import dvc_lock, environment, params_file
 from adapters.mlflow_records import StageRun, data_input, run_tags
 from adapters.mlflow_store import artifact_location, open_client, store_errors, tracking_uri
 from adapters.project import find_project
@@ -30,6 +30,7 @@ STAGE_TAG, KEY_TAG, DATA_TAG, PLACE_TAG = "stage", "rootstock.key", "rootstock.d
 PARENT_TAG = "mlflow.parentRunId"
 PIPELINE = "pipeline"  # the value of STAGE_TAG on parents
 UNKNOWN = "unknown"  # the value of DATA_TAG until DVC has hashed the data
+_SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages guess at language models otherwise
 _BEFORE_DIGEST = ("sample", "manifest")  # stages that run before DVC has recorded the data they see
 
 
@@ -116,7 +117,7 @@ def stage_run(stage: str) -> Iterator[StageRun]:
 
 def _parent_of(client: "MlflowClient", project: Path, stage: str) -> "tuple[Run, bool]":
     """Return the run to nest under, and whether this process has to close it."""
-    digest = None if stage in _BEFORE_DIGEST else dvc_commands.data_digest(project)
+    digest = None if stage in _BEFORE_DIGEST else dvc_lock.data_digest(project)
     parent = _given_parent(client)
     owned = parent is None
     if parent is None:
@@ -188,13 +189,14 @@ def _create_child(client: "MlflowClient", project: Path, parent: "Run", stage: s
         PLACE_TAG: _place(project),
         **run_tags(project, f"flows/{stage}.py"),
     }
-    run = client.create_run(experiment, tags=tags, run_name=stage)
+    began = environment.get(environment.STAGE_STARTED_MS)  # the run shows the stage's time, not that of its recording
+    run = client.create_run(experiment, start_time=int(began) if began else None, tags=tags, run_name=stage)
     return StageRun(client, run.info.run_id)
 
 
 def _record_data(client: "MlflowClient", project: Path, parent: "Run") -> None:
     """Give a parent, and its manifest child, the data that DVC has hashed by now."""
-    digest, data_path = dvc_commands.data_digest(project), parent.data.params.get("data.path")
+    digest, data_path = dvc_lock.data_digest(project), parent.data.params.get("data.path")
     if digest is None or data_path is None:
         return
     client.set_tag(parent.info.run_id, DATA_TAG, digest)
@@ -215,7 +217,7 @@ def _close_ghosts(client: "MlflowClient", project: Path) -> None:
 def _experiment(client: "MlflowClient", project: Path, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
-        return str(client.create_experiment(name, artifact_location(project, name)))
+        return str(client.create_experiment(name, artifact_location(project, name), _SHOWN_AS))
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return str(found.experiment_id)

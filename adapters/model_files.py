@@ -8,17 +8,20 @@ from adapters.json_files import atomic_write, sha256_of, write_plain_json
 from transfer.errors import UserError
 
 if TYPE_CHECKING:
-    from transfer.backbones.backbone import Classifier
+    from torch import Tensor
+
+    from transfer.backbones.backbone import Backbone, Classifier
     from transfer.backbones.card import ModelCard
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
+_TRUNK, _HEAD = "backbone.trunk.", "head."
 
 
 def save_model(folder: Path, classifier: "Classifier", card: "ModelCard") -> str:
     """Write a classifier's weights and card; return the sha256 of the weights file.
 
     Args:
-        folder: made when it is missing; the card is written last, so that a folder with a card is whole.
+        folder: made when it is missing; the card is written last, so that a folder with a fitting card is whole.
         classifier: its parameters and buffers are stored as they are.
         card: what describes it.
     """
@@ -36,7 +39,7 @@ def load_card(folder: Path) -> "tuple[ModelCard, str]":
     """Return a stored model's card and the sha256 that its weights must have.
 
     Raises:
-        UserError: there is no whole model in the folder.
+        UserError: there is no whole model in the folder, or its card cannot be read.
     """
     from transfer.backbones.card import ModelCard
 
@@ -44,8 +47,13 @@ def load_card(folder: Path) -> "tuple[ModelCard, str]":
         raise UserError(
             f"{folder} holds no model ({WEIGHTS} and {CARD}); run the stage that writes it with `dvc repro`."
         )
-    values = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    return ModelCard.from_plain(values), values["sha256"]
+    try:
+        values = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return ModelCard.from_plain(values), str(values["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / CARD} is damaged ({type(error).__name__}: {error}); run `dvc checkout` or `dvc repro`."
+        ) from error
 
 
 def load_model(folder: Path) -> "tuple[Classifier, ModelCard]":
@@ -57,16 +65,34 @@ def load_model(folder: Path) -> "tuple[Classifier, ModelCard]":
     from safetensors.torch import load_file
 
     from transfer.backbones.backbone import Classifier
-    from transfer.backbones.build import build_backbone
-    from transfer.backbones.reference import BackboneReference
 
     card, digest = load_card(folder)
-    if sha256_of(folder / WEIGHTS) != digest:
+    path = folder / WEIGHTS
+    if sha256_of(path) != digest:
+        raise UserError(f"{path} is damaged (its sha256 is not the one in {CARD}); run `dvc checkout` or `dvc repro`.")
+    state = load_file(path)
+    classifier = Classifier(_backbone(card, state, str(path)), len(card.classes))
+    head = _of(state, _HEAD)
+    if len(head["weight"]) != len(card.classes):
         raise UserError(
-            f"{folder / WEIGHTS} is damaged (its sha256 is not the one in {CARD}); run `dvc checkout` or `dvc repro`."
+            f"{path} has a head of {len(head['weight'])} classes, {CARD} names {len(card.classes)}; "
+            f"run `dvc checkout` or `dvc repro`."
         )
-    backbone = build_backbone(BackboneReference.parse(card.reference).with_weights("none"), None, seed=0)
-    backbone.preprocess, backbone.reference = card.preprocess, card.reference
-    classifier = Classifier(backbone, len(card.classes))
-    classifier.load_state_dict(load_file(folder / WEIGHTS))
+    classifier.head.load_state_dict(head)
     return classifier.eval(), card
+
+
+def _backbone(card: "ModelCard", state: "dict[str, Tensor]", name: str) -> "Backbone":
+    """Build the card's backbone for the card's image size, whatever size the weights of its reference were made for."""
+    from transfer.backbones.build import build_backbone
+    from transfer.backbones.reference import RANDOM, BackboneReference
+
+    reference = BackboneReference.parse(card.reference).with_weights(RANDOM)
+    sized = reference.with_sizes(card.preprocess.resize_px, card.preprocess.crop_px)
+    backbone = build_backbone(sized, _of(state, _TRUNK), seed=0, weights_name=name)
+    backbone.preprocess, backbone.reference = card.preprocess, card.reference
+    return backbone
+
+
+def _of(state: "dict[str, Tensor]", prefix: str) -> "dict[str, Tensor]":
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

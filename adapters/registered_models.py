@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 _N_NAMED = 20
 
+
 def model_folder(model_uri: str) -> Path:
     """Return the folder that holds a classifier's weights and card, fetched from a remote store if need be.
 
@@ -45,14 +46,14 @@ def _fetched(model_uri: str) -> Path:
 
     try:
         found = _REGISTERED.fullmatch(model_uri)
-        place = _location(client, **found.groupdict()) if found is not None else model_uri
+        place = _location(client, *found.group("name", "alias", "version")) if found is not None else model_uri
         return Path(download_artifacts(artifact_uri=place, tracking_uri=mlflow_store.tracking_uri(project)))
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise UserError(f"The model {model_uri} cannot be opened ({reason}); {_offer(client)}.") from error
 
 
-def _location(client: "MlflowClient", name: str, alias: str | None, version: str | None) -> str:
+def _location(client: "MlflowClient", name: str, alias: str, version: str | None) -> str:
     number = version or client.get_model_version_by_alias(name, alias).version
     return str(client.get_model_version_download_uri(name, str(number)))
 
@@ -62,7 +63,7 @@ def _offer(client: "MlflowClient") -> str:
     from mlflow.exceptions import MlflowException
 
     try:
-        models = client.search_registered_models(max_results=_N_NAMED)
+        models = list(client.search_registered_models(max_results=_N_NAMED))
     except MlflowException:
         models = []
     uris = [f"models:/{model.name}@{alias}" for model in models for alias in model.aliases or ()]

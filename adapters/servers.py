@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters import environment
+from adapters.answering import OPENER, answers, api_answers
 from adapters.json_files import write_plain_json
 from adapters.project import state_folder
 from transfer.errors import EnvironmentFault, UserError
@@ -27,7 +27,6 @@ START_TIMEOUT_S = 120.0  # a first start migrates the database: 9 s alone, more 
 _GRACE_S = 10.0
 _POLL_S = 0.05
 _LAST_LINES = 5
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
 
 # What a server that lives for one run does not need; nothing here touches recording.
 _TEMPORARY_SETTINGS = {
@@ -121,7 +120,7 @@ def wait_until(server: Server, path: str, timeout_s: float = START_TIMEOUT_S) ->
         EnvironmentFault: it died or stayed silent; the sentence quotes the end of its log.
     """
     deadline = time.monotonic() + timeout_s
-    while not _answers(server.address + path, timeout_s=1.0):
+    while not answers(server.address + path, timeout_s=1.0):
         if not server.alive():
             raise fallen(server)
         if time.monotonic() > deadline:
@@ -161,16 +160,6 @@ def temporary_prefect_server(project: Path) -> Iterator[str]:
         yield f"{server.address}/api"
     finally:
         stop(server)
-
-
-def api_answers(url: str, timeout_s: float = 1.0) -> bool:
-    """Tell whether a Prefect API answers.
-
-    Args:
-        url: the API's URL, which ends in /api.
-        timeout_s: seconds to wait for the answer.
-    """
-    return _answers(f"{url.rstrip('/')}/health", timeout_s)
 
 
 def running_api(project: Path) -> str | None:
@@ -252,14 +241,6 @@ def _start(name: str, address: str, command: list[str], project: Path, settings:
     return Server(name, address, log, process)
 
 
-def _answers(url: str, timeout_s: float) -> bool:
-    try:
-        with _OPENER.open(url, timeout=timeout_s) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError):
-        return False
-
-
 def _configured_url(project: Path) -> str | None:
     try:
         content = tomllib.loads((project / "prefect.toml").read_text(encoding="utf-8"))
@@ -273,7 +254,7 @@ def _belongs_to(url: str, project: Path) -> bool:
     if not url.startswith((f"http://{HOST}:", "http://localhost:")):
         return True
     try:
-        with _OPENER.open(f"{url.rstrip('/')}/admin/settings", timeout=2.0) as answer:
+        with OPENER.open(f"{url.rstrip('/')}/admin/settings", timeout=2.0) as answer:
             home = json.load(answer).get("home", "")
     except (OSError, ValueError):
         return False

@@ -1,6 +1,7 @@
 """Keep what a run is about to replace, so that a run refused half-way leaves the project as it was.
 
-Files are hard-linked, not copied: DVC and the stages replace files by name and never write into an old one.
+Files are hard-linked, not copied: DVC and the stages replace files by name and never write into an old one. Where the
+outputs lie on another file system than the project's state, they are copied.
 """
 
 import os
@@ -14,7 +15,7 @@ _FOLDER = "before"
 
 
 def take(project: Path, paths: Sequence[Path]) -> None:
-    """Remember `paths` (relative to the project; missing ones are remembered as missing), forgetting an older snapshot."""
+    """Remember `paths` (relative to the project; missing ones as missing), forgetting an older snapshot."""
     forget(project)
     folder = state_folder(project) / _FOLDER
     folder.mkdir()
@@ -36,10 +37,10 @@ def restore(project: Path, paths: Sequence[Path]) -> None:
         current, kept = project / path, folder / path
         if current.exists():
             (discarded / path).parent.mkdir(parents=True, exist_ok=True)
-            current.rename(discarded / path)
+            shutil.move(current, discarded / path)
         if kept.exists():
             current.parent.mkdir(parents=True, exist_ok=True)
-            kept.rename(current)
+            shutil.move(kept, current)
     shutil.rmtree(discarded, ignore_errors=True)
     forget(project)
 

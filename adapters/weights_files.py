@@ -1,6 +1,14 @@
 """Read weights: files that cannot run code, torchvision's published ones, the shipped ones."""
 
-import pickle
+import errno
+import http.client
+import pickle  # noqa: TID251  for the name of the error that torch raises; nothing is unpickled here
+import re
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,17 +16,25 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import sha256_of
 from transfer.backbones.reference import BackboneReference
 from transfer.backbones.weights_check import unwrap
-from transfer.errors import UserError
+from transfer.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "backbones"
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.[a-z]+$")
+_SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Weights and the digest of the file they came from; both None for random weights."""
+    """Weights and where they came from.
+
+    Args:
+        state_dict: names to tensors, as the file has them; None for random weights.
+        sha256: hex digest of the file; None for random weights.
+        name: what an error sentence calls them.
+    """
 
     state_dict: "dict[str, Tensor] | None"
     sha256: str | None
@@ -30,19 +46,24 @@ def load_weights(reference: BackboneReference, recorded_sha256: str | None = Non
 
     Args:
         reference: a backbone reference; a relative file path starts at the current directory.
-        recorded_sha256: hex digest that a local file must have; None to accept it as it is.
+        recorded_sha256: hex digest that the file must have; None to accept it as it is.
 
     Raises:
-        UserError: the file is missing, damaged, unsafe or not the recorded one; the enum is unknown or cannot be fetched.
+        UserError: the file is missing, damaged, unsafe or not the recorded one; the enum is unknown or out of reach.
+        EnvironmentFault: the disk is full while published weights are downloaded.
     """
     if reference.is_random:
         return LoadedWeights(None, None, "random weights")
     path = _file_of(reference)
-    digest = sha256_of(path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
     if recorded_sha256 is not None and digest != recorded_sha256:
         raise UserError(
-            f"{path} is not the weights file that was recorded (sha256 {recorded_sha256[:12]}..., now {digest[:12]}...); "
-            f"restore the file, or accept the new one by naming it again in `rootstock run select.candidates=...`."
+            f"{path} is not the weights file that was recorded: recorded sha256 {recorded_sha256[:12]}..., "
+            f"found {digest[:12]}...; restore the file, or accept the new one by naming it again with "
+            f"`rootstock run select.candidates=...`."
         )
     return LoadedWeights(unwrap(_read(path), str(path)), digest, str(path))
 
@@ -50,10 +71,12 @@ def load_weights(reference: BackboneReference, recorded_sha256: str | None = Non
 def _file_of(reference: BackboneReference) -> Path:
     if reference.weights_file is not None:
         path = Path(reference.weights_file).expanduser()
+        if path.is_dir():
+            raise UserError(f"The weights {path} of {reference} are a folder; name the file in it.")
         if not path.is_file():
             raise UserError(
-                f"The weights file {path} of {reference} does not exist; name a file that does, or write @none for random "
-                f"weights{_enum_hint(reference)}."
+                f"The weights file {path} of {reference} does not exist; name a file that does, "
+                f"or write @none for random weights{_published_hint(reference)}."
             )
         return path
     if reference.source == "rootstock":
@@ -65,7 +88,8 @@ def _shipped_file(reference: BackboneReference) -> Path:
     path = SHIPPED_FOLDER / f"{reference.arch}.safetensors"
     if reference.weights is not None:
         raise UserError(
-            f"{reference} names {reference.weights!r}; leave it out for the shipped weights, or write @none."
+            f"{reference} names {reference.weights!r}; leave it out for the shipped weights, write @none for random "
+            f"ones, or name a file by its path, for example @./{reference.weights}."
         )
     if not path.is_file():
         raise UserError(f"rootstock ships no weights for {reference.arch!r}; write @none for random weights.")
@@ -73,33 +97,49 @@ def _shipped_file(reference: BackboneReference) -> Path:
 
 
 def _published_file(reference: BackboneReference) -> Path:
-    """Return torchvision's published weights, downloaded once into torch's hub folder and verified by their hash."""
+    """Return torchvision's published weights, downloaded once into torch's hub folder and checked by their hash."""
     import torch
-    from torchvision import models
 
-    from transfer.backbones.torchvision_models import weights_names
+    from transfer.backbones.torchvision_models import weights_url
 
-    allowed = weights_names(reference.arch)
-    name = reference.weights or "DEFAULT"
-    if name not in allowed:
-        raise UserError(
-            f"{reference} names the weights {name!r}; torchvision/{reference.arch} has {', '.join(allowed)}."
-        )
-    url: str = models.get_model_weights(reference.arch)[name].url
+    url = weights_url(reference.arch, reference.weights or "DEFAULT")
     file_name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / file_name
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(
-                url, str(path), file_name.rpartition("-")[2].partition(".")[0], progress=False
-            )
-        except (OSError, RuntimeError) as error:
-            raise UserError(
-                f"{reference} needs {file_name}, which could not be downloaded ({error}); connect to a network once, copy the "
-                f"file to {path}, or name a local file with @path."
-            ) from error
+        _download(url, path, reference)
+    hashed = _HASH_IN_NAME.search(file_name)
+    if hashed is not None and not sha256_of(path).startswith(hashed[1]):
+        raise UserError(f"{path} does not have the hash in its name; delete it, and it is downloaded again.")
     return path
+
+
+def _download(url: str, path: Path, reference: BackboneReference) -> None:
+    import torch
+
+    hashed = _HASH_IN_NAME.search(path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _impatient():
+            torch.hub.download_url_to_file(url, str(path), hashed and hashed[1], progress=sys.stderr.isatty())
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise EnvironmentFault(
+                f"The disk is full while downloading {path}; free some space and run again."
+            ) from error
+        raise UserError(
+            f"{reference} needs {path.name}, which could not be downloaded ({error}); connect to a network once, "
+            f"copy the file to {path}, or name a local file with torchvision/{reference.arch}@PATH."
+        ) from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SILENCE_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _read(path: Path) -> Any:
@@ -108,15 +148,18 @@ def _read(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about formats that are refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error) or "weights_only" in str(error).lower():
-            raise UserError(
-                f"{path} holds more than tensors and was refused, nothing in it was executed; "
-                f"save the weights alone, for example with safetensors."
-            ) from error
+        if "GLOBAL" in str(error) or "nsupported class" in str(error):
+            raise _unsafe(path) from error
         raise _damaged(path) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except RuntimeError as error:
+        if "TorchScript" in str(error):
+            raise _unsafe(path) from error
+        raise _damaged(path) from error
+    except (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise _damaged(path) from error
 
 
@@ -126,8 +169,15 @@ def _read_safetensors(path: Path) -> Any:
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
         raise _damaged(path) from error
+
+
+def _unsafe(path: Path) -> UserError:
+    return UserError(
+        f"{path} holds more than tensors and was refused, nothing in it was executed; "
+        f"save the weights alone, for example with safetensors."
+    )
 
 
 def _damaged(path: Path) -> UserError:
@@ -136,7 +186,7 @@ def _damaged(path: Path) -> UserError:
     )
 
 
-def _enum_hint(reference: BackboneReference) -> str:
+def _published_hint(reference: BackboneReference) -> str:
     if reference.source != "torchvision":
         return ""
     from transfer.backbones.torchvision_models import weights_names

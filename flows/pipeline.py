@@ -18,7 +18,7 @@ def pipeline(data_path: str | None = None, settings: dict[str, Any] | None = Non
             None keeps params.yaml as it is.
     """
     try:
-        with steps.project_run() as project:
+        with steps.project_run(data_path, settings) as project:
             steps.apply_settings(project, data_path, settings)
             stale = steps.stale_stages(project)
             with steps.parent_run(project):

@@ -9,9 +9,9 @@ from tasks.stage import run_stage
 @flow(name="select", log_prints=False)
 def select() -> None:
     """Rank the candidate backbones on the training rows."""
-    steps.rank_candidates()
+    seconds = steps.rank_candidates()
     steps.draw()
-    steps.record()
+    steps.record(seconds)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the command line shows: one sentence for every failure, tables for results."""
 
 import contextlib
+import errno
 import json
 import sys
 import traceback
@@ -40,8 +41,7 @@ def ending_of(command: Callable[..., Any]) -> int:
     except typer.Exit as end:
         return int(end.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        say("Interrupted; run the same command again to go on.")
-        return INTERRUPTED
+        outcome = INTERRUPTED
     except RootstockError as error:
         say(str(error))
         return error.exit_code
@@ -53,6 +53,8 @@ def ending_of(command: Callable[..., Any]) -> int:
             return int(error.exit_code)
         say(_unexpected(error))
         return 1
+    if outcome == INTERRUPTED:  # typer turns Ctrl-C into this number and says nothing
+        say("Interrupted; run the same command again to go on.")
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -121,6 +123,8 @@ def _console() -> Iterator[Any]:
 
 
 def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full; free some space and run the same command again."
     where = _traceback_file()
     text = " ".join(str(error).split()) or "no message"
     try:

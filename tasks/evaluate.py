@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import atomic_write, read_json, read_plain_json, write_json, write_plain_json
-from adapters.manifest_file import MANIFEST, Manifest, read_manifest
+from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.examples import prepared
 from tasks.params import read_params
 from tasks.progress import progress
@@ -62,7 +62,8 @@ def measure() -> None:
     write_plain_json(METRICS, _metrics(actual, probabilities["transfer"], comparisons, confidence))
     _write_predictions(rows, manifest.classes, predicted["transfer"], probabilities["transfer"])
     _write_per_class(actual, predicted["transfer"], manifest.classes, confidence)
-    made_from = {"manifest": MANIFEST} | {name: folder / "model.safetensors" for name, folder in MODELS.items()}
+    made_from = {"manifest": MANIFEST, "quarantine": QUARANTINE}
+    made_from |= {name: folder / "model.safetensors" for name, folder in MODELS.items()}
     verdict = _plain(judge(comparisons, confidence), comparisons)
     write_json(VERDICT, {"model_sha256": sha256_of(made_from["transfer"]), **verdict}, made_from)
     print(verdict["sentence"])
@@ -140,7 +141,8 @@ def _metrics(
         figures |= _named(f"{name}_accuracy", comparison.accuracy) | _named(f"{name}_gain", comparison.gain)
         figures[f"{name}_mcnemar_p"] = comparison.p_value
     rounded = {key: round(value, _DIGITS) for key, value in figures.items()}
-    return {"n_test": len(actual), "n_classes": probabilities.shape[1], **rounded, "references": CAVEAT}
+    counts = {"n_test": len(actual), "n_classes": probabilities.shape[1]}
+    return dict(sorted({**counts, **rounded, "references": CAVEAT}.items()))
 
 
 def _named(name: str, interval: Interval) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What a failed stage leaves behind for whoever started it, because DVC turns every failure into exit code 255."""
 
+import errno
 import json
 import traceback
 from dataclasses import asdict, dataclass
@@ -36,13 +37,16 @@ def explain(stage: str, error: BaseException, project: Path) -> Failure:
         return Failure(stage, error.exit_code, str(error))
     if isinstance(error, KeyboardInterrupt):
         return Failure(stage, INTERRUPTED, f"{stage} was interrupted; run the same command again to go on.")
-    if isinstance(error, OSError) and error.errno == 28:  # ENOSPC
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure(stage, 1, f"The disk is full in {stage}; free some space and run the same command again.")
-    written = state_folder(project) / "logs" / f"{stage}.traceback"
-    written.parent.mkdir(exist_ok=True)
-    written.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    sentence = f"{stage} failed unexpectedly ({type(error).__name__}: {error}); the traceback is in {written}."
-    return Failure(stage, 1, sentence, str(written))
+    what = f"{stage} failed unexpectedly ({type(error).__name__}: {' '.join(str(error).split())})"
+    try:
+        written = state_folder(project) / "logs" / f"{stage}.traceback"
+        written.parent.mkdir(exist_ok=True)
+        written.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as second:
+        return Failure(stage, 1, f"{what}; its traceback could not be written ({second.strerror}).")
+    return Failure(stage, 1, f"{what}; the traceback is in {written}.", str(written))
 
 
 def leave(failure: Failure, project: Path) -> None:

@@ -1,24 +1,28 @@
 """The stage `finetune`: the winner of `select`, adapted step by step."""
 
-from collections.abc import Iterable, Sequence
+import csv
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.json_files import read_json, write_json
-from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
+from adapters.json_files import atomic_write, read_json, write_json
+from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.examples import prepared
 from tasks.params import FinetuneParams, read_params
 from tasks.progress import progress
 from tasks.step import step
-from transfer.records import EpochRecord, StepOutcome
+from transfer.errors import UserError
+from transfer.records import EpochRecord, Preprocess, StepOutcome
 
 if TYPE_CHECKING:
+    from transfer.data.examples import Examples
     from transfer.finetuning.loop import Budget
 
 MODEL = Path("artifacts/finetune/model")
 HISTORY = Path("artifacts/finetune/history.json")
 PICTURE = Path("artifacts/finetune/learning_curve.png")
+CURVE = Path("artifacts/finetune/learning_curve.csv")
 RANKING = Path("artifacts/select/ranking.json")
 _RANKED_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
 _MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING}
@@ -26,7 +30,11 @@ _MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING
 
 @step
 def train() -> None:
-    """Probe, then the last depth group, then everything; write the model and its history."""
+    """Probe, then the last depth group, then everything; write the model and its history.
+
+    Raises:
+        UserError: there are no validation rows, or the winner cannot be built from its weights.
+    """
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
     from transfer.finetuning.plan import staged_plan
@@ -35,8 +43,7 @@ def train() -> None:
     params = read_params()
     settings, manifest = params.finetune, read_manifest()
     backbone = _winner(settings.seed)
-    train_set = prepared(params.data.path, manifest.of_split("train"), backbone.preprocess, "decoding training images")
-    val_set = prepared(params.data.path, manifest.of_split("val"), backbone.preprocess, "decoding validation images")
+    train_set, val_set = training_sets(params.data.path, manifest, backbone.preprocess)
     with progress("probe", total=len(train_set)) as bar:
         classifier, record, outcome = probed(
             backbone, train_set, val_set, len(manifest.classes), settings.seed, bar.advance
@@ -56,10 +63,16 @@ def train() -> None:
 
 @step
 def draw() -> None:
-    """Draw the learning curve."""
+    """Draw the learning curve, and write its points for `dvc plots`."""
     from adapters.pictures import draw_learning_curve
 
-    draw_learning_curve(PICTURE, *read_history(HISTORY))
+    epochs, outcomes = read_history(HISTORY)
+    draw_learning_curve(PICTURE, epochs, outcomes)
+    with atomic_write(CURVE) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(("images_seen", "step", "train_loss", "val_nll", "val_accuracy"))
+        for images_seen, epoch in over_all_images(epochs):
+            table.writerow((images_seen, epoch.step_name, epoch.train_loss, epoch.val_nll, epoch.val_accuracy))
 
 
 @step
@@ -77,6 +90,18 @@ def record() -> None:
             run.metrics_at(images_seen, {"train_loss": epoch.train_loss})
         run.artifact(PICTURE, "finetune")
         run.artifact(HISTORY, "finetune")
+
+
+def training_sets(data_path: str, manifest: Manifest, preprocess: Preprocess) -> "tuple[Examples, Examples]":
+    """Return the training and the validation rows, prepared.
+
+    Raises:
+        UserError: there are no rows to validate on, so no step could be judged.
+    """
+    if not manifest.of_split("val"):
+        raise UserError(f"{data_path} has no validation images; raise manifest.val_fraction or add a val/ folder.")
+    train_set = prepared(data_path, manifest.of_split("train"), preprocess, "decoding training images")
+    return train_set, prepared(data_path, manifest.of_split("val"), preprocess, "decoding validation images")
 
 
 def budget(settings: FinetuneParams) -> "Budget":
@@ -101,9 +126,19 @@ def history(events: Iterable[EpochRecord | StepOutcome]) -> dict[str, Any]:
     }
 
 
-def read_history(path: Path) -> tuple[list[EpochRecord], list[StepOutcome]]:
-    """Read what `history` returned and a stage wrote."""
-    content = read_json(path)
+def read_history(
+    path: Path, made_from: Mapping[str, Path] | None = None
+) -> tuple[list[EpochRecord], list[StepOutcome]]:
+    """Read what `history` returned and a stage wrote.
+
+    Args:
+        path: the history.
+        made_from: inputs that it must have been made from.
+
+    Raises:
+        UserError: it is missing, or was made from other inputs.
+    """
+    content = read_json(path, made_from)
     outcomes = [StepOutcome(**{**row, "trained_groups": tuple(row["trained_groups"])}) for row in content["steps"]]
     return [EpochRecord(**row) for row in content["epochs"]], outcomes
 

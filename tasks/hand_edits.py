@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters import dvc_commands, git_commands, params_file
+from adapters import dvc_lock, git_commands, params_file
 from adapters.json_files import write_plain_json
 from adapters.project import STATE_FOLDER
 from tasks.params import PARAMS_FILE, Params, flatten
@@ -63,7 +63,7 @@ def _known_values(project: Path, suspects: Mapping[str, Any]) -> dict[str, list[
 
 def _ran_with(project: Path) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
-    for stage in dvc_commands.recorded(project).values():
+    for stage in dvc_lock.recorded(project).values():
         for block, fields in stage.get("params", {}).get(PARAMS_FILE, {}).items():
             named = (
                 {f"{block}.{key}": value for key, value in fields.items()}

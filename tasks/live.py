@@ -15,7 +15,7 @@ _DRAW_EVERY_S = 0.2
 
 @contextlib.contextmanager
 def shown(project: Path, stage: str) -> Iterator[Callable[[], None]]:
-    """Yield a function to call while the stage runs; on a terminal it redraws one line from the stage's progress file."""
+    """Yield a function to call while the stage runs; on a terminal it redraws a line from the stage's progress file."""
     path = state_folder(project) / "progress.json"
     path.unlink(missing_ok=True)
     environment.put(environment.PROGRESS_FILE, str(path))

@@ -89,7 +89,7 @@ def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_overrides(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Check everything as `planned_changes` does, then write params.yaml in place, at most once; return what changed."""
+    """Check everything as `planned_changes` does, then write params.yaml in place, once at most; return the changes."""
     changes = planned_changes(project, values)
     if changes:
         params_file.change(project / PARAMS_FILE, changes)

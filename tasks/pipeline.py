@@ -1,9 +1,9 @@
-"""Run the whole pipeline: one DVC stage after the other, under one lock, as one transaction towards the user's mistakes."""
+"""Run the whole pipeline: stage after stage, under one lock, as one transaction towards the user's mistakes."""
 
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TaskRunContext
 
 from adapters import dvc_commands, environment, snapshots
-from adapters.json_files import write_plain_json
+from adapters.json_files import read_plain_json, write_plain_json
 from adapters.locks import ProjectBusyError, project_lock
 from adapters.project import find_project, state_folder
-from tasks import failures, registry_care
+from tasks import data_source, failures, registry_care
 from tasks.hand_edits import WRITTEN_FILE
 from tasks.live import shown
-from tasks.params import flatten, read_params
+from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
+from tasks.pipeline_settings import chosen_data_path
 from tasks.staleness import STAGES, stale_stages
 from transfer.errors import EnvironmentFault, UserError
 
@@ -37,7 +38,7 @@ __all__ = [
 
 WITHOUT_RUN_CACHE = ("register",)  # writes to the registry, which a restored output would leave as it is
 _CURRENT = "current.json"
-_FILES = (Path("params.yaml"), Path("dvc.lock"), WRITTEN_FILE)
+_FILES = (Path(PARAMS_FILE), Path("dvc.lock"), WRITTEN_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class StageTime:
 
     Args:
         stage: the stage's word.
-        ran: False when DVC found nothing to do.
+        ran: False when DVC found nothing to do or restored the outputs of an equal run.
         seconds: wall time of `dvc repro`, start-up included.
         compute_s: wall time inside the stage's steps.
     """
@@ -58,8 +59,12 @@ class StageTime:
 
 
 @contextlib.contextmanager
-def project_run() -> Iterator[Path]:
+def project_run(data_path: str | None, settings: Mapping[str, Any] | None) -> Iterator[Path]:
     """Hold the project for one pipeline run; after the user's mistake everything is as it was before.
+
+    Args:
+        data_path: the data set; None for the one in `settings` or params.yaml.
+        settings: dotted key -> value, or None.
 
     Raises:
         ProjectBusyError: another run is at work in this project.
@@ -68,7 +73,8 @@ def project_run() -> Iterator[Path]:
     environment.prepare(project)
     with project_lock(project):
         _bury_ghost(project)
-        kept = [*_FILES, *_replaceable(project)]
+        named = chosen_data_path(project, data_path, settings)
+        kept = [*_FILES, *_replaceable(project), *_data_record(project, named)]
         snapshots.take(project, kept)
         try:
             yield project
@@ -88,7 +94,7 @@ def parent_run(project: Path) -> Iterator[None]:
     context = FlowRunContext.get()
     flow_run = context.flow_run if context is not None else None
     key, name = (str(flow_run.id), flow_run.name) if flow_run is not None else ("pipeline", "pipeline")
-    run_id = start_parent(key, name, flatten(read_params(project / "params.yaml")), {"prefect.flow_run_id": key})
+    run_id = start_parent(key, name, flatten(read_params(project / PARAMS_FILE)), {"prefect.flow_run_id": key})
     environment.put(environment.PARENT_RUN, run_id)
     status = FAILED
     try:
@@ -99,7 +105,7 @@ def parent_run(project: Path) -> Iterator[None]:
         raise
     finally:
         environment.drop(environment.PARENT_RUN)
-        finish_parent(run_id, status)
+        finish_parent(run_id, status, *(_headline(project) if status == FINISHED else ({}, ())))
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
@@ -119,7 +125,7 @@ def repro(stage: str, stale: bool) -> dict[str, Any]:
     """
     if not stale:
         return asdict(StageTime(stage, ran=False, seconds=0.0, compute_s=0.0))
-    project, started = find_project(), time.perf_counter()
+    project, started, began_at = find_project(), time.perf_counter(), time.time()
     context = TaskRunContext.get()
     if context is not None:
         environment.put(environment.PARENT_TASK_RUN, str(context.task_run.id))
@@ -130,17 +136,28 @@ def repro(stage: str, stale: bool) -> dict[str, Any]:
     if code != 0:
         _raise(project, stage, log)
     seconds = time.perf_counter() - started
-    return asdict(StageTime(stage, ran=True, seconds=round(seconds, 2), compute_s=_compute_s(project, stage)))
+    compute_s = _compute_s(project, stage, began_at)
+    return asdict(StageTime(stage, compute_s is not None, round(seconds, 2), compute_s or 0.0))
 
 
 def settle(project: Path, times: list[dict[str, Any]]) -> dict[str, Any]:
-    """Compare the registry with artifacts, mend what is missing, and return what the run came to.
+    """Compare the registry with artifacts, mend what is missing, track the data, and return what the run came to.
 
     Args:
         project: the project's folder.
         times: a `StageTime` mapping for every stage.
     """
-    return {"mended": registry_care.mend(project), "stages": times}
+    data_path = read_params(project / PARAMS_FILE).data.path
+    notice = data_source.track(project, data_path)
+    return {"mended": registry_care.mend(project), "notice": notice, "stages": times}
+
+
+def _headline(project: Path) -> tuple[dict[str, float], tuple[Path, ...]]:
+    """Return what the list of runs shows of a finished pipeline: figures of the test rows, and their picture."""
+    folder = project / "artifacts" / "evaluate"
+    figures = read_plain_json(folder / "metrics.json")
+    named = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    return named, (folder / "comparison.png",)
 
 
 def _raise(project: Path, stage: str, log: Path) -> None:
@@ -154,9 +171,13 @@ def _raise(project: Path, stage: str, log: Path) -> None:
     raise (UserError if failure.exit_code == UserError.exit_code else EnvironmentFault)(failure.sentence)
 
 
-def _compute_s(project: Path, stage: str) -> float:
-    seconds = json.loads((project / "artifacts" / stage / "observed.json").read_text(encoding="utf-8"))["seconds"]
-    return round(sum(seconds["steps"].values()), 2)
+def _compute_s(project: Path, stage: str, began_at: float) -> float | None:
+    """Return the seconds inside the stage's steps; None when no process of it ran and DVC restored its outputs."""
+    observed = project / "artifacts" / stage / "observed.json"
+    if not observed.is_file() or observed.stat().st_mtime < began_at:
+        return None
+    steps: dict[str, float] = read_plain_json(observed)["seconds"]["steps"]
+    return round(sum(steps.values()), 2)
 
 
 def _replaceable(project: Path) -> list[Path]:
@@ -164,6 +185,12 @@ def _replaceable(project: Path) -> list[Path]:
     return sorted(
         {path if path.parts[0] != "artifacts" else Path(*path.parts[:2]) for path in dvc_commands.outputs(project)}
     )
+
+
+def _data_record(project: Path, data_path: str) -> list[Path]:
+    """Return the `.dvc` file of the data set: DVC brings it up to date when the data changed."""
+    found = data_source.dvc_file(project, data_path)
+    return [] if found is None else [found]
 
 
 def _bury_ghost(project: Path) -> None:

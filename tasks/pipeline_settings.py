@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks import overrides
+from tasks import data_source, overrides
 from tasks.params import PARAMS_FILE, Params, flatten, read_params
 
 DATA_PATH = "data.path"
@@ -34,7 +34,7 @@ def apply(project: Path, data_path: str | None, settings: Mapping[str, Any] | No
         settings: dotted key -> value; keys that are missing get their declared default. None keeps params.yaml.
 
     Raises:
-        UserError: a key or value is not allowed, or a hand edit that was not run yet would be lost.
+        UserError: a key or value is not allowed, no data set is there, or a hand edit not run yet would be lost.
     """
     values: dict[str, Any] = {}
     if settings is not None:
@@ -43,4 +43,11 @@ def apply(project: Path, data_path: str | None, settings: Mapping[str, Any] | No
         values = defaults | dict(settings)
     if data_path is not None:
         values[DATA_PATH] = data_path
+    data_source.check(project, chosen_data_path(project, data_path, settings))
     return overrides.write_overrides(project, values)
+
+
+def chosen_data_path(project: Path, data_path: str | None, settings: Mapping[str, Any] | None) -> str:
+    """Return the data set of a run that was given these two; params.yaml decides where both are silent."""
+    named = data_path or (settings or {}).get(DATA_PATH)
+    return str(named) if named else read_params(project / PARAMS_FILE).data.path

@@ -1,11 +1,12 @@
 """Flow runs on a Prefect API: a stage as the child of the pipeline's task, ghosts of killed runs marked Crashed."""
 
-from typing import Any
 from uuid import UUID
 
 from prefect import Flow
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.flow_engine import run_flow
+
+_LOGS_TIMEOUT_S = 5
 
 
 def run_as_child(stage_flow: Flow[[], None], parent_task_run: str | None) -> None:
@@ -24,14 +25,37 @@ def run_as_child(stage_flow: Flow[[], None], parent_task_run: str | None) -> Non
 
 
 def mark_crashed(flow_run: str, why: str) -> None:
-    """Give a flow run that a killed process left Running its true state; a finished or unknown run is left alone."""
-    from prefect.exceptions import ObjectNotFound
+    """Give a flow run that a killed process left Running, and the stage it was in, their true state.
+
+    Finished and unknown runs are left alone.
+
+    Args:
+        flow_run: id of the pipeline's flow run.
+        why: message of the new state.
+    """
     from prefect.states import Crashed
 
     with get_client(sync_client=True) as client:
-        try:
-            state: Any = client.read_flow_run(UUID(flow_run)).state
-        except ObjectNotFound:
-            return
-        if state is not None and not state.is_final():
-            client.set_flow_run_state(UUID(flow_run), Crashed(message=why), force=True)
+        for killed in _unfinished(client, UUID(flow_run)):
+            client.set_flow_run_state(killed, Crashed(message=why), force=True)
+
+
+def _unfinished(client: SyncPrefectClient, flow_run: UUID) -> list[UUID]:
+    """Return the runs below a flow run, and the flow run itself, that have not ended; the deepest first."""
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        FlowRunFilterParentFlowRunId,
+    )
+
+    below = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run]))
+    itself = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+    found = [run for wanted in (below, itself) for run in client.read_flow_runs(flow_run_filter=wanted)]
+    return [run.id for run in found if run.state is not None and not run.state.is_final()]
+
+
+def send_logs() -> None:
+    """Send the log lines that wait for the API, before it goes away."""
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=_LOGS_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line in a file for the pipeline that started the stage, silence otherwise."""
+"""Progress of long work: a bar on a terminal, a line in a file for the pipeline around the stage, or silence."""
 
 import json
 import sys
@@ -6,8 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from adapters import environment
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as TerminalBar
 
 _WRITE_EVERY_S = 0.2
 
@@ -38,7 +42,7 @@ class Progress:
                 json.dumps({"text": self.text, "done": self.done, "total": self.total}), encoding="utf-8"
             )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         """Show the bar."""
         if self._bar is not None:
             self._bar.start()
@@ -58,7 +62,7 @@ def progress(text: str, total: int) -> Iterator[Progress]:
         yield shown
 
 
-def _terminal_bar():  # type: ignore[no-untyped-def]  # rich is imported only where a terminal shows it
+def _terminal_bar() -> "TerminalBar":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress

@@ -1,13 +1,12 @@
-"""The stage `reference`: what the transfer has to beat, the winner's architecture with random weights on as many images."""
+"""The stage `reference`: what transfer has to beat, the winner's architecture with random weights on as many images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.json_files import read_json, write_json, write_plain_json
-from adapters.manifest_file import MANIFEST, Manifest, read_manifest
-from tasks.examples import prepared
+from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
-from tasks.finetune import RANKING, budget, history, read_history
+from tasks.finetune import RANKING, budget, history, read_history, training_sets
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -20,13 +19,21 @@ if TYPE_CHECKING:
 SCRATCH = Path("artifacts/reference/scratch")
 RANDOM_FROZEN = Path("artifacts/reference/random_frozen")
 HISTORY = Path("artifacts/reference/history.json")
-_MADE_FROM = {"manifest": MANIFEST, "ranking": RANKING, "finetune_history": FINETUNE_HISTORY}
+_MADE_FROM = {
+    "manifest": MANIFEST,
+    "quarantine": QUARANTINE,
+    "ranking": RANKING,
+    "finetune_history": FINETUNE_HISTORY,
+}
 _PART = "history.json"
 
 
 @step
 def train_from_scratch() -> None:
-    """Train every weight from random, on as many images as the fine-tuned model saw in all its steps."""
+    """Train every weight from random, on as many images as the fine-tuned model saw in all its steps.
+
+    It is not stopped early, and it keeps the weights of its best epoch on validation, as the steps of fine-tuning do.
+    """
     from dataclasses import replace
 
     from transfer.backbones.backbone import Classifier
@@ -38,7 +45,7 @@ def train_from_scratch() -> None:
     classifier = Classifier(backbone, len(manifest.classes))
     plan = scratch_plan([group.name for group in backbone.depth_groups], params.reference.learning_rate)
     n_images = images_seen()
-    limits = replace(budget(params.finetune), max_images=n_images, epochs=n_images)
+    limits = replace(budget(params.finetune), max_images=n_images, epochs=n_images, patience=None)
     with progress("training from scratch", total=n_images) as bar:
         epochs = list(train(classifier, train_set, val_set, plan, limits, params.reference.seed, bar.advance))
     nll, accuracy = evaluate(classifier, val_set)
@@ -50,7 +57,7 @@ def train_from_scratch() -> None:
 def probe_random_features() -> None:
     """Fit the converged probe on a random frozen trunk, and write the common history.
 
-    A frozen trunk gives the same features at every pass: one pass stands for as many images as the fine-tuned model saw.
+    A frozen trunk gives the same features at every pass: one pass stands for all the images the fine-tuned model saw.
     """
     from dataclasses import replace
 
@@ -63,7 +70,7 @@ def probe_random_features() -> None:
             backbone, train_set, val_set, len(manifest.classes), params.reference.seed, bar.advance
         )
     n_images = images_seen()
-    named = [
+    named: list[EpochRecord | StepOutcome] = [
         replace(record, step_name="random_frozen", images_seen=n_images),
         replace(outcome, name="random_frozen", images_seen=n_images),
     ]
@@ -90,8 +97,13 @@ def record() -> None:
 
 
 def images_seen() -> int:
-    """Return the training images that the fine-tuned model saw in all its steps, rolled-back ones included."""
-    return sum(outcome.images_seen for outcome in read_history(FINETUNE_HISTORY)[1])
+    """Return the training images that the fine-tuned model saw: the probe's one pass and every step, undone ones too.
+
+    Raises:
+        UserError: the history was made from another manifest, quarantine or ranking.
+    """
+    made_from = {name: _MADE_FROM[name] for name in ("manifest", "quarantine", "ranking")}
+    return sum(outcome.images_seen for outcome in read_history(FINETUNE_HISTORY, made_from)[1])
 
 
 def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, Examples]":
@@ -102,9 +114,7 @@ def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, E
     preprocess = build_backbone(winner, None, seed=0).preprocess
     backbone = build_backbone(winner.with_weights("none"), None, seed=params.reference.seed)
     backbone.preprocess = preprocess
-    train_set = prepared(params.data.path, manifest.of_split("train"), preprocess, "decoding training images")
-    val_set = prepared(params.data.path, manifest.of_split("val"), preprocess, "decoding validation images")
-    return backbone, train_set, val_set
+    return backbone, *training_sets(params.data.path, manifest, preprocess)
 
 
 def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]) -> None:

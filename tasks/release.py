@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from adapters import dvc_commands
+from adapters import dvc_lock
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_registry import Release, check_name, clean_name
 from adapters.mlflow_runs import dataset_name
@@ -45,7 +45,7 @@ def read_release(project: Path, name: str, alias: str, data_path: str) -> Releas
     }
     card = read_plain_json(project / MODEL / CARD)
     accuracy = f"{figures['accuracy']:.4f} ({figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f})"
-    data, digest = dataset_name(data_path, project), dvc_commands.data_digest(project) or "unknown"
+    data, digest = dataset_name(data_path, project), dvc_lock.data_digest(project) or "unknown"
     tags = {
         "backbone": str(card["reference"]),
         "data": data,

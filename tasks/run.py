@@ -30,19 +30,20 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     typed_in = Path.cwd()
     project = enter_project()
     environment.prepare(project)
+    environment.quieten_prefect()
     refuse_if_busy(project)
     values = overrides.parse_overrides(texts, project, typed_in)
     changes = overrides.planned_changes(project, values)
     settings = pipeline_settings.complete(project, values)
     data_path = str(settings["data.path"])
     data_source.check(project, data_path)
-    notice = data_source.track(project, data_path)
     if not changes and not stale_stages(project):
-        summary.show_unchanged(project, registry_care.mend(project), notice)
+        mended = registry_care.mend(project)
+        summary.show_unchanged(project, mended, data_source.track(project, data_path))
         return
     with _api(project):
         outcome = _call(load_pipeline(), data_path, settings)
-    summary.show(project, outcome, notice)
+    summary.show(project, outcome)
 
 
 @contextlib.contextmanager
@@ -77,8 +78,12 @@ def _import_clients() -> None:
 def _call(pipeline: Callable[..., Any], data_path: str, settings: dict[str, Any]) -> dict[str, Any]:
     from prefect.exceptions import CancelledRun
 
+    from tasks.prefect_runs import send_logs
+
     try:
         outcome: dict[str, Any] = pipeline(data_path=data_path, settings=settings)
     except CancelledRun as error:
         raise UserError(str(error)) from error
+    finally:
+        send_logs()
     return outcome

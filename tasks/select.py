@@ -1,9 +1,11 @@
 """The stage `select`: every candidate scored on the training rows, the best one first."""
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
@@ -14,6 +16,7 @@ from tasks.step import step
 from transfer.records import CandidateScore, Preprocess, Row
 
 if TYPE_CHECKING:
+    from transfer.backbones.backbone import Backbone
     from transfer.data.examples import Examples
 
 RANKING = Path("artifacts/select/ranking.json")
@@ -23,21 +26,21 @@ _RANDOM_SEED = 0  # of candidates with random weights
 
 
 @step
-def rank_candidates() -> None:
+def rank_candidates() -> dict[str, float]:
     """Score every candidate on the same training rows and write the ranking.
+
+    Returns:
+        Candidate -> seconds its score took, decoding not counted.
 
     Raises:
         UserError: a reference or its weights are at fault, or there are too few training rows.
     """
-    from transfer.selection.ranking import explain, rank, score_pixels
+    from transfer.selection.ranking import explain, rank
 
     params = read_params()
     rows = training_rows(params.select.max_rows)
-    loaded: dict[Preprocess, Examples] = {}
-    scores = [_score(reference, rows, params, loaded) for reference in params.select.candidates]
-    examples = next(iter(loaded.values()))
-    pixels = score_pixels(examples.inputs, examples.labels, params.select.knn_k)
-    ranked = rank(scores)
+    scores, pixels, seconds = _scores(params, rows)
+    ranked = rank([scores[reference] for reference in params.select.candidates])
     why = explain(ranked, pixels)
     payload = {
         "candidates": [asdict(score) for score in ranked],
@@ -47,6 +50,7 @@ def rank_candidates() -> None:
     }
     write_json(RANKING, payload, MADE_FROM)
     print(why)
+    return seconds
 
 
 @step
@@ -59,8 +63,12 @@ def draw() -> None:
 
 
 @step
-def record() -> None:
-    """Record the stage as an MLflow run."""
+def record(seconds: dict[str, float]) -> None:
+    """Record the stage as an MLflow run.
+
+    Args:
+        seconds: what `rank_candidates` returned.
+    """
     from adapters.mlflow_runs import stage_run
 
     params, ranking = read_params().select, read_ranking()
@@ -70,47 +78,79 @@ def record() -> None:
         best = ranking["candidates"][0]
         run.metrics({key: best[key] for key in ("score", "knn_loo_accuracy", "ridge_loo_accuracy", "n_rows")})
         run.metrics({"pixel_baseline": ranking["pixel_baseline"]["score"]})
+        for place, candidate in enumerate(ranking["candidates"], start=1):
+            run.params({f"candidate_{place}": candidate["reference"]})
+            run.metrics({f"candidate_{place}.score": candidate["score"]})
+            run.metrics({f"candidate_{place}.seconds": seconds[candidate["reference"]]})
         run.artifact(PICTURE, "select")
         run.artifact(RANKING, "select")
 
 
-def read_ranking() -> dict[str, "object"]:
+def read_ranking() -> dict[str, Any]:
     """Read the ranking, made from the manifest that is there now."""
     return read_json(RANKING, made_from=MADE_FROM)
 
 
 def training_rows(max_rows: int) -> tuple[Row, ...]:
-    """Return the training rows, at most `max_rows`, each class by its share, chosen by content so that reruns agree.
+    """Return the training rows, at most `max_rows`: each class by its share, chosen by content so that reruns agree.
 
-    Raises:
-        UserError: there are fewer than two rows.
+    Two rows of each class come first, because a class of one row cannot be left out and recognised.
     """
     rows = read_manifest().of_split("train")
-    if len(rows) <= max_rows:
-        return rows
-    by_class: dict[int, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: row.sha256):
-        by_class.setdefault(row.label, []).append(row)
-    share = max_rows / len(rows)
-    return tuple(
-        row for label in sorted(by_class) for row in by_class[label][: max(2, round(share * len(by_class[label])))]
-    )
+    n_of_class = Counter(row.label for row in rows)
+    n_before: Counter[int] = Counter()
+    places: dict[Row, tuple[float, str, str]] = {}
+    for row in sorted(rows, key=lambda row: (row.sha256, row.path)):
+        place, n_before[row.label] = n_before[row.label], n_before[row.label] + 1
+        share = place - 2.0 if place < 2 else (place + 0.5) / n_of_class[row.label]
+        places[row] = (share, row.sha256, row.path)
+    chosen = sorted(rows, key=places.__getitem__)[:max_rows]
+    return tuple(sorted(chosen, key=lambda row: row.path))
 
 
-def _score(text: str, rows: Sequence[Row], params: Params, loaded: "dict[Preprocess, Examples]") -> CandidateScore:
+def _scores(params: Params, rows: Sequence[Row]) -> tuple[dict[str, CandidateScore], CandidateScore, dict[str, float]]:
+    """Score the candidates of one image size after the other, so that one decoded set is in memory at a time.
+
+    Returns:
+        Candidate -> score; the score of the raw pixels at the smallest size; candidate -> seconds.
+    """
+    from transfer.selection.ranking import score_pixels
+
+    by_size: dict[tuple[int, int], dict[str, Preprocess]] = {}
+    for text in params.select.candidates:  # each is built once before any is scored: a mistake shows at once
+        preprocess = _built(text, params)[0].preprocess
+        by_size.setdefault((preprocess.crop_px, preprocess.resize_px), {})[text] = preprocess
+    scores: dict[str, CandidateScore] = {}
+    baselines: list[CandidateScore] = []
+    seconds: dict[str, float] = {}
+    for _, group in sorted(by_size.items()):
+        examples = prepared(params.data.path, rows, next(iter(group.values())))
+        if not baselines:
+            baselines.append(score_pixels(examples.inputs, examples.labels, params.select.knn_k))
+        for text in group:
+            started = time.perf_counter()
+            scores[text] = _score(text, examples, params)
+            seconds[text] = time.perf_counter() - started
+    return scores, baselines[0], seconds
+
+
+def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
+    """Return a candidate and the sha256 of its weights file."""
     from adapters.weights_files import load_weights
     from transfer.backbones.build import build_backbone
-    from transfer.backbones.features import extract_features
     from transfer.backbones.reference import BackboneReference
-    from transfer.selection.ranking import score_features
 
     reference = BackboneReference.parse(text)
-    recorded = params.select.weights_sha256.get(reference.weights_file or "")
-    weights = load_weights(reference, recorded)
+    weights = load_weights(reference, params.select.weights_sha256.get(reference.weights_file or ""))
     backbone = build_backbone(reference, weights.state_dict, seed=_RANDOM_SEED, weights_name=weights.name)
-    if backbone.preprocess not in loaded:
-        loaded[backbone.preprocess] = prepared(params.data.path, rows, backbone.preprocess)
-    examples = loaded[backbone.preprocess]
-    with progress(f"features of {reference.arch}", total=len(rows)) as bar:
+    return backbone, weights.sha256
+
+
+def _score(text: str, examples: "Examples", params: Params) -> CandidateScore:
+    from transfer.backbones.features import extract_features
+    from transfer.selection.ranking import score_features
+
+    backbone, weights_sha256 = _built(text, params)
+    with progress(f"features of {text.partition('@')[0]}", total=len(examples)) as bar:
         features = extract_features(backbone, examples.inputs, advance=bar.advance)
-    return score_features(features, examples.labels, params.select.knn_k, text, backbone.n_parameters(), weights.sha256)
+    return score_features(features, examples.labels, params.select.knn_k, text, backbone.n_parameters(), weights_sha256)

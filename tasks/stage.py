@@ -1,4 +1,4 @@
-"""Run one stage as a process: under a Prefect API when one answers, plainly otherwise, and always with one clear ending."""
+"""Run one stage as a process: under a Prefect API when one answers, plainly otherwise, always with one clear ending."""
 
 import ctypes
 import signal
@@ -26,6 +26,8 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
     """
     project, word = Path.cwd(), stage_flow.name
     environment.prepare(project)
+    environment.quieten_prefect()
+    environment.put(environment.STAGE_STARTED_MS, str(int(time.time() * 1000)))
     _die_with_parent()
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.perf_counter()
@@ -48,7 +50,7 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
 def _run(stage_flow: Flow[[], None]) -> None:
     from prefect.settings import PREFECT_API_URL
 
-    from adapters.servers import api_answers
+    from adapters.answering import api_answers
 
     url = PREFECT_API_URL.value()
     if not url or not api_answers(url):

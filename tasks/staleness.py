@@ -20,8 +20,8 @@ STAGES: dict[str, tuple[str, ...]] = {
 def stale_stages(project: Path) -> set[str]:
     """Return the stages that DVC finds changed, and everything that reads from them.
 
-    A change that belongs to no stage (a data set tracked by a `.dvc` file) counts for the stages that read it: DVC reports
-    those too.
+    A change that belongs to no stage (a data set tracked by a `.dvc` file) counts for the stages that read it: DVC
+    reports those too.
     """
     stale = {name for name in dvc_commands.status(project) if name in STAGES}
     for stage, upstream in STAGES.items():

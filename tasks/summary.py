@@ -1,10 +1,12 @@
 """What a person reads at the end of a run: what was checked, which backbone won, how good it is, where it is."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, read_plain_json
+from adapters.mlflow_aliases import aliased
 from tasks.params import read_params
 
 if TYPE_CHECKING:
@@ -14,15 +16,17 @@ if TYPE_CHECKING:
 _WIDTH = 100  # of the table where the output is no terminal
 
 
-def show(project: Path, outcome: Mapping[str, Any], notice: str | None = None) -> None:
+def show(project: Path, outcome: Mapping[str, Any]) -> None:
     """Print the table of a finished run and what to do next."""
+    from rich.markup import escape
+
     console = _console()
-    table = _table(f"rootstock · {_model_name(project)}")
+    table = _table(f"rootstock · {escape(_model_name(project))}")
     for what, text in facts(project):
-        table.add_row(what, text)
+        table.add_row(what, escape(text))
     table.add_row("Time", _times(outcome["stages"]))
     console.print(table)
-    _close(console, project, outcome["mended"], notice)
+    _close(console, project, outcome["mended"], outcome["notice"])
 
 
 def show_unchanged(project: Path, mended: str, notice: str | None = None) -> None:
@@ -30,7 +34,9 @@ def show_unchanged(project: Path, mended: str, notice: str | None = None) -> Non
     console = _console()
     metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
     console.print(
-        f"Everything is up to date: 0 stages ran. {_model_uri(project)} has test accuracy {_accuracy(metrics)}."
+        f"Everything is up to date: 0 stages ran. {_model_uri(project)} has test accuracy {_accuracy(metrics)}.",
+        soft_wrap=True,
+        markup=False,
     )
     _close(console, project, mended, notice)
 
@@ -47,7 +53,7 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
     yield "It beat", _references(metrics)
     yield "Verdict", verdict["sentence"]
-    yield "Model", f"{registration['name']} version {registration['model_version']}, {_model_uri(project)}"
+    yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
 
 def _references(metrics: Mapping[str, Any]) -> str:
@@ -60,16 +66,25 @@ def _references(metrics: Mapping[str, Any]) -> str:
 
 
 def _times(stages: Sequence[Mapping[str, Any]]) -> str:
-    shown = ", ".join(
-        f"{stage['stage']} {stage['seconds']:.1f} s" if stage["ran"] else f"{stage['stage']} unchanged"
-        for stage in stages
-    )
     total, steps = sum(stage["seconds"] for stage in stages), sum(stage["compute_s"] for stage in stages)
-    return f"{shown}; {total:.0f} s in all, {steps:.0f} s of it inside the stages' steps"
+    spent = f"{total:.0f} s in all, {steps:.0f} s of it inside the stages' steps"
+    return f"{', '.join(_time(stage) for stage in stages)}; {spent}"
+
+
+def _time(stage: Mapping[str, Any]) -> str:
+    if stage["ran"]:
+        return f"{stage['stage']} {stage['seconds']:.1f} s"
+    return f"{stage['stage']} {'restored' if stage['seconds'] else 'unchanged'}"
 
 
 def _accuracy(metrics: Mapping[str, Any]) -> str:
     return f"{metrics['accuracy']:.3f} ({metrics['accuracy_low']:.3f} to {metrics['accuracy_high']:.3f})"
+
+
+def _version(project: Path, registration: Mapping[str, Any]) -> str:
+    """Return the version that the alias names now; a mended registry may have given the model another number."""
+    found = aliased(project, registration["name"], registration["alias"])
+    return found.version if found is not None else str(registration["model_version"])
 
 
 def _model_name(project: Path) -> str:
@@ -82,18 +97,20 @@ def _model_uri(project: Path) -> str:
 
 
 def _close(console: "Console", project: Path, mended: str, notice: str | None) -> None:
+    from rich.markup import escape
+
     if notice:
-        console.print(f"Note: {notice}", soft_wrap=True)
+        console.print(f"Note: {notice}", soft_wrap=True, markup=False)
     if mended:
-        console.print(f"Mended: {mended}.", soft_wrap=True)
-    data_path = read_params(project / "params.yaml").data.path
+        console.print(f"Mended: {mended}.", soft_wrap=True, markup=False)
+    data_path = shlex.quote(read_params(project / "params.yaml").data.path)
     console.print("\nNext:")
     for command, why in (
         ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
         (f"rootstock predict {_model_uri(project)} {data_path}", "classify images with the registered model"),
         ("rootstock run data.path=../photos", "your own class folders"),
     ):
-        console.print(f"  {command}   [dim]{why}[/]", soft_wrap=True, highlight=False)
+        console.print(f"  {escape(command)}   [dim]{why}[/]", soft_wrap=True)
 
 
 def _table(title: str) -> "Table":

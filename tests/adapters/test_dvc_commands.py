@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import dvc_commands
+from adapters import dvc_commands, dvc_lock
 from transfer.errors import EnvironmentFault, UserError
 
 GRAPH = """
@@ -92,9 +92,9 @@ def test_outputs_are_those_of_the_graph(repository: Path) -> None:
 
 
 def test_data_digest_is_the_one_dvc_recorded(repository: Path) -> None:
-    assert dvc_commands.data_digest(repository) is None
+    assert dvc_lock.data_digest(repository) is None
     assert reproduce(repository, "manifest") == 0
-    digest = dvc_commands.data_digest(repository)
+    digest = dvc_lock.data_digest(repository)
     assert digest is not None
     assert digest.endswith(".dir")
     assert len(digest) == 36

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,7 @@ def test_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="interrupted"):
         fail_half_way()
     assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["kept.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.txt"]
 
 
 def test_full_disk_is_the_machines_fault(tmp_path: Path) -> None:
@@ -67,7 +66,7 @@ def test_full_disk_is_the_machines_fault(tmp_path: Path) -> None:
 
     with pytest.raises(EnvironmentFault, match="The disk is full"):
         write_on_full_disk()
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_keeps_the_mode_of_the_file_it_replaces(tmp_path: Path) -> None:

@@ -57,8 +57,9 @@ def test_stage_of_the_run_that_holds_the_project_may_work(tmp_path: Path) -> Non
 
 
 def test_second_stage_is_kept_out_even_by_the_same_run(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from adapters.locks import stage_lock\nwith stage_lock(Path(sys.argv[1])): pass"
+    imports = "import sys; from pathlib import Path; from adapters.locks import stage_lock"
+    command = [sys.executable, "-c", f"{imports}\nwith stage_lock(Path(sys.argv[1])): pass", str(tmp_path)]
     with project_lock(tmp_path), stage_lock(tmp_path):
-        done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ProjectBusyError" in done.stderr

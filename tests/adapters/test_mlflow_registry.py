@@ -48,7 +48,7 @@ def test_version_says_what_it_is(mlflow_project: Path, tmp_path: Path) -> None:
     assert lacking(mlflow_project, release) == ["digits@champion was not in the registry"]
     assert registered(mlflow_project, release) == "1"
     version = open_client().get_model_version_by_alias(NAME, ALIAS)
-    assert (version.version, version.description, version.status) == ("1", "Half right.", "READY")
+    assert (str(version.version), version.description, version.status) == ("1", "Half right.", "READY")
     assert version.tags["verdict"] == "It helped."
     assert version.tags[MODEL_TAG] == release.identity[MODEL_TAG]
     run = open_client().get_run(version.run_id)
@@ -79,7 +79,7 @@ def test_alias_follows_a_b_a(mlflow_project: Path, tmp_path: Path) -> None:
     assert lacking(mlflow_project, second) == ["digits@champion was version 1, another model"]
     assert "now digits@champion is version 2" in mend(mlflow_project, second)
     assert mend(mlflow_project, second) == ""
-    assert open_client().get_model_version_by_alias(NAME, ALIAS).version == "2"
+    assert str(open_client().get_model_version_by_alias(NAME, ALIAS).version) == "2"
 
 
 def test_interrupted_before_the_alias_is_taken_up(
@@ -91,9 +91,10 @@ def test_interrupted_before_the_alias_is_taken_up(
         raise KeyboardInterrupt
 
     release = release_of(tmp_path / "model")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_registered_model_alias", interrupt)
-        registered(mlflow_project, release)
+        with pytest.raises(KeyboardInterrupt):
+            registered(mlflow_project, release)
     assert lacking(mlflow_project, release) == ["digits@champion was not in the registry"]
     assert registered(mlflow_project, release) == "1"
     assert lacking(mlflow_project, release) == []
@@ -106,9 +107,10 @@ def test_interrupted_while_packing_leaves_no_version(
         raise KeyboardInterrupt
 
     release = release_of(tmp_path / "model")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("adapters.mlflow_registry.package", interrupt)
-        registered(mlflow_project, release)
+        with pytest.raises(KeyboardInterrupt):
+            registered(mlflow_project, release)
     client = open_client()
     assert client.search_model_versions() == []
     assert list(client.search_logged_models([client.get_experiment_by_name("digits").experiment_id])) == []

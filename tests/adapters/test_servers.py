@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from adapters import servers
+from adapters.answering import api_answers
 from transfer.errors import EnvironmentFault, UserError
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -148,10 +149,10 @@ def test_taken_port_names_the_flag_and_another_port() -> None:
 
 def test_api_answers_only_when_it_does() -> None:
     with answering("x") as url:
-        assert servers.api_answers(url)
-        assert servers.api_answers(url + "/")
-    assert not servers.api_answers(url, timeout_s=0.2)
-    assert not servers.api_answers("no url")
+        assert api_answers(url)
+        assert api_answers(url + "/")
+    assert not api_answers(url, timeout_s=0.2)
+    assert not api_answers("no url")
 
 
 def test_exported_api_goes_first_and_a_dead_one_is_not_replaced(
@@ -187,9 +188,9 @@ def test_api_that_up_started_is_found_on_any_port(tmp_path: Path, monkeypatch: p
 def test_temporary_server_records_in_the_project_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / ".prefect"))
     with servers.temporary_prefect_server(tmp_path) as url:
-        assert servers.api_answers(url)
+        assert api_answers(url)
         assert (tmp_path / ".prefect" / "prefect.db").is_file()
-    assert not servers.api_answers(url)
+    assert not api_answers(url)
 
 
 @pytest.mark.service

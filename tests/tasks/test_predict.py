@@ -81,5 +81,20 @@ def test_what_is_not_there_is_refused(model: Path, tmp_path: Path) -> None:
 
 def test_unknown_registered_model_is_refused(mlflow_project: Path, tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"The model models:/nothing@champion cannot be opened"):
+    with pytest.raises(UserError, match=r"models:/nothing@champion cannot be opened .* nothing is registered here yet"):
         classify("models:/nothing@champion", [tmp_path / "a.png"])
+
+
+def test_unknown_alias_or_version_names_what_there_is(mlflow_project: Path, model: Path, tmp_path: Path) -> None:
+    from adapters.mlflow_store import open_client
+
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    client = open_client(mlflow_project)
+    client.create_registered_model("pets")
+    client.create_model_version("pets", str(model))
+    client.set_registered_model_alias("pets", "champion", "1")
+    for unknown in ("models:/pets@loser", "models:/pets/7", "models:/dogs@champion"):
+        with pytest.raises(UserError, match=rf"{unknown} cannot be opened .* there is models:/pets@champion\."):
+            classify(unknown, [tmp_path / "a.png"])
+    for known in ("models:/pets@champion", "models:/pets/1"):
+        assert len(classify(known, [tmp_path / "a.png"])[0]) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters import prefect_commands, servers
+from adapters.answering import api_answers
 from adapters.locks import project_lock
 from tasks import up
 from transfer.errors import EnvironmentFault, UserError
@@ -92,7 +93,7 @@ def test_everything_is_up_and_then_gone(project: Path, root: Path, name: signal.
     shown = "".join(lines)
     assert f"http://127.0.0.1:{ports[0]}" in shown
     assert f"http://127.0.0.1:{ports[1]}" in shown
-    assert servers.running_api(project) or servers.api_answers(f"http://127.0.0.1:{ports[0]}/api")
+    assert servers.running_api(project) or api_answers(f"http://127.0.0.1:{ports[0]}/api")
     process.send_signal(name)
     assert process.wait(60) == code
     process.stdout.close()

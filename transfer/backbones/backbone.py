@@ -1,4 +1,4 @@
-"""A backbone: a trunk that turns a batch into features, with its depth groups and its preprocessing; a classifier on top."""
+"""A backbone: a trunk that turns a batch into features, its depth groups, its preprocessing; a classifier on top."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.backbones import strokes
 from transfer.backbones.backbone import Backbone, DepthGroup
@@ -32,50 +31,87 @@ def build_backbone(
     Args:
         reference: what to build.
         state_dict: weights of the full architecture with a head of any width, or without one; None for random weights.
-        seed: of the random weights.
+        seed: of the random weights; the global random state is left as it was.
         weights_name: what an error sentence calls the weights.
 
     Raises:
         UserError: the architecture, an option or the weights do not fit.
     """
-    options = dict(reference.options)
-    sizes = {key: _pixels(reference, key, options.pop(key)) for key in _PREPROCESS_OPTIONS if key in options}
+    preprocess = preprocess_of(reference)
+    options = {key: value for key, value in reference.options if key not in _PREPROCESS_OPTIONS}
     if reference.source == "rootstock":
-        backbone, head = _shipped(reference, options, seed), "head"
+        trunk, feature_dim, heads, groups = _shipped(reference, options, preprocess, seed)
     else:
-        backbone, head = _torchvision(reference, options, seed, pretrained=state_dict is not None)
+        trunk, feature_dim, heads, groups = _torchvision(reference, options, preprocess, seed, state_dict is None)
     if state_dict is not None:
-        values = match(backbone.trunk.state_dict(), state_dict, head, reference.arch, weights_name)
-        backbone.trunk.load_state_dict(values)
-    backbone.preprocess = _resized(reference, backbone.preprocess, sizes)
-    return backbone
+        values = match(trunk.state_dict(), state_dict, heads, str(reference.with_weights(None)), weights_name)
+        _fill(trunk, values)
+    return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
 
 
-def _shipped(reference: BackboneReference, options: Mapping[str, str], seed: int) -> Backbone:
+def preprocess_of(reference: BackboneReference) -> Preprocess:
+    """Return what the images of a backbone must look like, without building it.
+
+    Raises:
+        UserError: the architecture, the published weights or a size is unknown or out of range.
+    """
+    if reference.source == "rootstock":
+        _require_shipped(reference)
+        documented = strokes.PREPROCESS
+    else:
+        from transfer.backbones import torchvision_models
+
+        published = reference.weights_file is None and not reference.is_random
+        enum_name = (reference.weights or "DEFAULT") if published else None
+        documented = torchvision_models.preprocess_of(reference.arch, enum_name)
+    options = dict(reference.options)
+    sizes = {key: _pixels(reference, key, options[key]) for key in _PREPROCESS_OPTIONS if key in options}
+    return _resized(reference, documented, sizes)
+
+
+_Parts = tuple[nn.Module, int, tuple[str, ...], tuple[DepthGroup, ...]]
+
+
+def _require_shipped(reference: BackboneReference) -> None:
     if reference.arch not in SHIPPED:
-        close = get_close_matches(reference.arch, SHIPPED, cutoff=0.0)
-        raise UserError(f"rootstock has no architecture {reference.arch!r}; did you mean {close[0]}?")
+        raise UserError(f"rootstock has no architecture {reference.arch!r}; it has {', '.join(SHIPPED)}.")
+
+
+def _shipped(reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int) -> _Parts:
+    name = f"rootstock/{reference.arch}"
     if options:
+        raise UserError(f"{name} has no option {next(iter(options))!r}; its options are resize_px, crop_px.")
+    if preprocess.crop_px < strokes.MIN_SIDE_PX:
         raise UserError(
-            f"rootstock/{reference.arch} has no option {next(iter(options))!r}; its options are: resize_px, crop_px."
+            f"{name} cannot run on images of {preprocess.crop_px} px; make crop_px at least {strokes.MIN_SIDE_PX}."
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         trunk = strokes.strokes()
-    groups = tuple(DepthGroup(name, (name,)) for name in strokes.DEPTH_GROUPS)
-    return Backbone(str(reference), trunk, strokes.FEATURE_DIM, groups, strokes.PREPROCESS)
+    groups = tuple(DepthGroup(group, (group,)) for group in strokes.DEPTH_GROUPS)
+    return trunk, strokes.FEATURE_DIM, ("head",), groups
 
 
 def _torchvision(
-    reference: BackboneReference, options: Mapping[str, str], seed: int, *, pretrained: bool
-) -> tuple[Backbone, str]:
+    reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int, random: bool
+) -> _Parts:
     from transfer.backbones import torchvision_models
 
-    trunk, feature_dim, head = torchvision_models.build_trunk(reference.arch, options, seed, pretrained)
-    published = reference.weights_file is None and not reference.is_random
-    enum_name = (reference.weights or "DEFAULT") if published else None
-    preprocess = torchvision_models.preprocess_of(reference.arch, enum_name)
-    return Backbone(str(reference), trunk, feature_dim, depth_groups(trunk), preprocess), head
+    arch = reference.arch
+    keywords = torchvision_models.keywords_of(arch, options, preprocess.crop_px)
+    if reference.options:
+        torchvision_models.require_runs(arch, keywords, preprocess.crop_px)
+    trunk, feature_dim, head = torchvision_models.build_trunk(arch, keywords, seed, empty=not random)
+    heads = (head, *torchvision_models.AUXILIARY_HEADS)
+    return trunk, feature_dim, heads, depth_groups(trunk)
+
+
+def _fill(trunk: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Give an empty trunk its values; a module's own loading hooks are for other state dicts than matched ones."""
+    trunk.to_empty(device="cpu")
+    with torch.no_grad():
+        for name, tensor in trunk.state_dict().items():
+            tensor.copy_(values[name])
 
 
 def _pixels(reference: BackboneReference, key: str, text: str) -> int:

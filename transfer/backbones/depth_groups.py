@@ -6,14 +6,19 @@ from transfer.backbones.backbone import DepthGroup
 
 _FEWEST_UNITS = 4
 _MOST_GROUPS = 6
+_Unit = tuple[tuple[str, ...], int]  # names of modules, number of kernels in them
 
 
 def depth_groups(trunk: nn.Module) -> tuple[DepthGroup, ...]:
     """Return the depth groups of a trunk whose modules are registered in the order they run.
 
-    The direct children are the units; while they are fewer than four, the largest container among them is replaced by its
-    children. Leading single layers form one stem; more than six units are joined into six contiguous groups. A parameter
-    that belongs to no unit (a class token, a position embedding) goes to the first group.
+    1. The direct children are the units; while they are fewer than four, the deepest container among them is replaced
+       by its children.
+    2. What is no stage of its own joins a neighbour: a norm layer the unit before it, leading single layers one stem, a
+       downsampling or closing layer the stage after or before it.
+    3. More than six units are joined into six contiguous groups.
+
+    A parameter that belongs to no unit (a class token, a position embedding) goes to the first group.
 
     Args:
         trunk: the network without its head.
@@ -21,51 +26,87 @@ def depth_groups(trunk: nn.Module) -> tuple[DepthGroup, ...]:
     Returns:
         Groups from shallow to deep; every parameter and buffer is in exactly one.
     """
-    groups = _joined(_with_stem(trunk, _units(trunk)))
+    units: list[_Unit] = [((name,), _depth(trunk.get_submodule(name))) for name in _unit_names(trunk)]
+    groups = _joined(_with_transitions(_with_stem(_with_norms(units))))
     names = [name for name, _ in (*trunk.named_parameters(), *trunk.named_buffers())]
     loose = tuple(name for name in names if not any(group.holds(name) for group in groups))
     return (DepthGroup(groups[0].name, groups[0].prefixes + loose), *groups[1:])
 
 
-def _units(trunk: nn.Module) -> list[str]:
-    units = _children(trunk, "")
-    while len(units) < _FEWEST_UNITS:
-        containers = [name for name in units if len(_children(trunk.get_submodule(name), name)) > 1]
+def _unit_names(trunk: nn.Module) -> list[str]:
+    names = _children(trunk, "")
+    while len(names) < _FEWEST_UNITS:
+        containers = [name for name in names if len(_children(trunk.get_submodule(name), name)) > 1]
         if not containers:
             break
-        largest = max(containers, key=lambda name: _size(trunk.get_submodule(name)))
-        at = units.index(largest)
-        units[at : at + 1] = _children(trunk.get_submodule(largest), largest)
-    return units
+        deepest = max(containers, key=lambda name: _depth(trunk.get_submodule(name)))
+        at = names.index(deepest)
+        names[at : at + 1] = _children(trunk.get_submodule(deepest), deepest)
+    return names
 
 
 def _children(module: nn.Module, prefix: str) -> list[str]:
-    return [f"{prefix}.{name}".lstrip(".") for name, child in module.named_children() if _size(child) > 0]
+    held = ((name, child) for name, child in module.named_children() if child.state_dict())
+    return [f"{prefix}.{name}".lstrip(".") for name, _ in held]
 
 
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _depth(module: nn.Module) -> int:
+    """Return the number of kernels and matrices: layers that compute, norms not counted."""
+    return sum(parameter.ndim > 1 for parameter in module.parameters())
 
 
-def _with_stem(trunk: nn.Module, units: list[str]) -> list[tuple[str, ...]]:
-    n_layers = 0
-    while n_layers < len(units) - 1 and not list(trunk.get_submodule(units[n_layers]).children()):
-        n_layers += 1
-    stem = [tuple(units[:n_layers])] if n_layers > 1 else [(name,) for name in units[:n_layers]]
-    return [*stem, *((name,) for name in units[n_layers:])]
+def _merged(first: _Unit, second: _Unit) -> _Unit:
+    return first[0] + second[0], first[1] + second[1]
 
 
-def _joined(units: list[tuple[str, ...]]) -> tuple[DepthGroup, ...]:
+def _with_norms(units: list[_Unit]) -> list[_Unit]:
+    kept = units[:1]
+    for unit in units[1:]:
+        kept[-1:] = [kept[-1], unit] if unit[1] else [_merged(kept[-1], unit)]
+    return kept
+
+
+def _with_stem(units: list[_Unit]) -> list[_Unit]:
+    """Merge the leading single layers, unless the network consists mostly of them, as VGG does."""
+    n_layers = next((at for at, unit in enumerate(units) if unit[1] > 1), len(units))
+    if n_layers < 2 or 2 * n_layers >= len(units):
+        return units
+    stem = units[0]
+    for unit in units[1:n_layers]:
+        stem = _merged(stem, unit)
+    return [stem, *units[n_layers:]]
+
+
+def _with_transitions(units: list[_Unit]) -> list[_Unit]:
+    kept = units[:1]
+    waiting: list[_Unit] = []
+    for unit in units[1:]:
+        if unit[1] > 1 and waiting:
+            unit = _merged(waiting.pop(), unit)  # noqa: PLW2901  the stage begins with the layer that leads into it
+        kept += waiting
+        waiting = [unit] if unit[1] == 1 else []
+        kept += [] if waiting else [unit]
+    if waiting and len(kept) > 1 and kept[-1][1] > 1:
+        return [*kept[:-1], _merged(kept[-1], waiting[0])]
+    return kept + waiting
+
+
+def _joined(units: list[_Unit]) -> tuple[DepthGroup, ...]:
     n_groups = min(len(units), _MOST_GROUPS)
     share, extra = divmod(len(units), n_groups)
     groups, at = [], 0
     for index in range(n_groups):
         size = share + (1 if index < extra else 0)
-        prefixes = tuple(name for unit in units[at : at + size] for name in unit)
+        prefixes = tuple(name for names, _ in units[at : at + size] for name in names)
         groups.append(DepthGroup(_name(prefixes), prefixes))
         at += size
     return tuple(groups)
 
 
 def _name(prefixes: tuple[str, ...]) -> str:
-    return prefixes[0] if len(prefixes) == 1 else f"{prefixes[0]}-{prefixes[-1].rpartition('.')[2]}"
+    """Name a group by its first and last module, the part they share written once."""
+    first, last = prefixes[0], prefixes[-1]
+    if first == last:
+        return first
+    same_parent = first.rpartition(".")[0] == last.rpartition(".")[0]
+    return f"{first}-{last.rpartition('.')[2] if same_parent else last}"

@@ -15,7 +15,7 @@ def extract_features(
     """Run a backbone over examples with its weights and norm statistics as they are.
 
     Args:
-        backbone: left in the mode it was in.
+        backbone: every module is left in the mode it was in.
         examples: uint8 (N, 3, H, W), as `transfer.data` prepared them for `backbone.preprocess`.
         batch_size: examples per forward pass, at least 1.
         advance: called with the number of examples done, after every pass.
@@ -23,13 +23,17 @@ def extract_features(
     Returns:
         float32 (N, feature_dim).
     """
-    was_training = backbone.training
+    modes = [(module, module.training) for module in backbone.modules()]
+    device = next(backbone.parameters()).device
     backbone.eval()
     rows = []
-    with torch.inference_mode():
-        for batch in examples.split(batch_size):
-            images = normalise(batch, backbone.preprocess).contiguous(memory_format=torch.channels_last)
-            rows.append(backbone(images).float())
-            advance(len(batch))
-    backbone.train(was_training)
-    return torch.cat(rows) if rows else torch.empty(0, backbone.feature_dim)
+    try:
+        with torch.inference_mode():
+            for batch in examples.split(batch_size):
+                images = normalise(batch.to(device), backbone.preprocess)
+                rows.append(backbone(images.contiguous(memory_format=torch.channels_last)).float().cpu())
+                advance(len(batch))
+    finally:
+        for module, training in modes:
+            module.training = training
+    return torch.cat(rows) if len(examples) else torch.empty(0, backbone.feature_dim)

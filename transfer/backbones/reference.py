@@ -1,7 +1,8 @@
-"""Backbone references: `<source>/<arch>[?key=value[&key=value]][@weights]`, one line that names a network and its weights."""
+"""Backbone references: `<source>/<arch>[?key=value[&key=value]][@weights]`, a network and its weights in one line."""
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from transfer.errors import UserError
 
@@ -41,8 +42,10 @@ class BackboneReference:
                 f"for example torchvision/mobilenet_v2@IMAGENET1K_V2 or rootstock/strokes."
             )
         if found["source"] not in SOURCES:
+            close = get_close_matches(found["source"], SOURCES, n=1)
+            hint = f", did you mean {close[0]}?" if close else "."
             raise UserError(
-                f"{text!r} names the source {found['source']!r}; known sources are {' and '.join(SOURCES)}."
+                f"{text!r} names the source {found['source']!r}; known sources are {' and '.join(SOURCES)}{hint}"
             )
         return cls(found["source"], found["arch"], _options(text, found["options"]), found["weights"])
 
@@ -67,6 +70,11 @@ class BackboneReference:
     def with_weights(self, weights: str | None) -> "BackboneReference":
         """Return the same network with other weights."""
         return BackboneReference(self.source, self.arch, self.options, weights)
+
+    def with_sizes(self, resize_px: int, crop_px: int) -> "BackboneReference":
+        """Return the same network and weights for images of another size, in pixels."""
+        sizes = {"resize_px": str(resize_px), "crop_px": str(crop_px)}
+        return BackboneReference(self.source, self.arch, tuple({**dict(self.options), **sizes}.items()), self.weights)
 
 
 def _options(text: str, written: str | None) -> tuple[tuple[str, str], ...]:

@@ -38,11 +38,13 @@ class Verdict:
         transfer_helped: True or False where the paired interval excludes 0, None where it does not.
         against: the reference the claim is about, the more accurate one.
         sentence: the claim in words.
+        reasons: what was measured against every reference, a phrase each.
     """
 
     transfer_helped: bool | None
     against: str
     sentence: str
+    reasons: tuple[str, ...]
 
 
 def accuracy_interval(actual: Labels, predicted: Labels, confidence: float) -> Interval:
@@ -73,23 +75,31 @@ def compare(actual: Labels, predicted: Labels, reference: str, by_reference: Lab
 
 
 def judge(comparisons: Mapping[str, Comparison], confidence: float) -> Verdict:
-    """Judge the transfer against the more accurate reference.
+    """Judge the transfer against the more accurate reference; of two as accurate, the one it is harder to tell from.
+
+    Args:
+        comparisons: reference -> how the model compares with it.
+        confidence: of the intervals in the comparisons, in (0, 1).
 
     Raises:
         UserError: there is no reference.
     """
     if not comparisons:
         raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
-    best = max(comparisons.values(), key=lambda comparison: comparison.accuracy.value)
-    gain = best.gain
-    spread = (
-        f"{100 * gain.value:+.1f} points, {100 * confidence:g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, "
-        f"McNemar p = {best.p_value:.2g}"
-    )
-    helped = True if gain.low > 0 else False if gain.high < 0 else None
+    best = max(comparisons.values(), key=lambda one: (one.accuracy.value, -one.gain.low))
+    helped = True if best.gain.low > 0 else False if best.gain.high < 0 else None
     claim = {
         True: "Transfer helped",
         False: "Transfer hurt",
         None: "Whether transfer helped cannot be told from these test images",
     }[helped]
-    return Verdict(helped, best.reference, f"{claim}: {spread} over {best.reference} ({CAVEAT}).")
+    reasons = tuple(_reason(one, confidence) for one in comparisons.values())
+    return Verdict(helped, best.reference, f"{claim}: {_reason(best, confidence)} ({CAVEAT}).", reasons)
+
+
+def _reason(comparison: Comparison, confidence: float) -> str:
+    gain = comparison.gain
+    return (
+        f"{100 * gain.value:+.1f} points, {100 * confidence:g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, "
+        f"McNemar p = {comparison.p_value:.2g} over {comparison.reference}"
+    )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transfer.backbones.backbone import Classifier
 from transfer.data.batches import augment, normalise
 from transfer.data.examples import Examples
+from transfer.errors import UserError
 from transfer.finetuning.freezing import parameter_groups, thaw
 from transfer.finetuning.plan import Step
 from transfer.randomness import generator
@@ -99,6 +100,9 @@ def train(
         budget: how long.
         seed: of the order and the augmentation.
         advance: called with the number of images of every batch.
+
+    Raises:
+        UserError: the loss is no longer finite.
     """
     thaw(classifier, step.rates)
     optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
@@ -116,6 +120,7 @@ def train(
             advance(len(batch))
         seen += size
         val_nll, val_accuracy = evaluate(classifier, val_set)
+        _require_finite(step, loss_sum + val_nll)
         if val_nll < best_nll:
             best_nll, best_state, best_epoch = val_nll, clone_state(classifier), epoch
         yield EpochRecord(step.name, epoch, seen, loss_sum / size, val_nll, val_accuracy)
@@ -123,6 +128,13 @@ def train(
             break
     classifier.load_state_dict(best_state)
     thaw(classifier, ())
+
+
+def _require_finite(step: Step, loss: float) -> None:
+    if not math.isfinite(loss):
+        raise UserError(
+            f"Training diverged in the step {step.name!r} at learning rates up to {max(step.rates.values()):g}; lower them."
+        )
 
 
 def clone_state(classifier: Classifier) -> dict[str, Tensor]:

@@ -4,18 +4,17 @@ Source: the objective is scikit-learn's `LogisticRegression` (L2 penalty, unpena
 Recognition and Machine Learning, section 4.3.4.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from transfer.errors import UserError
 from transfer.randomness import generator
 
-STRENGTHS: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+STRENGTHS: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _N_FOLDS = 5
 _MAX_ITERATIONS = 200
-_TOLERANCE = 1e-7
+_TOLERANCE = 1e-7  # of the largest derivative, at the end
+_ROUGH_TOLERANCE = 1e-4  # while strengths are compared
 
 
 def fit_probe(features: Tensor, labels: Tensor, n_classes: int, seed: int) -> tuple[Tensor, Tensor, float]:
@@ -45,7 +44,14 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int, seed: int) -> tu
     return weight.float(), (bias - weight @ mean).float(), best
 
 
-def logistic_regression(rows: Tensor, labels: Tensor, n_classes: int, inverse_strength: float) -> tuple[Tensor, Tensor]:
+def logistic_regression(
+    rows: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    inverse_strength: float,
+    start: tuple[Tensor, Tensor] | None = None,
+    tolerance: float = _TOLERANCE,
+) -> tuple[Tensor, Tensor]:
     """Minimise C * sum of the negative log likelihood + half the squared weights, the intercept unpenalised.
 
     Args:
@@ -53,16 +59,20 @@ def logistic_regression(rows: Tensor, labels: Tensor, n_classes: int, inverse_st
         labels: int64 (N,).
         n_classes: at least 2.
         inverse_strength: C, above 0.
+        start: weight and bias to begin with; zeros when None.
+        tolerance: of the largest derivative of the mean objective.
 
     Returns:
         weight float64 (n_classes, D), bias float64 (n_classes,).
     """
-    weight = torch.zeros(n_classes, rows.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(n_classes, dtype=torch.float64, requires_grad=True)
+    if start is None:
+        zeros = torch.zeros(n_classes, rows.shape[1] + 1, dtype=torch.float64)
+        start = zeros[:, 1:], zeros[:, 0]
+    weight, bias = (value.clone().requires_grad_() for value in start)
     optimiser = torch.optim.LBFGS(
         [weight, bias],
         max_iter=_MAX_ITERATIONS,
-        tolerance_grad=_TOLERANCE,
+        tolerance_grad=tolerance,
         tolerance_change=1e-12,
         line_search_fn="strong_wolfe",
     )
@@ -79,20 +89,22 @@ def logistic_regression(rows: Tensor, labels: Tensor, n_classes: int, inverse_st
 
 
 def _best_strength(rows: Tensor, labels: Tensor, n_classes: int, seed: int) -> float:
-    folds = _stratified_folds(labels, seed)
-    losses = [_held_out_nll(rows, labels, n_classes, strength, folds) for strength in STRENGTHS]
-    return STRENGTHS[losses.index(min(losses))]
+    totals = torch.zeros(len(STRENGTHS), dtype=torch.float64)
+    for fold in _stratified_folds(labels, seed):
+        totals += _held_out_nlls(rows, labels, n_classes, fold)
+    return STRENGTHS[int(totals.argmin())]
 
 
-def _held_out_nll(rows: Tensor, labels: Tensor, n_classes: int, strength: float, folds: Sequence[Tensor]) -> float:
-    total = 0.0
-    for fold in folds:
-        kept = torch.ones(len(rows), dtype=torch.bool)
-        kept[fold] = False
-        weight, bias = logistic_regression(rows[kept], labels[kept], n_classes, strength)
-        logits = rows[fold] @ weight.T + bias
-        total += float(nn.functional.cross_entropy(logits, labels[fold], reduction="sum"))
-    return total / len(rows)
+def _held_out_nlls(rows: Tensor, labels: Tensor, n_classes: int, fold: Tensor) -> Tensor:
+    """Return the summed negative log likelihood of a fold under every strength, each fit begun at the one before."""
+    kept = torch.ones(len(rows), dtype=torch.bool)
+    kept[fold] = False
+    fitted, nlls = None, []
+    for strength in STRENGTHS:
+        fitted = logistic_regression(rows[kept], labels[kept], n_classes, strength, fitted, _ROUGH_TOLERANCE)
+        weight, bias = fitted
+        nlls.append(nn.functional.cross_entropy(rows[fold] @ weight.T + bias, labels[fold], reduction="sum"))
+    return torch.stack(nlls)
 
 
 def _stratified_folds(labels: Tensor, seed: int) -> list[Tensor]:

@@ -143,7 +143,7 @@ def _step(
     logits = logits.float()
     loss = functional.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
+    loss.backward()
     optimiser.step()
     correct = (logits.argmax(dim=1) == labels).sum()
     n = torch.tensor(float(labels.shape[0]), device=images.device)

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from transfer.data.batches import pooled_pixels
 from transfer.records import CandidateScore
-from transfer.selection.separability import knn_loo_accuracy, ridge_loo_accuracy
+from transfer.selection.knn import knn_loo_accuracy
+from transfer.selection.ridge import ridge_loo_accuracy
 
 
 def score_features(
@@ -47,15 +48,26 @@ def rank(scores: Sequence[CandidateScore]) -> tuple[CandidateScore, ...]:
 
 
 def explain(ranked: Sequence[CandidateScore], pixels: CandidateScore) -> str:
-    """Say in one sentence why the first candidate won."""
+    """Say in one sentence why the first candidate won, by how much, and how far it is above the raw pixels.
+
+    Args:
+        ranked: what `rank` returned.
+        pixels: what `score_pixels` returned.
+    """
     best = ranked[0]
-    floor = f"raw pixels reach {pixels.score:.3f}"
     scores = f"{best.score:.3f} (k-NN {best.knn_loo_accuracy:.3f}, ridge {best.ridge_loo_accuracy:.3f})"
     measured = f"leave-one-out accuracy on {best.n_rows} training rows"
     if len(ranked) == 1:
-        return f"{best.reference} was the only candidate; its frozen features reach {scores} {measured}, {floor}."
-    second = ranked[1]
-    lead = f"{100 * (best.score - second.score):.1f} points ahead of {second.reference}"
-    if best.score == second.score:
-        lead = f"level with {second.reference}, which has more parameters"
+        lead = "the only candidate"
+    elif best.score == ranked[1].score:
+        lead = f"level with {ranked[1].reference}, {_tie_breaker(best, ranked[1])}"
+    else:
+        lead = f"{100 * (best.score - ranked[1].score):.1f} points ahead of {ranked[1].reference}"
+    floor = f"raw pixels reach {pixels.score:.3f}"
+    if best.score <= pixels.score:
+        floor = f"but {floor}, so no candidate knows more of these classes than the pixels show"
     return f"{best.reference} reaches {scores} {measured}, {lead}; {floor}."
+
+
+def _tie_breaker(best: CandidateScore, second: CandidateScore) -> str:
+    return "which has more parameters" if best.n_parameters < second.n_parameters else "which was named later"

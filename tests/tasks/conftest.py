@@ -1,0 +1,47 @@
+"""A project whose data is described, checked and ranked: what training and evaluation start from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapters.json_files import write_json
+
+CLASSES = ("bars", "dots", "rings")
+N_PER_CLASS = 16
+
+
+@pytest.fixture
+def ranked(project: Path) -> Path:
+    """Make a project with three small classes, a manifest and a ranking that a backbone with shipped weights won."""
+    from adapters.digits import write_class_folders
+    from adapters.manifest_file import MANIFEST, QUARANTINE
+    from tasks import manifest, select
+    from transfer.data.encoding import grey_png
+
+    draw = np.random.default_rng(0)
+    names, contents = [], []
+    for name in CLASSES:
+        for _ in range(N_PER_CLASS):
+            names.append(name)
+            contents.append(grey_png(_drawing(name, draw), 32))
+    write_class_folders(Path("data/digits"), names, contents)
+    params = project / "params.yaml"
+    text = params.read_text(encoding="utf-8").replace("    - rootstock/strokes@none\n", "")
+    params.write_text(text.replace("max_images_seen: 1500", "max_images_seen: 60"), encoding="utf-8")
+    manifest.describe()
+    write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
+    select.rank_candidates()
+    return project
+
+
+def _drawing(name: str, draw: np.random.Generator) -> np.ndarray:
+    """Return a noisy 8 x 8 drawing of a class, in grey levels."""
+    rows, columns = np.mgrid[0:8, 0:8]
+    shapes = {
+        "bars": (columns + draw.integers(0, 4)) % 4 < 2,
+        "dots": (rows + columns + draw.integers(0, 2)) % 2 == 0,
+        "rings": np.hypot(rows - 3.5, columns - 3.5) > draw.uniform(2, 3.5),
+    }
+    noisy = 170.0 * shapes[name] + draw.normal(40, 15, (8, 8))
+    return noisy.clip(0, 255).astype(np.uint8)

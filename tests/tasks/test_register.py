@@ -1,0 +1,123 @@
+"""The stage `register` and the repair of the registry, on artifacts as the earlier stages leave them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters.json_files import read_json, write_json, write_plain_json
+from adapters.mlflow_store import open_client
+from adapters.model_files import save_model
+from tasks import registry_care
+from tasks.register import check, publish
+from tasks.release import METRICS, MODEL, REGISTRATION, VERDICT
+from transfer.backbones.backbone import Classifier
+from transfer.backbones.build import build_backbone
+from transfer.backbones.card import ModelCard
+from transfer.backbones.reference import BackboneReference
+from transfer.errors import UserError
+
+
+def leave_artifacts(seed: int = 0) -> None:
+    classifier = Classifier(build_backbone(BackboneReference.parse("rootstock/strokes@none"), None, seed=0), 2)
+    torch.nn.init.constant_(classifier.head.bias, float(seed))
+    save_model(MODEL, classifier, ModelCard.of(classifier, ("ant", "bee")))
+    figures = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40, "references": "not converged"}
+    write_plain_json(METRICS, figures)
+    write_json(VERDICT, {"sentence": "It helped."}, {"transfer": MODEL / "model.safetensors"})
+
+
+def set_param(line: str, changed: str) -> None:
+    params = Path("params.yaml")
+    assert line in params.read_text()
+    params.write_text(params.read_text().replace(line, changed))
+
+
+def champion() -> str:
+    return str(open_client().get_model_version_by_alias("digits", "champion").version)
+
+
+def test_model_gets_a_version_an_alias_and_a_record(mlflow_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    leave_artifacts()
+    check()
+    publish()
+    record = read_json(REGISTRATION, made_from={"verdict": VERDICT, "weights": MODEL / "model.safetensors"})
+    assert (record["name"], record["model_version"], record["alias"]) == ("digits", "1", "champion")
+    assert record["model_sha256"] == json.loads((MODEL / "card.json").read_text())["sha256"]
+    assert "models:/digits@champion" in capsys.readouterr().out
+    version = open_client().get_model_version("digits", "1")
+    assert version.tags["accuracy"] == "0.9000 (0.8000 to 0.9500)"
+    assert version.tags["backbone"] == "rootstock/strokes@none"
+    assert "It helped." in version.description
+    assert "2 classes: ant, bee" in version.description
+
+
+def test_name_and_alias_are_those_of_the_parameters(mlflow_project: Path) -> None:
+    leave_artifacts()
+    set_param("model_name: null", "model_name: insects")
+    set_param("alias: champion", "alias: candidate")
+    publish()
+    assert str(open_client().get_model_version_by_alias("insects", "candidate").version) == "1"
+
+
+def test_data_set_whose_name_cannot_be_registered_gets_a_near_one(mlflow_project: Path) -> None:
+    leave_artifacts()
+    set_param("path: data/digits", "path: ../photos.v2")
+    publish()
+    assert read_json(REGISTRATION)["name"] == "photos-v2"
+
+
+def test_verdict_of_another_model_is_refused(mlflow_project: Path) -> None:
+    leave_artifacts(0)
+    verdict = VERDICT.read_text()
+    leave_artifacts(1)
+    VERDICT.write_text(verdict)
+    with pytest.raises(UserError, match=r"verdict\.json was made from another"):
+        check()
+    assert not REGISTRATION.exists()
+
+
+def test_restored_artifacts_get_their_alias_back(mlflow_project: Path) -> None:
+    for seed in (0, 1):
+        leave_artifacts(seed)
+        publish()
+        shutil.copytree("artifacts", f"kept{seed}")
+    shutil.rmtree("artifacts")
+    shutil.copytree("kept0", "artifacts")
+    assert champion() == "2"
+    assert registry_care.mend(mlflow_project) == (
+        "digits@champion was version 2, another model; now digits@champion is version 1 with the model of artifacts/"
+    )
+    assert champion() == "1"
+    assert registry_care.mend(mlflow_project) == ""
+
+
+def test_whole_registry_is_left_alone(mlflow_project: Path) -> None:
+    leave_artifacts()
+    assert registry_care.mend(mlflow_project) == ""
+    publish()
+    leave_artifacts(1)
+    assert registry_care.mend(mlflow_project) == "", (
+        "a newer model that was not registered yet is the stage's to register"
+    )
+    assert champion() == "1"
+
+
+@pytest.mark.slow
+def test_deleted_store_is_made_again(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    shutil.rmtree("mlruns")
+    code = "from pathlib import Path\nfrom tasks import registry_care\nprint(registry_care.mend(Path.cwd()))"
+    settings = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "ROOTSTOCK_"))}
+    for expected in ("digits@champion was not in the registry; now digits@champion is version 1", ""):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, check=False, env=settings, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.strip().startswith(expected)
+        assert expected or not done.stdout.strip()

@@ -1,0 +1,49 @@
+"""Nearest neighbours of frozen features: do examples of a class lie next to each other?
+
+Source: k-NN as a transferability estimate, arXiv:2503.18528 (better than every training-free metric on average over
+16 data sets).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from transfer.selection.checks import require_scorable
+
+_CHUNK_ROWS = 1024
+
+
+def knn_loo_accuracy(features: Tensor, labels: Tensor, k: int) -> float:
+    """Return the leave-one-out accuracy of a cosine k-nearest-neighbour classifier.
+
+    Each row is classified by the votes of its k most similar other rows; of several classes with most votes the one of
+    the most similar row among them wins.
+
+    Args:
+        features: finite float (N, D), N at least 2.
+        labels: int64 (N,), class indices.
+        k: neighbours, at least 1; at most N - 1 are used.
+
+    Returns:
+        A share in [0, 1].
+
+    Raises:
+        UserError: fewer than two rows, or a feature that is not finite.
+    """
+    require_scorable(features, labels)
+    n_rows, n_classes = len(features), int(labels.max()) + 1
+    unit = functional.normalize(features.to(torch.float32), dim=1)
+    k = min(k, n_rows - 1)
+    nearer = torch.arange(k, 0, -1) / (k * k + 1)  # less than a vote in all, more for the more similar
+    n_right = 0
+    for start in range(0, n_rows, _CHUNK_ROWS):
+        similarity = unit[start : start + _CHUNK_ROWS] @ unit.T
+        rows = torch.arange(len(similarity))
+        similarity[rows, rows + start] = -torch.inf
+        voters = labels[similarity.topk(k, dim=1).indices]
+        votes = torch.zeros(len(similarity), n_classes).scatter_add_(1, voters, torch.ones(voters.shape))
+        closest = torch.zeros(len(similarity), n_classes).scatter_reduce_(
+            1, voters, nearer.expand(voters.shape), reduce="amax"
+        )
+        n_right += int(((votes + closest).argmax(1) == labels[start : start + _CHUNK_ROWS]).sum())
+    return n_right / n_rows
