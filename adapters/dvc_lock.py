@@ -16,7 +16,7 @@ def recorded(project: Path) -> dict[str, Any]:
 
 
 def data_digest(project: Path) -> str | None:
-    """Return the md5 of the data set that the manifest stage last read, as DVC recorded it; None before the first run."""
+    """Return the md5 of the data set that the manifest stage last read, as DVC has it; None before the first run."""
     lock = recorded(project).get("manifest", {})
     path = lock.get("params", {}).get("params.yaml", {}).get("data", {}).get("path")
     return next((dep.get("md5") for dep in lock.get("deps", ()) if dep["path"] == path), None)

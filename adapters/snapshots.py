@@ -1,7 +1,8 @@
 """Keep what a run is about to replace, so that a run refused half-way leaves the project as it was.
 
-Files are hard-linked, not copied: DVC and the stages replace files by name and never write into an old one. Where the
-outputs lie on another file system than the project's state, they are copied.
+Folders of outputs are hard-linked, not copied: DVC and the stages replace their files by name and never write into an old
+one. Single files (params.yaml, dvc.lock, `.dvc` files) are copied: DVC and editors write into them. Where the outputs lie
+on another file system than the project's state, they are copied too.
 """
 
 import os
@@ -25,7 +26,7 @@ def take(project: Path, paths: Sequence[Path]) -> None:
         if source.is_dir():
             shutil.copytree(source, target, copy_function=_link, symlinks=True)
         elif source.exists():
-            _link(source, target)
+            shutil.copy2(source, target)
 
 
 def restore(project: Path, paths: Sequence[Path]) -> None:

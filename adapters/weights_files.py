@@ -85,6 +85,9 @@ def _file_of(reference: BackboneReference) -> Path:
 
 
 def _shipped_file(reference: BackboneReference) -> Path:
+    from transfer.backbones.build import require_shipped
+
+    require_shipped(reference)
     path = SHIPPED_FOLDER / f"{reference.arch}.safetensors"
     if reference.weights is not None:
         raise UserError(
@@ -92,7 +95,7 @@ def _shipped_file(reference: BackboneReference) -> Path:
             f"ones, or name a file by its path, for example @./{reference.weights}."
         )
     if not path.is_file():
-        raise UserError(f"rootstock ships no weights for {reference.arch!r}; write @none for random weights.")
+        raise UserError(f"{path} is missing; bring it back with `git checkout`, or write @none for random weights.")
     return path
 
 

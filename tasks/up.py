@@ -105,11 +105,16 @@ def _show(project: Path, prefect_port: int, mlflow_port: int) -> None:
     prefix = "" if prefect_port == servers.DEFAULT_PREFECT_PORT else f"PREFECT_API_URL={api} "
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]Prefect UI[/]   http://{servers.HOST}:{prefect_port}   runs, schedules, logs")
-    console.print(f"[bold]MLflow UI[/]    http://{servers.HOST}:{mlflow_port}   metrics, plots, models")
+    console.print(f"[bold]MLflow UI[/]    {_mlflow_page(mlflow_port)}   metrics, plots, models")
     console.print(f"[bold]Deployment[/]   {DEPLOYMENT}, nightly; run it now, in {project}, with")
     console.print(f"             {prefix}.venv/bin/prefect deployment run {DEPLOYMENT}", markup=False)
     console.print("Ctrl-C stops everything; logs are in .rootstock/logs.")
     console.file.flush()
+
+
+def _mlflow_page(port: int) -> str:
+    """Return the page with the training runs; without the type of work MLflow opens on its pages for language models."""
+    return f"http://{servers.HOST}:{port}/#/experiments?workflowType=machine_learning"
 
 
 def _end(*_: object) -> NoReturn:

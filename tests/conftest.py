@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("ROOTSTOCK_SHARED", ROOT.parent / "shared"))
 CODE = ("flows", "tasks", "adapters", "transfer")
 _FOREIGN_SETTINGS = ("PREFECT_", "MLFLOW_", "ROOTSTOCK_", "DVC_", "GX_")
+_ALLOWED = ("ROOTSTOCK_SHARED", "ROOTSTOCK_SCREENSHOTS")
 _SCRATCH: list[Path] = []
 
 settings.register_profile("rootstock", database=None, deadline=None, max_examples=50)
@@ -29,7 +30,7 @@ settings.load_profile("rootstock")
 def pytest_configure() -> None:
     """Start from the project's own environment, before any test module imports Prefect or MLflow."""
     for name in [name for name in os.environ if name.startswith(_FOREIGN_SETTINGS)]:
-        if name != "ROOTSTOCK_SHARED":
+        if name not in _ALLOWED:
             del os.environ[name]
     scratch = Path(tempfile.mkdtemp(prefix="rootstock-tests-"))
     _SCRATCH.append(scratch)
@@ -51,6 +52,12 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def lay_out() -> Callable[[Path], None]:
+    """Return the function that makes a project in a folder, for fixtures that outlive a test."""
+    return _lay_out
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a project (params.yaml, dvc.yaml, DVC and git initialised, no code, no data) and change into it."""
@@ -63,11 +70,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def project_with_code(project: Path) -> Path:
     """Make a project that also holds the code and the shipped weights, so that DVC can run its stages."""
-    for name in (*CODE, "backbones"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("prefect.toml", "prefect.yaml", ".gitignore"):
-        shutil.copyfile(ROOT / name, project / name)
+    _add_code(project)
     return project
+
+
+@pytest.fixture(scope="session")
+def lay_out_with_code() -> Callable[[Path], None]:
+    """Return what makes a folder a project with code, for fixtures that outlive a test."""
+
+    def lay_out(folder: Path) -> None:
+        _lay_out(folder)
+        _add_code(folder)
+
+    return lay_out
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +161,13 @@ def _refuse_remote(used: socket.socket, address: Any) -> None:
     host = str(address[0])
     if host != "localhost" and not ip_address(host).is_loopback:
         raise ConnectionRefusedError(f"tests run offline, and this one connects to {host}")
+
+
+def _add_code(folder: Path) -> None:
+    for name in (*CODE, "backbones"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prefect.toml", "prefect.yaml", ".gitignore"):
+        shutil.copyfile(ROOT / name, folder / name)
 
 
 def _lay_out(folder: Path) -> None:

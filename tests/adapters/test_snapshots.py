@@ -1,5 +1,7 @@
 """What a refused run replaced comes back, byte for byte."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,7 @@ def content(project: Path) -> dict[str, str]:
 def test_restore_undoes_changes_additions_and_removals(tree: Path) -> None:
     before = content(tree)
     snapshots.take(tree, PATHS)
-    (tree / "params.yaml").unlink()
-    (tree / "params.yaml").write_text("a: 2\n")
+    (tree / "params.yaml").write_text("a: 2\n")  # into the same file, as DVC and editors do
     (tree / "dvc.lock").write_text("new")
     (tree / "artifacts/select/ranking.json").unlink()
     (tree / "data/digits").mkdir(parents=True)
@@ -51,3 +52,16 @@ def test_snapshot_keeps_modification_times(tree: Path) -> None:
     snapshots.take(tree, PATHS)
     snapshots.restore(tree, PATHS)
     assert (tree / "artifacts/select/ranking.json").stat().st_mtime_ns == when
+
+
+def test_outputs_on_another_file_system_come_back(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def apart(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    before = content(tree)
+    monkeypatch.setattr(os, "link", apart)
+    monkeypatch.setattr(os, "rename", apart)
+    snapshots.take(tree, PATHS)
+    (tree / "artifacts/select/ranking.json").write_text("half")
+    snapshots.restore(tree, PATHS)
+    assert content(tree) == before

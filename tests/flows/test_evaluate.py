@@ -1,28 +1,41 @@
-"""The flow `evaluate` on its plain path, without a server: every file that others rely on, and an MLflow run."""
+"""The flow `evaluate`: its files, and the figures of the run in MLflow."""
 
+import json
 from pathlib import Path
 
-from adapters.json_files import read_plain_json
+import pytest
+
+from adapters.json_files import read_json
 from adapters.mlflow_store import open_client
-from flows.evaluate import evaluate
-from tasks import finetune, reference
+from tasks import evaluate as steps
 
 
-def test_the_flow_writes_its_files_and_records_its_run(ranked_project: Path) -> None:
-    finetune.train()
-    reference.train_from_scratch()
-    reference.probe_random_features()
-    evaluate.fn()
-    assert {path.name for path in Path("artifacts/evaluate").iterdir()} == {
+def test_the_flow_writes_its_files(in_staged: Path) -> None:
+    assert sorted(path.name for path in steps.FOLDER.iterdir()) == [
+        "comparison.png",
+        "confusion.png",
         "metrics.json",
         "per_class.csv",
         "predictions.csv",
-        "confusion.png",
-        "comparison.png",
         "verdict.json",
-    }
+    ]
+
+
+def test_mlflow_has_the_figures_and_the_verdict(in_staged: Path) -> None:
     client = open_client()
-    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()], "tags.stage = 'evaluate'")
-    metrics = read_plain_json(Path("artifacts/evaluate/metrics.json"))
-    assert run.data.metrics["accuracy"] == metrics["accuracy"]
-    assert "equal images seen, not converged" in run.data.tags["verdict"]
+    experiment = client.get_experiment_by_name("digits")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.stage = 'evaluate'")
+    metrics = json.loads(steps.METRICS.read_text(encoding="utf-8"))
+    figures = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
+    assert run.data.metrics == pytest.approx(figures)
+    assert run.data.tags["verdict"] == read_json(steps.VERDICT)["sentence"]
+    listed = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "evaluate")}
+    assert {"confusion.png", "comparison.png", "verdict.json"} <= listed
+
+
+def test_no_record_holds_a_time_or_a_run(in_staged: Path) -> None:
+    records = [path for path in Path("artifacts").rglob("*.json") if path.name != "observed.json"]
+    assert len(records) >= 10
+    marks = ("run_id", "seconds", "started", "timestamp", "elapsed")
+    guilty = [(str(path), mark) for path in records for mark in marks if mark in path.read_text(encoding="utf-8")]
+    assert guilty == []

@@ -1,23 +1,37 @@
-"""The flow `finetune` on its plain path, without a server: files and an MLflow run."""
+"""The flow `finetune`: its outputs, and a point an epoch in MLflow."""
 
+import csv
+import json
 from pathlib import Path
 
+from adapters.json_files import read_json, sha256_of
 from adapters.mlflow_store import open_client
-from flows.finetune import finetune
-from tasks.finetune import HISTORY, over_all_images, read_history
+from tasks import finetune as steps
 
 
-def test_the_flow_writes_its_files_and_records_its_run(ranked_project: Path) -> None:
-    finetune.fn()
-    assert sorted(path.name for path in Path("artifacts/finetune").iterdir()) == [
-        "history.json",
-        "learning_curve.png",
-        "model",
-    ]
+def test_the_flow_writes_model_history_and_curve(in_staged: Path) -> None:
+    card = json.loads((steps.MODEL / "card.json").read_text(encoding="utf-8"))
+    assert card["sha256"] == sha256_of(steps.MODEL / "model.safetensors")
+    assert card["classes"] == ["ant", "bee", "cat"]
+    assert steps.PICTURE.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_points_for_dvc_are_the_epochs_of_the_history(in_staged: Path) -> None:
+    epochs, _ = steps.read_history(steps.HISTORY)
+    with steps.CURVE.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["val_nll"]) for row in rows] == [epoch.val_nll for epoch in epochs]
+    seen = [int(row["images_seen"]) for row in rows]
+    assert seen == sorted(seen)
+
+
+def test_mlflow_has_a_point_an_epoch(in_staged: Path) -> None:
     client = open_client()
-    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()], "tags.stage = 'finetune'")
+    experiment = client.get_experiment_by_name("digits")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.stage = 'finetune'")
+    epochs, _ = steps.read_history(steps.HISTORY)
     points = client.get_metric_history(run.info.run_id, "val_nll")
-    epochs = over_all_images(read_history(HISTORY)[0])
-    assert [(point.step, point.value) for point in points] == [(place, epoch.val_nll) for place, epoch in epochs]
-    assert run.data.params["backbone"] == "rootstock/strokes"
+    placed = [(place, epoch.val_nll) for place, epoch in steps.over_all_images(epochs)]
+    assert [(point.step, point.value) for point in points] == placed
+    assert run.data.params["backbone"] == read_json(steps.RANKING)["winner"]
     assert run.info.status == "FINISHED"

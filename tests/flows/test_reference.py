@@ -1,18 +1,25 @@
-"""The flow `reference` on its plain path, without a server: two models, their history, and an MLflow run with the note."""
+"""The flow `reference`: two models without pretrained weights, and a run that says what they are worth."""
 
 from pathlib import Path
 
+from adapters.json_files import read_json
 from adapters.mlflow_store import open_client
-from flows.reference import reference
-from tasks import finetune
+from tasks import reference as steps
 
 
-def test_the_flow_writes_both_models_and_records_its_run(ranked_project: Path) -> None:
-    finetune.train()
-    reference.fn()
-    for name in ("scratch", "random_frozen"):
-        assert (Path("artifacts/reference") / name / "model.safetensors").is_file()
+def test_the_flow_writes_both_models_and_one_history(in_staged: Path) -> None:
+    for folder in (steps.SCRATCH, steps.RANDOM_FROZEN):
+        assert (folder / "model.safetensors").is_file()
+        assert (folder / "card.json").is_file()
+    history = read_json(steps.HISTORY)
+    assert [outcome["name"] for outcome in history["steps"]] == ["scratch", "random_frozen"]
+
+
+def test_mlflow_carries_the_note(in_staged: Path) -> None:
     client = open_client()
-    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()], "tags.stage = 'reference'")
+    experiment = client.get_experiment_by_name("digits")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.stage = 'reference'")
+    assert run.data.params["note"] == read_json(steps.HISTORY)["note"]
     assert run.data.params["note"] == "equal images seen, not converged"
     assert {"scratch_val_nll", "random_frozen_val_nll"} <= set(run.data.metrics)
+    assert int(run.data.params["images_seen"]) == steps.images_seen()

@@ -104,7 +104,9 @@ def test_nothing_is_trained(trained: Path) -> None:
 def test_a_model_of_other_classes_is_refused(trained: Path) -> None:
     card = reference.SCRATCH / "card.json"
     card.write_text(card.read_text(encoding="utf-8").replace('"dots"', '"spots"'), encoding="utf-8")
-    with pytest.raises(UserError, match="trained on the classes bars, spots, rings, the data set has bars, dots, rings"):
+    with pytest.raises(
+        UserError, match="trained on the classes bars, spots, rings, the data set has bars, dots, rings"
+    ):
         evaluate.measure()
     assert not evaluate.METRICS.exists()
 

@@ -32,7 +32,10 @@ def test_both_see_as_many_images_as_the_fine_tuned_model(finetuned: Path) -> Non
     _, steps = finetune.read_history(finetune.HISTORY)
     epochs, outcomes = finetune.read_history(reference.HISTORY)
     expected = sum(step.images_seen for step in steps)
-    assert {outcome.name: outcome.images_seen for outcome in outcomes} == {"scratch": expected, "random_frozen": expected}
+    assert {outcome.name: outcome.images_seen for outcome in outcomes} == {
+        "scratch": expected,
+        "random_frozen": expected,
+    }
     assert max(epoch.images_seen for epoch in epochs if epoch.step_name == "scratch") == expected
     assert read_json(reference.HISTORY)["note"] == "equal images seen, not converged"
 
@@ -41,7 +44,9 @@ def test_the_frozen_trunk_is_the_random_one_and_the_other_is_not(finetuned: Path
     reference.train_from_scratch()
     reference.probe_random_features()
     start = _random_trunk()
-    frozen, scratch = (load_model(folder)[0].backbone.state_dict() for folder in (reference.RANDOM_FROZEN, reference.SCRATCH))
+    frozen, scratch = (
+        load_model(folder)[0].backbone.state_dict() for folder in (reference.RANDOM_FROZEN, reference.SCRATCH)
+    )
     assert all(torch.equal(frozen[name], value) for name, value in start.items())
     weights = [name for name in start if name.endswith("conv1.weight")]
     assert weights

@@ -48,7 +48,9 @@ def test_classes_are_scikit_learns(case: tuple[int, int, int]) -> None:
     expected = sklearn_metrics.precision_recall_fscore_support(actual, predicted, labels=labels, zero_division=0.0)
     found = metrics.class_metrics(metrics.confusion_matrix(actual, predicted, case[2]))
     for one, precision, recall, f1, support in zip(found, *expected, strict=True):
-        assert (one.precision or 0.0, one.recall, one.f1, one.support) == pytest.approx((precision, recall, f1, support))
+        assert (one.precision or 0.0, one.recall, one.f1, one.support) == pytest.approx(
+            (precision, recall, f1, support)
+        )
         assert one.n_found == round(recall * support)
 
 

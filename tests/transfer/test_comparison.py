@@ -28,7 +28,11 @@ def test_a_comparison_counts_the_rows_that_only_one_got_right() -> None:
 
 @pytest.mark.parametrize(
     ("n_model", "helped", "claim"),
-    [(95, True, "Transfer helped: "), (40, False, "Transfer hurt: "), (71, None, "Whether transfer helped cannot be told")],
+    [
+        (95, True, "Transfer helped: "),
+        (40, False, "Transfer hurt: "),
+        (71, None, "Whether transfer helped cannot be told"),
+    ],
 )
 def test_the_claim_follows_the_interval(n_model: int, helped: bool | None, claim: str) -> None:
     comparison = compare(ACTUAL, _with_right(range(n_model)), "scratch", _with_right(range(70)), 0.95)

@@ -28,31 +28,32 @@ def _bytes_of(value: Tensor) -> bytes:
     return value.numpy().tobytes()
 
 
-def _trained(classifier: Classifier, striped: MakeExamples, groups: tuple[str, ...]) -> None:
-    step = Step("step", dict.fromkeys(groups, 0.01))
+def _trained(classifier: Classifier, striped: MakeExamples, groups: tuple[str, ...], *, adapts_norms: bool) -> None:
+    step = Step("step", dict.fromkeys(groups, 0.01), adapts_norms)
     for _ in train(classifier, striped(12, 0), striped(6, 1), step, BUDGET, 0):
         pass
 
 
+@pytest.mark.parametrize("adapts_norms", [False, True], ids=["fixed norms", "adapting norms"])
 @pytest.mark.parametrize("groups", [pick for n in (1, 2, 4) for pick in itertools.combinations(GROUPS, n)])
 def test_only_the_named_groups_change(
-    tiny_backbone: MakeBackbone, striped: MakeExamples, groups: tuple[str, ...]
+    tiny_backbone: MakeBackbone, striped: MakeExamples, groups: tuple[str, ...], adapts_norms: bool
 ) -> None:
     classifier = Classifier(tiny_backbone(), 2)
     nn.init.constant_(classifier.head.weight, 0.1)
     classifier.head.weight.data[1] = -0.1
     before = {name: _bytes_of(value) for name, value in clone_state(classifier).items()}
-    _trained(classifier, striped, groups)
+    _trained(classifier, striped, groups, adapts_norms=adapts_norms)
     after = {name: _bytes_of(value) for name, value in clone_state(classifier).items()}
     changed = {_group_of(name) for name in before if after[name] != before[name]}
     assert changed == set(groups)
-    counters = {name for name in before if name.endswith("num_batches_tracked") and after[name] != before[name]}
-    assert {_group_of(name) for name in counters} == set(groups) - {"head"}
+    statistics = {name for name, _ in classifier.named_buffers() if after[name] != before[name]}
+    assert {_group_of(name) for name in statistics} == (set(groups) - {"head"} if adapts_norms else set())
 
 
 def test_frozen_groups_get_no_gradient_and_stay_in_evaluation_mode(tiny_backbone: MakeBackbone) -> None:
     classifier = Classifier(tiny_backbone(), 2).train()
-    thaw(classifier, ("deep", "head"))
+    thaw(classifier, ("deep", "head"), adapts_norms=True)
     for name, module in classifier.backbone.trunk.named_modules():
         assert module.training == name.startswith("deep")
     for name in group_names(classifier):

@@ -37,10 +37,16 @@ def test_wilson_is_scipys(counts: tuple[int, int], confidence: float) -> None:
 @given(_proportions(), CONFIDENCES)
 def test_wilson_holds_its_value_and_mirrors(counts: tuple[int, int], confidence: float) -> None:
     n_right, n_rows = counts
-    interval, mirrored = wilson_interval(n_right, n_rows, confidence), wilson_interval(n_rows - n_right, n_rows, confidence)
+    interval, mirrored = (
+        wilson_interval(n_right, n_rows, confidence),
+        wilson_interval(n_rows - n_right, n_rows, confidence),
+    )
     assert 0 <= interval.low <= interval.value <= interval.high <= 1
     assert interval.low == pytest.approx(1 - mirrored.high, abs=1e-12)
-    assert interval.high - interval.low <= wilson_interval(n_right, n_rows, (1 + confidence) / 2).high - interval.low + 1e-12
+    assert (
+        interval.high - interval.low
+        <= wilson_interval(n_right, n_rows, (1 + confidence) / 2).high - interval.low + 1e-12
+    )
 
 
 def test_wilson_covers_as_often_as_it_says() -> None:

@@ -36,7 +36,9 @@ def test_it_yields_a_record_an_epoch_and_says_how_many_images_went_by(
 ) -> None:
     seen: list[int] = []
     budget = replace(BUDGET, max_images=50)
-    records = list(train(Classifier(tiny_backbone(), 2), striped(20, 0), striped(8, 1), EVERYTHING, budget, 0, seen.append))
+    records = list(
+        train(Classifier(tiny_backbone(), 2), striped(20, 0), striped(8, 1), EVERYTHING, budget, 0, seen.append)
+    )
     assert [(record.step_name, record.epoch, record.images_seen) for record in records] == [
         ("scratch", 1, 20),
         ("scratch", 2, 40),
@@ -95,7 +97,7 @@ def test_the_same_inputs_give_the_same_bytes_whatever_the_global_state(
     for seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
             classifier = Classifier(tiny_backbone(), 2)
-            torch.manual_seed(seed)
+            torch.manual_seed(seed)  # noqa: TID251  within fork_rng
             state = torch.get_rng_state()
             list(train(classifier, striped(20, 0), striped(8, 1), EVERYTHING, BUDGET, 7))
             finished.append(classifier.state_dict())

@@ -29,3 +29,8 @@ def test_a_trunk_of_one_group_is_trained_whole_in_both_steps() -> None:
 def test_from_scratch_every_group_learns_at_one_rate() -> None:
     step = scratch_plan(GROUPS, 0.002)
     assert dict(step.rates) == dict.fromkeys((*GROUPS, "head"), 0.002)
+
+
+def test_only_random_weights_adapt_their_norm_statistics() -> None:
+    staged = staged_plan(GROUPS, head_lr=0.01, backbone_lr=0.001, lr_decay=2.0)
+    assert [step.adapts_norms for step in (*staged, scratch_plan(GROUPS, 0.002))] == [False, False, True]

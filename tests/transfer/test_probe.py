@@ -46,7 +46,9 @@ def test_the_standardiser_is_folded_into_the_head() -> None:
 def test_a_feature_that_never_changes_does_no_harm() -> None:
     features, labels = _clouds(2, 40, 2, 4)
     wider = torch.cat([features, torch.full((40, 1), 7.0)], dim=1)
-    logits = [rows @ weight.T + bias for rows in (features, wider) for weight, bias, _ in [fit_probe(rows, labels, 2, 0)]]
+    logits = [
+        rows @ weight.T + bias for rows in (features, wider) for weight, bias, _ in [fit_probe(rows, labels, 2, 0)]
+    ]
     assert torch.allclose(logits[0].softmax(1), logits[1].softmax(1), atol=1e-3)
 
 

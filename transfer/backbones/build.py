@@ -17,6 +17,7 @@ from transfer.records import Preprocess
 SHIPPED = ("strokes",)
 _PREPROCESS_OPTIONS = ("resize_px", "crop_px")
 _LARGEST_PX = 4096
+_Parts = tuple[nn.Module, int, tuple[str, ...], tuple[DepthGroup, ...]]  # trunk, feature width, heads, depth groups
 
 
 def build_backbone(
@@ -56,7 +57,7 @@ def preprocess_of(reference: BackboneReference) -> Preprocess:
         UserError: the architecture, the published weights or a size is unknown or out of range.
     """
     if reference.source == "rootstock":
-        _require_shipped(reference)
+        require_shipped(reference)
         documented = strokes.PREPROCESS
     else:
         from transfer.backbones import torchvision_models
@@ -69,10 +70,12 @@ def preprocess_of(reference: BackboneReference) -> Preprocess:
     return _resized(reference, documented, sizes)
 
 
-_Parts = tuple[nn.Module, int, tuple[str, ...], tuple[DepthGroup, ...]]
+def require_shipped(reference: BackboneReference) -> None:
+    """Refuse an architecture that this project does not have.
 
-
-def _require_shipped(reference: BackboneReference) -> None:
+    Raises:
+        UserError: names the ones it has.
+    """
     if reference.arch not in SHIPPED:
         raise UserError(f"rootstock has no architecture {reference.arch!r}; it has {', '.join(SHIPPED)}.")
 

@@ -98,8 +98,8 @@ def judge(comparisons: Mapping[str, Comparison], confidence: float) -> Verdict:
 
 
 def _reason(comparison: Comparison, confidence: float) -> str:
-    gain = comparison.gain
+    points, low, high = (100 * value for value in (comparison.gain.value, comparison.gain.low, comparison.gain.high))
     return (
-        f"{100 * gain.value:+.1f} points, {100 * confidence:g} % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, "
+        f"{points:+.1f} points, {100 * confidence:g} % interval {low:+.1f} to {high:+.1f}, "
         f"McNemar p = {comparison.p_value:.2g} over {comparison.reference}"
     )

@@ -1,4 +1,4 @@
-"""Freezing as data: a group with a learning rate trains, every other group keeps its weights and its norm statistics."""
+"""Freezing as data: a group with a learning rate trains, every other keeps its weights and its norm statistics."""
 
 from collections.abc import Iterable, Mapping
 
@@ -23,15 +23,16 @@ def parameters_of(classifier: Classifier, group_name: str) -> list[nn.Parameter]
     return list(classifier.backbone.group_parameters(group))
 
 
-def thaw(classifier: Classifier, trained: Iterable[str]) -> None:
+def thaw(classifier: Classifier, trained: Iterable[str], *, adapts_norms: bool = False) -> None:
     """Make exactly the named groups trainable.
 
-    Every other group gets no gradient and is put in evaluation mode, so that norm statistics stay as they are; modules that
-    belong to no group hold no parameters and stay in evaluation mode too.
+    Every other group gets no gradient and is put in evaluation mode, so that norm statistics stay as they are; modules
+    that belong to no group hold no parameters and stay in evaluation mode too.
 
     Args:
         classifier: changed in place.
         trained: group names; an unknown one is refused.
+        adapts_norms: whether modules of these groups that keep running statistics update them.
 
     Raises:
         UserError: a name is no group of this classifier.
@@ -47,7 +48,7 @@ def thaw(classifier: Classifier, trained: Iterable[str]) -> None:
     for group in classifier.backbone.depth_groups:
         if group.name in names:
             for module in classifier.backbone.group_modules(group):
-                module.training = True
+                module.training = adapts_norms or getattr(module, "running_mean", None) is None
     classifier.head.training = HEAD in names
 
 

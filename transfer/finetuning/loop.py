@@ -31,7 +31,7 @@ class Budget:
         batch_size: at least 2.
         weight_decay: AdamW's.
         label_smoothing: in [0, 1).
-        patience: epochs in a row without a new lowest validation NLL after which the step ends; None: it never ends early.
+        patience: epochs in a row without a new lowest validation NLL after which a step ends; None: it never ends early.
         min_area: smallest share of an example that augmentation keeps, in (0, 1]; 1 switches it off.
         flip_probability: of mirroring an example, in [0, 1].
     """
@@ -42,7 +42,7 @@ class Budget:
     weight_decay: float
     label_smoothing: float
     patience: int | None = 3
-    min_area: float = 0.6
+    min_area: float = 0.7
     flip_probability: float = 0.0
 
     def n_images(self, n_train: int) -> int:
@@ -50,7 +50,7 @@ class Budget:
         return sum(self.epoch_sizes(n_train))
 
     def epoch_sizes(self, n_train: int) -> tuple[int, ...]:
-        """Return the images of each epoch: whole passes over `n_train`, then a part of one where that is all the budget leaves.
+        """Return the images of each epoch: whole passes over `n_train`, then what the budget leaves of another.
 
         A single image is no epoch of its own: batch norm cannot take it.
         """
@@ -88,7 +88,7 @@ def train(
     seed: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Iterator[EpochRecord]:
-    """Train the groups that a step names; yield a record an epoch; leave the weights of the epoch with the lowest val NLL.
+    """Train the groups that a step names; yield a record an epoch; leave the weights with the lowest validation NLL.
 
     The trunk's frozen prefix runs without a graph: nothing in it asks for a gradient, so autograd records nothing.
 
@@ -104,7 +104,7 @@ def train(
     Raises:
         UserError: the loss is no longer finite.
     """
-    thaw(classifier, step.rates)
+    thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
     optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
     sizes = budget.epoch_sizes(len(train_set))
     n_updates = sum(_n_batches(size, budget.batch_size) for size in sizes)
@@ -133,7 +133,8 @@ def train(
 def _require_finite(step: Step, loss: float) -> None:
     if not math.isfinite(loss):
         raise UserError(
-            f"Training diverged in the step {step.name!r} at learning rates up to {max(step.rates.values()):g}; lower them."
+            f"Training diverged in the step {step.name!r} at learning rates up to {max(step.rates.values()):g}; "
+            "lower them."
         )
 
 
@@ -154,7 +155,7 @@ def _update(
     logits = classifier(_network_input(classifier, inputs))
     loss = nn.functional.cross_entropy(logits, examples.labels[batch], label_smoothing=budget.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature
+    loss.backward()
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     nn.utils.clip_grad_norm_(trained, _GRADIENT_NORM)
     optimiser.step()
@@ -166,7 +167,7 @@ def _network_input(classifier: Classifier, inputs: Tensor) -> Tensor:
 
 
 def _n_batches(n_images: int, batch_size: int) -> int:
-    """Return into how many batches of about equal size images are split: none larger than asked, none of a single image."""
+    """Return into how many batches of about equal size images are split: none too large, none of a single image."""
     return max(1, min(math.ceil(n_images / batch_size), n_images // 2))
 
 

@@ -1,7 +1,7 @@
 """What is trained when: a plan maps depth groups to learning rates, step by step.
 
-Source: linear probing before fine-tuning, Kumar et al. 2022, arXiv:2202.10054; discriminative rates and gradual unfreezing,
-Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
+Source: linear probing before fine-tuning, Kumar et al. 2022, arXiv:2202.10054; discriminative rates and gradual
+unfreezing, Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,13 @@ class Step:
     Args:
         name: what history calls it.
         rates: group name -> learning rate; a group without one is frozen.
+        adapts_norms: whether the trained groups also adapt their norm statistics. Weights that were trained before keep
+            theirs: the head was fitted to features under them, and statistics of small batches would undo that.
     """
 
     name: str
     rates: Mapping[str, float]
+    adapts_norms: bool = False
 
 
 def staged_plan(groups: Sequence[str], head_lr: float, backbone_lr: float, lr_decay: float) -> tuple[Step, ...]:
@@ -42,5 +45,5 @@ def staged_plan(groups: Sequence[str], head_lr: float, backbone_lr: float, lr_de
 
 
 def scratch_plan(groups: Sequence[str], learning_rate: float) -> Step:
-    """Return a step that trains every group and the head at one rate."""
-    return Step("scratch", dict.fromkeys((*groups, HEAD), learning_rate))
+    """Return a step that trains every group and the head at one rate, norm statistics with them."""
+    return Step("scratch", dict.fromkeys((*groups, HEAD), learning_rate), adapts_norms=True)

@@ -27,8 +27,8 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int, seed: int) -> tu
         seed: of the folds.
 
     Returns:
-        weight float32 (n_classes, D) and bias float32 (n_classes,) for the features as they are (the standardiser is folded
-        in), and the chosen inverse strength C.
+        weight float32 (n_classes, D) and bias float32 (n_classes,) for the features as they are (the standardiser is
+        folded in), and the chosen inverse strength C.
 
     Raises:
         UserError: a class has no row.
@@ -81,10 +81,10 @@ def logistic_regression(
     def closure() -> Tensor:
         optimiser.zero_grad()
         loss = nn.functional.cross_entropy(rows @ weight.T + bias, labels) + penalty * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature
+        loss.backward()
         return loss
 
-    optimiser.step(closure)  # type: ignore[no-untyped-call]  # torch's own signature
+    optimiser.step(closure)
     return weight.detach(), bias.detach()
 
 

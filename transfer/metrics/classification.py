@@ -99,8 +99,8 @@ def expected_calibration_error(actual: Labels, probabilities: Probabilities, n_b
         probabilities: float64 (N, C).
         n_bins: bins; fewer where there are fewer rows.
 
-    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv:1706.04599, equation 3, with the equal-mass bins
-    of Nixon et al. 2019, Measuring Calibration in Deep Learning, arXiv:1904.01685.
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv:1706.04599, equation 3, with the equal-mass
+    bins of Nixon et al. 2019, Measuring Calibration in Deep Learning, arXiv:1904.01685.
     """
     _require_rows(actual, probabilities)
     confidence = probabilities.max(axis=1)

@@ -1,0 +1,78 @@
+"""Where the data set lives: refused when absent, tracked inside the project, pointed out outside of it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adapters import dvc_commands
+from tasks import data_source
+from transfer.errors import UserError
+
+
+@pytest.fixture
+def photos(project: Path) -> Path:
+    folder = project / "data" / "photos"
+    for name in ("ant", "bee"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "0.png").write_bytes(name.encode())
+    return folder
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    folders: list[str] = []
+    monkeypatch.setattr(dvc_commands, "add", lambda _, folder: folders.append(folder))
+    return folders
+
+
+def test_absent_data_set_is_refused_by_its_name(project: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.path is '\.\./nowhere', .* no such folder; name .*data\.path="):
+        data_source.check(project, "../nowhere")
+
+
+@pytest.mark.parametrize("path", ["data/digits", "./data/digits/", "data/x/../digits"])
+def test_data_set_that_a_stage_writes_may_be_absent(project: Path, path: str, added: list[str]) -> None:
+    data_source.check(project, path)
+    data_source.check(project, str(project / path))
+    assert data_source.track(project, path) is None
+    assert added == []
+
+
+def test_data_set_that_dvc_can_check_out_may_be_absent(project: Path) -> None:
+    (project / "data").mkdir()
+    (project / "data/photos.dvc").write_text("outs: []\n")
+    data_source.check(project, "data/photos")
+    data_source.check(project, "data/photos/train")
+    assert data_source.dvc_file(project, str(project / "data/photos")) == Path("data/photos.dvc")
+
+
+def test_folder_outside_names_the_command_that_versions_it(project: Path, added: list[str]) -> None:
+    outside = project.parent / "photos"
+    outside.mkdir()
+    note = data_source.track(project, "../photos")
+    assert note is not None
+    assert "`dvc add ../photos -o data/photos`" in note
+    assert added == []
+
+
+def test_folder_inside_is_added_once(project: Path, photos: Path) -> None:
+    note = data_source.track(project, "data/photos")
+    assert note == "data/photos is now tracked by DVC; commit data/photos.dvc to keep this version."
+    assert (project / "data/photos.dvc").is_file()
+    assert sorted(path.name for path in photos.iterdir()) == ["ant", "bee"]
+    assert data_source.track(project, "data/photos") is None
+
+
+def test_folder_that_git_tracks_stays_with_git(project: Path, photos: Path, added: list[str]) -> None:
+    subprocess.run(("git", "add", "data/photos"), cwd=project, check=True)
+    assert data_source.track(project, "data/photos") is None
+    assert added == []
+
+
+def test_folder_that_dvc_refuses_loses_no_run(project: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("`dvc add data/photos` failed: no.")
+
+    monkeypatch.setattr(dvc_commands, "add", refuse)
+    assert data_source.track(project, "data/photos") == "data/photos has no versions: `dvc add data/photos` failed: no."

@@ -1,0 +1,75 @@
+"""What a person reads at the end: every fact, none of it taken for markup or cut."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.json_files import write_json, write_plain_json
+from tasks import summary
+
+STAGES = [
+    {"stage": "manifest", "ran": True, "seconds": 4.2, "compute_s": 1.5},
+    {"stage": "select", "ran": False, "seconds": 1.1, "compute_s": 0.0},
+    {"stage": "finetune", "ran": False, "seconds": 0.0, "compute_s": 0.0},
+]
+
+
+@pytest.fixture
+def finished(project: Path) -> Path:
+    figures: dict[str, Any] = {
+        "accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40, "macro_f1": 0.89,
+        "references": "equal images seen, not converged",
+    }  # fmt: skip
+    for name in ("scratch", "random_frozen"):
+        figures |= {f"{name}_accuracy": 0.5, f"{name}_accuracy_low": 0.4, f"{name}_accuracy_high": 0.6}
+        figures[f"{name}_gain"] = 0.4
+    write_plain_json(project / "artifacts/evaluate/metrics.json", figures)
+    write_json(project / "artifacts/evaluate/verdict.json", {"sentence": "It helped [really]."})
+    write_json(project / "artifacts/validate/report.json", {"summary": "45 files; 19 of 19 expectations hold."})
+    write_json(project / "artifacts/select/ranking.json", {"why": "rootstock/strokes wins."})
+    registration = {"name": "photos", "model_version": "3", "alias": "champion"}
+    write_json(project / "artifacts/register/registration.json", registration)
+    text = (project / "params.yaml").read_text(encoding="utf-8")
+    (project / "params.yaml").write_text(text.replace("data/digits", "'../my [2] photos'"), encoding="utf-8")
+    return project
+
+
+def shown(project: Path, capsys: pytest.CaptureFixture[str], **outcome: Any) -> str:
+    summary.show(project, {"mended": "", "notice": None, "stages": STAGES, **outcome})
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(finished, capsys)
+    for fact in (
+        "../my [2] photos: 45 files; 19 of 19 expectations hold.",
+        "rootstock/strokes wins.",
+        "0.900 (0.800 to 0.950) on 40 test images, macro F1 0.890",
+        "from scratch 0.500 (0.400 to 0.600), +40.0 points; random frozen features 0.500",
+        "equal images seen, not converged",
+        "It helped [really].",
+        "photos version 3, models:/photos@champion",
+        "manifest 4.2 s, select restored, finetune unchanged; 5 s in all",
+    ):
+        assert fact in text
+
+
+def test_next_steps_can_be_pasted(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "rootstock predict models:/photos@champion '../my [2] photos'" in shown(finished, capsys)
+
+
+def test_notes_come_after_the_table_unbroken(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notice, mended = "data/[x] is " + "long " * 40, "the alias [y] was missing"
+    summary.show(finished, {"mended": mended, "notice": notice, "stages": STAGES})
+    lines = capsys.readouterr().out.split("\n")
+    assert f"Note: {notice}" in lines
+    assert f"Mended: {mended}." in lines
+
+
+def test_nothing_to_do_is_one_line(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary.show_unchanged(finished, "")
+    first = capsys.readouterr().out.split("\n")[0]
+    assert first == (
+        "Everything is up to date: 0 stages ran. models:/photos@champion has test accuracy 0.900 (0.800 to 0.950)."
+    )

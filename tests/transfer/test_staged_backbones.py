@@ -1,0 +1,94 @@
+"""The staged plan on real architectures: what is frozen stays byte-equal, norm statistics included; the rest moves."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from transfer.backbones.backbone import Classifier
+from transfer.backbones.build import build_backbone
+from transfer.backbones.reference import BackboneReference
+from transfer.data.examples import Examples
+from transfer.finetuning.loop import Budget, clone_state, train
+from transfer.finetuning.plan import Step, staged_plan
+from transfer.finetuning.staged import probed, run_steps
+from transfer.records import StepOutcome
+
+REFERENCES = (
+    "rootstock/strokes@none",
+    "torchvision/mobilenet_v2?resize_px=32&crop_px=32@none",
+    "torchvision/resnet18?resize_px=32&crop_px=32@none",
+)
+N_CLASSES = 2
+BUDGET = Budget(max_images=12, epochs=5, batch_size=4, weight_decay=0.05, label_smoothing=0.1)
+
+
+def shaded(n_examples: int) -> Examples:
+    """Return dark and bright noise, a class each."""
+    labels = torch.arange(n_examples) % N_CLASSES
+    noise = torch.randint(0, 128, (n_examples, 3, 32, 32), generator=torch.Generator().manual_seed(n_examples))
+    return Examples((noise + 120 * labels[:, None, None, None]).to(torch.uint8), labels)
+
+
+def built(reference: str) -> Classifier:
+    return Classifier(build_backbone(BackboneReference.parse(reference), None, seed=0), N_CLASSES)
+
+
+def plan_of(classifier: Classifier, rate: float) -> tuple[Step, ...]:
+    groups = [group.name for group in classifier.backbone.depth_groups]
+    return staged_plan(groups, head_lr=rate, backbone_lr=rate, lr_decay=1.5)
+
+
+def frozen_names(classifier: Classifier, step: Step) -> set[str]:
+    """Return the names in the state dict that belong to no group of the step."""
+    trained = [group for group in classifier.backbone.depth_groups if group.name in step.rates]
+    prefix = "backbone.trunk."
+    return {
+        name
+        for name in classifier.state_dict()
+        if name.startswith(prefix) and not any(group.holds(name.removeprefix(prefix)) for group in trained)
+    }
+
+
+def changed(before: Mapping[str, Tensor], classifier: Classifier) -> set[str]:
+    return {name for name, value in classifier.state_dict().items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("place", [0, 1], ids=["last", "all"])
+def test_a_step_moves_what_it_names_and_nothing_else(reference: str, place: int) -> None:
+    classifier = built(reference)
+    step = plan_of(classifier, 1e-4)[place]
+    before = clone_state(classifier)
+    epochs = list(train(classifier, shaded(8), shaded(6), step, BUDGET, 0))
+    frozen = frozen_names(classifier, step)
+    assert bool(frozen) == (step.name == "last")
+    assert changed(before, classifier) == set(before) - frozen
+    assert [epoch.images_seen for epoch in epochs] == [8, 12]
+    assert not any(module.training for module in classifier.modules())
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_a_ruinous_step_is_undone_to_the_byte(reference: str) -> None:
+    classifier, _, _ = probed(built(reference).backbone, shaded(8), shaded(6), N_CLASSES, 0)
+    before = clone_state(classifier)
+    mislabelled = Examples(shaded(8).inputs, 1 - shaded(8).labels)
+    events = run_steps(classifier, mislabelled, shaded(6), plan_of(classifier, 3.0), BUDGET, 0)
+    outcomes = [event for event in events if isinstance(event, StepOutcome)]
+    assert [outcome.kept for outcome in outcomes] == [False, False]
+    assert changed(before, classifier) == set()
+
+
+@pytest.mark.parametrize("reference", REFERENCES[:2])
+def test_the_seed_fixes_every_byte(reference: str) -> None:
+    states = []
+    for seed in (0, 0, 1):
+        classifier = built(reference)
+        for step in plan_of(classifier, 1e-4):
+            list(train(classifier, shaded(8), shaded(6), step, BUDGET, seed))
+        states.append(clone_state(classifier))
+        torch.rand(seed + 3)  # the global state is nobody's business
+    first, again, other = states
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
