@@ -17,7 +17,7 @@ _TELEMETRY_OFF = {
     "DVC_NO_ANALYTICS": "true",
     "GX_ANALYTICS_ENABLED": "false",
 }
-# OpenMP threads that wait by spinning slow training 40-fold on a machine whose cores are busy; asleep they cost nothing.
+# OpenMP threads that wait by spinning slow training 40-fold on a machine with busy cores; asleep they cost nothing.
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 _QUIET = {
     "PYTHONUNBUFFERED": "1",

@@ -38,7 +38,7 @@ def picture(path: Path, width_in: float, height_in: float) -> Iterator["Axes"]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[Any, object] = {
         "font.family": _FONT,
         "font.size": 9,
         "axes.edgecolor": MUTED,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import sha256_of
 from transfer.backbones.reference import BackboneReference
-from transfer.backbones.weights_check import unwrap
 from transfer.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def load_weights(reference: BackboneReference, recorded_sha256: str | None = Non
             f"found {digest[:12]}...; restore the file, or accept the new one by naming it again with "
             f"`rootstock run select.candidates=...`."
         )
+    from transfer.backbones.weights_check import unwrap
+
     return LoadedWeights(unwrap(_read(path), str(path)), digest, str(path))
 
 

@@ -194,9 +194,9 @@ def _mlflow(project: Path) -> list[Finding]:
 def _registry(project: Path) -> list[Finding]:
     if not (project / "artifacts" / "register" / "registration.json").is_file():
         return [Finding(OK, "model registry", "nothing registered yet; a run does it")]
-    from tasks import registry_care
+    from tasks.registry_care import mend
 
-    mended = registry_care.mend(project)
+    mended = mend(project)
     if mended:
         return [Finding(NOTE, "model registry", f"did not match artifacts/ and was mended: {mended}")]
     return [Finding(OK, "model registry", "holds the model of artifacts/")]

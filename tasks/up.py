@@ -113,7 +113,7 @@ def _show(project: Path, prefect_port: int, mlflow_port: int) -> None:
 
 
 def _mlflow_page(port: int) -> str:
-    """Return the page with the training runs; without the type of work MLflow opens on its pages for language models."""
+    """Return the page with the training runs; without the type of work MLflow opens its pages for language models."""
     return f"http://{servers.HOST}:{port}/#/experiments?workflowType=machine_learning"
 
 

@@ -1,6 +1,6 @@
 """Frozen records: what stages, rooms and siblings of the core hand to one another.
 
-Every record is plain data (numbers, strings, tuples, records), so that it can be written as JSON and compared with `==`.
+Every record is plain data (numbers, strings, tuples, records), so that it can be written as JSON and compared by `==`.
 """
 
 from dataclasses import dataclass

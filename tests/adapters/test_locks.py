@@ -9,6 +9,7 @@ import pytest
 
 from adapters import environment
 from adapters.locks import ProjectBusyError, holder_of, project_lock, stage_lock
+from transfer.errors import EnvironmentFault
 
 HOLD = """
 import sys
@@ -63,3 +64,11 @@ def test_second_stage_is_kept_out_even_by_the_same_run(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ProjectBusyError" in done.stderr
+
+
+def test_stage_whose_run_was_killed_before_it_began_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environment.LOCK_HOLDER, "1")
+    with pytest.raises(EnvironmentFault, match="is gone"), stage_lock(tmp_path):
+        pytest.fail("an orphan writes")

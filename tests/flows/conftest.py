@@ -1,4 +1,4 @@
-"""Projects that flows ran in: `small`, with `rootstock` and `dvc` as processes; `staged`, its flows called here, once."""
+"""Projects that flows ran in: `small`, by `rootstock` and `dvc` as processes; `staged`, by calling the flows, once."""
 
 import hashlib
 import os
@@ -43,10 +43,13 @@ class Project:
 
     folder: Path
 
-    def start(self, *arguments: str, module: str = "flows.cli", within: str = ".") -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str, module: str = "flows.cli", within: str = ".", **more: str
+    ) -> "subprocess.Popen[str]":
+        """Start a command in the project, with its own environment and `more` variables."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder), "PATH": path}
+        environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.folder), "PATH": path, **more}
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.folder / within,
@@ -78,6 +81,10 @@ class Project:
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
         return Ending(process.returncode, out, err, 0.0)
+
+    def holder(self, pid_file: Path) -> str:
+        """Return the command line of the process whose number is in a file; "" when there is none."""
+        return command_line(pid_file)
 
     def state(self) -> dict[str, str]:
         """Return a digest of every file that a refused run has to leave as it was."""

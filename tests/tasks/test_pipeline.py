@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -34,19 +34,19 @@ def used(project: Path) -> Path:
     return project
 
 
-def ruin(project: Path) -> None:
+def ruin(project: Path, error: BaseException) -> NoReturn:
     (project / "params.yaml").write_text("ruined: 1\n", encoding="utf-8")
     (project / "dvc.lock").unlink()
     (project / "artifacts/select/ranking.json").unlink()
     write_plain_json(project / "artifacts/finetune/history.json", {})
     (project / "data/photos.dvc").write_text("outs: []\n", encoding="utf-8")
+    raise error
 
 
 def test_users_mistake_leaves_everything_as_it_was(used: Path) -> None:
     before = content(used)
     with pytest.raises(UserError, match="no good"), pipeline.project_run("data/photos", None) as project:
-        ruin(project)
-        raise UserError("no good")
+        ruin(project, UserError("no good"))
     assert content(used) == before
     assert sorted(path.name for path in (used / ".rootstock").iterdir()) == ["run.lock"]
 
@@ -54,9 +54,9 @@ def test_users_mistake_leaves_everything_as_it_was(used: Path) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, EnvironmentFault])
 def test_interrupted_run_can_be_taken_up_where_it_was(used: Path, error: type[BaseException]) -> None:
     with pytest.raises(error), pipeline.project_run(None, None) as project:
-        (project / "dvc.lock").write_text("further\n", encoding="utf-8")
-        raise error
-    assert (used / "dvc.lock").read_text(encoding="utf-8") == "further\n"
+        ruin(project, error())
+    assert (used / "artifacts/finetune/history.json").is_file()
+    assert not (used / "dvc.lock").exists()
     assert holder_of(used / ".rootstock/run.lock") is None
 
 

@@ -64,7 +64,8 @@ def test_a_step_moves_what_it_names_and_nothing_else(reference: str, place: int)
     epochs = list(train(classifier, shaded(8), shaded(6), step, BUDGET, 0))
     frozen = frozen_names(classifier, step)
     assert bool(frozen) == (step.name == "last")
-    assert changed(before, classifier) == set(before) - frozen
+    statistics = {name for name, _ in classifier.named_buffers()}  # a trained trunk keeps them in every step
+    assert changed(before, classifier) == set(before) - frozen - statistics
     assert [epoch.images_seen for epoch in epochs] == [8, 12]
     assert not any(module.training for module in classifier.modules())
 

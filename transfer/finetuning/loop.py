@@ -31,7 +31,7 @@ class Budget:
         batch_size: at least 2.
         weight_decay: AdamW's.
         label_smoothing: in [0, 1).
-        patience: epochs in a row without a new lowest validation NLL after which a step ends; None: it never ends early.
+        patience: epochs in a row without a new lowest validation NLL that end a step; None: it never ends early.
         min_area: smallest share of an example that augmentation keeps, in (0, 1]; 1 switches it off.
         flip_probability: of mirroring an example, in [0, 1].
     """
