@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from adapters import dvc_busy
 from transfer.errors import EnvironmentFault, UserError
 
 _GRACE_S = 15.0
@@ -28,6 +29,7 @@ def status(project: Path) -> dict[str, Any]:
     Raises:
         EnvironmentFault: DVC failed; its own words are quoted.
     """
+    dvc_busy.forget_dead(project)
     done = _run("status", "--json", project=project)
     if done.returncode != 0:
         raise EnvironmentFault(f"`dvc status` failed: {_essence(done.stderr)}.")
@@ -46,6 +48,7 @@ def repro(project: Path, stage: str, log: Path, tick: Callable[[], None], run_ca
         run_cache: False to run the stage even where DVC remembers its outputs.
     """
     flags = () if run_cache else ("--no-run-cache",)
+    dvc_busy.forget_dead(project)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
         process = _start(command("repro", *flags, stage), project, stream)
@@ -131,5 +134,11 @@ def _environment() -> Mapping[str, str]:
 
 
 def _essence(text: str) -> str:
-    lines = [line.removeprefix("ERROR: ") for line in text.splitlines() if line.startswith("ERROR: ")]
-    return lines[-1].rstrip(".") if lines else "it left no message"
+    """Return DVC's last error as part of a sentence; one that ends in a colon goes on in the line below."""
+    lines = text.splitlines()
+    found = [place for place, line in enumerate(lines) if line.startswith("ERROR: ")]
+    if not found:
+        return "it left no message"
+    error = lines[found[-1]].removeprefix("ERROR: ")
+    below = " ".join(lines[found[-1] + 1 : found[-1] + 2]).strip() if error.endswith(":") else ""
+    return f"{error} {below}".strip().rstrip(".")

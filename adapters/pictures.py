@@ -41,6 +41,7 @@ def picture(path: Path, width_in: float, height_in: float) -> Iterator["Axes"]:
     style: dict[Any, object] = {
         "font.family": _FONT,
         "font.size": 9,
+        "text.parse_math": False,  # a dollar in a name is a dollar
         "axes.edgecolor": MUTED,
         "axes.labelcolor": INK,
         "text.color": INK,
@@ -182,7 +183,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _drawable(text: str, otherwise: str | None = None) -> str:
-    """Return a text that the font can draw and that is not read as a formula.
+    """Return a text that the font can draw.
 
     Args:
         text: what to draw.
@@ -192,9 +193,7 @@ def _drawable(text: str, otherwise: str | None = None) -> str:
 
     known = get_font(findfont(_FONT)).get_charmap()
     drawn = "".join(character if ord(character) in known else "?" for character in text)
-    if drawn != text and otherwise is not None:
-        drawn = otherwise
-    return drawn.replace("$", r"\$")
+    return drawn if drawn == text or otherwise is None else otherwise
 
 
 def _bands(outcomes: Sequence[StepOutcome], edges: Sequence[int]) -> Iterator[tuple[StepOutcome, int, int]]:

@@ -43,7 +43,9 @@ def load(folder: Path) -> "tuple[Classifier, ModelCard]":
     from transfer.backbones.reference import BackboneReference
 
     card = ModelCard.from_plain(json.loads((folder / "card.json").read_text(encoding="utf-8")))
-    backbone = build_backbone(BackboneReference.parse(card.reference).with_weights("none"), None, seed=0)
+    reference = BackboneReference.parse(card.reference).with_weights("none")
+    sized = reference.with_sizes(card.preprocess.resize_px, card.preprocess.crop_px)
+    backbone = build_backbone(sized, None, seed=0)
     backbone.preprocess = card.preprocess
     classifier = Classifier(backbone, len(card.classes))
     classifier.load_state_dict(load_file(folder / "model.safetensors"))

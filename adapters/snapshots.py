@@ -1,8 +1,8 @@
 """Keep what a run is about to replace, so that a run refused half-way leaves the project as it was.
 
 Folders of outputs are hard-linked, not copied: DVC and the stages replace their files by name and never write into an
-old one. Single files (params.yaml, dvc.lock, `.dvc` files) are copied: DVC and editors write into them. Where the outputs
-lie on another file system than the project's state, they are copied too.
+old one. Single files (params.yaml, dvc.lock, `.dvc` files) are copied: DVC and editors write into them. Where the
+outputs lie on another file system than the project's state, they are copied too.
 """
 
 import os

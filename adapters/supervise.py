@@ -30,9 +30,20 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: _send(leader.pid, signal.SIGTERM))
     threading.Thread(target=_end_with_pipe, args=(leader.pid, grace_s), daemon=True).start()
-    status = leader.wait()
+    status = _wait(leader.pid)
     _end(leader.pid, grace_s)  # what the leader left behind
     return status if status >= 0 else 128 - status
+
+
+def _wait(leader: int) -> int:
+    """Wait for the leader and bury orphans meanwhile: a dead one still looks alive to whoever asks for its number."""
+    while True:
+        try:
+            process, status = os.waitpid(-1, 0)
+        except ChildProcessError:  # the other thread, which ends everything, buried the leader
+            return 0
+        if process == leader:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _end_with_pipe(group: int, grace_s: float) -> None:

@@ -16,8 +16,10 @@ from transfer.errors import UserError
 from transfer.records import EpochRecord, Preprocess, StepOutcome
 
 if TYPE_CHECKING:
+    from transfer.backbones.backbone import Backbone
     from transfer.data.examples import Examples
     from transfer.finetuning.loop import Budget
+    from transfer.finetuning.plan import Step
 
 MODEL = Path("artifacts/finetune/model")
 HISTORY = Path("artifacts/finetune/history.json")
@@ -37,7 +39,6 @@ def train() -> None:
     """
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
-    from transfer.finetuning.plan import staged_plan
     from transfer.finetuning.staged import probed, run_steps
 
     params = read_params()
@@ -48,9 +49,7 @@ def train() -> None:
         classifier, record, outcome = probed(
             backbone, train_set, val_set, len(manifest.classes), settings.seed, bar.advance
         )
-    groups = [group.name for group in backbone.depth_groups]
-    plan = staged_plan(groups, settings.head_lr, settings.backbone_lr, settings.lr_decay)
-    limits = budget(settings)
+    plan, limits = _plan(backbone, settings), budget(settings)
     with progress("fine-tuning", total=len(plan) * limits.n_images(len(train_set))) as bar:
         events = [
             record,
@@ -78,6 +77,8 @@ def draw() -> None:
 @step
 def record() -> None:
     """Record the stage as an MLflow run, with a point an epoch over the images seen."""
+    import torch
+
     from adapters.mlflow_runs import stage_run
 
     epochs, outcomes = read_history(HISTORY)
@@ -85,6 +86,7 @@ def record() -> None:
         run.params({f"finetune.{key}": value for key, value in read_params().finetune.model_dump().items()})
         run.params({"backbone": read_json(RANKING, made_from=_RANKED_FROM)["winner"]})
         run.params({f"{outcome.name}.kept": outcome.kept for outcome in outcomes})
+        run.params({"torch_threads": torch.get_num_threads()})  # another number rounds differently
         for images_seen, epoch in over_all_images(epochs):
             run.metrics_at(images_seen, {"val_nll": epoch.val_nll, "val_accuracy": epoch.val_accuracy})
             run.metrics_at(images_seen, {"train_loss": epoch.train_loss})
@@ -154,7 +156,20 @@ def over_all_images(epochs: Sequence[EpochRecord]) -> list[tuple[int, EpochRecor
     return placed
 
 
-def _winner(seed: int) -> Any:
+def _plan(backbone: "Backbone", settings: FinetuneParams) -> "tuple[Step, ...]":
+    from transfer.backbones.reference import BackboneReference
+    from transfer.finetuning.plan import staged_plan
+
+    return staged_plan(
+        [group.name for group in backbone.depth_groups],
+        settings.head_lr,
+        settings.backbone_lr,
+        settings.lr_decay,
+        adapts_norms=BackboneReference.parse(backbone.reference).is_random,
+    )
+
+
+def _winner(seed: int) -> "Backbone":
     """Return the winner of the ranking, with the very weights that were ranked."""
     from adapters.weights_files import load_weights
     from transfer.backbones.build import build_backbone

@@ -111,10 +111,8 @@ def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, E
     from transfer.backbones.reference import BackboneReference
 
     winner = BackboneReference.parse(read_json(RANKING)["winner"])
-    preprocess = build_backbone(winner, None, seed=0).preprocess
-    backbone = build_backbone(winner.with_weights("none"), None, seed=params.reference.seed)
-    backbone.preprocess = preprocess
-    return backbone, *training_sets(params.data.path, manifest, preprocess)
+    backbone = build_backbone(winner, None, seed=params.reference.seed)
+    return backbone, *training_sets(params.data.path, manifest, backbone.preprocess)
 
 
 def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]) -> None:

@@ -104,3 +104,20 @@ def test_add_refuses_what_git_tracks(repository: Path) -> None:
     subprocess.run(["git", "add", "set"], cwd=repository, check=True)
     with pytest.raises(UserError, match="dvc add set"):
         dvc_commands.add(repository, "set")
+
+
+@pytest.mark.parametrize(
+    ("printed", "sentence"),
+    [
+        ("ERROR: no such stage.\n", "no such stage"),
+        (
+            "ERROR: 'x' is busy, blocked by:\n  (PID 7): dvc repro\n\nIf not\n",
+            "'x' is busy, blocked by: (PID 7): dvc repro",
+        ),
+        ("ERROR: first.\nmore\nERROR: last.\n", "last"),
+        ("all is well\n", "it left no message"),
+    ],
+)
+def test_complaint_is_dvcs_last_error_as_a_part_of_a_sentence(tmp_path: Path, printed: str, sentence: str) -> None:
+    (tmp_path / "log").write_text(printed, encoding="utf-8")
+    assert dvc_commands.complaint(tmp_path / "log") == sentence

@@ -148,7 +148,7 @@ def test_references_are_told_apart(tmp_path: Path, figures: list[Any]) -> None:
     labels = [text.get_text() for text in texts_of(figures[0]) if "/" in text.get_text()]
     assert len(labels) == len(set(labels)) == 4
     assert "rootstock/strokes" in labels
-    assert r"torchvision/resnet18@\$a\$.pth" in labels
+    assert "torchvision/resnet18@$a$.pth" in labels
 
 
 def test_a_step_that_was_rolled_back_is_explained(tmp_path: Path, figures: list[Any]) -> None:

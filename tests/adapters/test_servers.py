@@ -213,3 +213,18 @@ def test_mlflow_shows_artifacts_that_a_run_wrote_straight_to_the_files(tmp_path:
             assert answer.read() == b"hello"
     finally:
         servers.stop(server)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to the supervisor")
+def test_orphans_are_buried_while_the_server_lives(project: Path) -> None:
+    script = "(sh -c 'echo $$ > orphan; exec sleep 0.2' &); sleep 30"
+    server = servers._start("Prefect worker", "", ["sh", "-c", script], project, {})
+    note, deadline = project / "orphan", time.monotonic() + 10
+    while time.monotonic() < deadline and not (note.exists() and note.read_text()):
+        time.sleep(0.02)
+    orphan = Path("/proc") / note.read_text().strip()
+    while time.monotonic() < deadline and orphan.exists():
+        time.sleep(0.02)
+    assert not orphan.exists()
+    assert server.alive()
+    servers.stop(server)

@@ -1,15 +1,19 @@
 """Projects that flows ran in: `small`, by `rootstock` and `dvc` as processes; `staged`, by calling the flows, once."""
 
+import contextlib
 import hashlib
+import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +39,11 @@ class Ending:
     out: str
     err: str
     cpu_s: float
+
+    @property
+    def words(self) -> str:
+        """Return what it printed without the line breaks that its table put in."""
+        return " ".join(self.out.split())
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,37 @@ class Project:
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
         return Ending(process.returncode, out, err, 0.0)
+
+    @property
+    def params(self) -> str:
+        """Return the text of params.yaml."""
+        return (self.folder / "params.yaml").read_text(encoding="utf-8")
+
+    def edit(self, old: str, new: str) -> None:
+        """Change params.yaml by hand."""
+        text = self.params
+        assert old in text
+        (self.folder / "params.yaml").write_text(text.replace(old, new), encoding="utf-8")
+
+    def rows(self, database: str, query: str) -> list[Any]:
+        """Ask one of the project's databases."""
+        with contextlib.closing(sqlite3.connect(self.folder / database)) as connection:
+            return connection.execute(query).fetchall()
+
+    def alias_version(self) -> int:
+        """Return the version that the alias of the last registration names."""
+        record = json.loads((self.folder / "artifacts/register/registration.json").read_text(encoding="utf-8"))
+        found = self.rows("mlruns/mlflow.db", "select name, alias, version from registered_model_aliases")
+        return {(name, alias): int(version) for name, alias, version in found}[record["name"], record["alias"]]
+
+    def assert_refuses(self, words: str, *arguments: str) -> None:
+        """Check that `rootstock run` gives one sentence, the exit code 2 and changes nothing."""
+        before = self.state()
+        ending = self.rootstock("run", *arguments)
+        assert (ending.code, ending.out) == (2, ""), ending
+        assert words in ending.err
+        assert ending.err.count("\n") == 1
+        assert self.state() == before
 
     def holder(self, pid_file: Path) -> str:
         """Return the command line of the process whose number is in a file; "" when there is none."""
@@ -129,6 +169,19 @@ def small(tmp_path_factory: pytest.TempPathFactory, lay_out_with_code: Callable[
     lay_out_with_code(folder)
     draw_classes(folder / "data" / "tiny")
     return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def first_run(small: Project) -> Ending:
+    """Run the pipeline once, from a folder inside the project."""
+    return small.rootstock("run", "data.path=tiny", *SMALL, within="data")
+
+
+@pytest.fixture(scope="module")
+def finished(small: Project, first_run: Ending) -> Project:
+    """Return the project after its first run."""
+    assert first_run.code == 0, first_run.err
+    return small
 
 
 def _words(process: Path) -> str:

@@ -146,7 +146,8 @@ def test_killed_run_is_crashed_and_a_retry_goes_on_where_it_stopped(scheduled: U
 
 def test_scheduled_run_that_finds_another_at_work_ends_cancelled(scheduled: Up) -> None:
     process: subprocess.Popen[str] = scheduled.project.start("run", "evaluate.confidence=0.85")
-    pid = until(lambda: scheduled.stage_process("evaluate"), 120)
+    pid = until(lambda: scheduled.stage_process("evaluate") or process.poll() is not None, 120)
+    assert process.poll() is None, process.communicate()
     os.kill(pid, signal.SIGSTOP)
     try:
         run = scheduled.run_by_hand()

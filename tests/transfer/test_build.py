@@ -23,7 +23,7 @@ SMALL = {  # architecture -> side of the images it is tried on
     "densenet121": 32,
     "googlenet": 32,
 }
-LARGE = {"vgg11": 32, "swin_t": 64, "convnext_tiny": 64, "inception_v3": 96, "maxvit_t": 64, "vit_b_32": 64}
+LARGE = {"vgg11": 32, "swin_t": 64, "convnext_tiny": 64, "inception_v3": 96, "maxvit_t": 224, "vit_b_32": 64}
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 

@@ -33,4 +33,6 @@ def test_from_scratch_every_group_learns_at_one_rate() -> None:
 
 def test_only_random_weights_adapt_their_norm_statistics() -> None:
     staged = staged_plan(GROUPS, head_lr=0.01, backbone_lr=0.001, lr_decay=2.0)
-    assert [step.adapts_norms for step in (*staged, scratch_plan(GROUPS, 0.002))] == [False, False, True]
+    from_random = staged_plan(GROUPS, head_lr=0.01, backbone_lr=0.001, lr_decay=2.0, adapts_norms=True)
+    assert [step.adapts_norms for step in (*staged, *from_random)] == [False, False, True, True]
+    assert scratch_plan(GROUPS, 0.002).adapts_norms

@@ -93,3 +93,8 @@ def test_other_weights_leave_the_network_as_it_is() -> None:
     reference = parse("torchvision/mobilenet_v2?width_mult=0.35@a.pth")
     assert str(reference.with_weights("none")) == "torchvision/mobilenet_v2?width_mult=0.35@none"
     assert str(reference.with_weights(None)) == "torchvision/mobilenet_v2?width_mult=0.35"
+
+
+def test_other_sizes_replace_the_written_ones() -> None:
+    sized = BackboneReference.parse("torchvision/mobilenet_v2?crop_px=32&width_mult=0.35@none").with_sizes(64, 48)
+    assert str(sized) == "torchvision/mobilenet_v2?crop_px=48&width_mult=0.35&resize_px=64@none"

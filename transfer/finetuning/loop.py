@@ -90,8 +90,6 @@ def train(
 ) -> Iterator[EpochRecord]:
     """Train the groups that a step names; yield a record an epoch; leave the weights with the lowest validation NLL.
 
-    The trunk's frozen prefix runs without a graph: nothing in it asks for a gradient, so autograd records nothing.
-
     Args:
         classifier: changed in place; at the end nothing in it is trainable and it is in evaluation mode.
         train_set: at least two rows.
@@ -105,25 +103,18 @@ def train(
         UserError: the loss is no longer finite.
     """
     thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
-    optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
     sizes = budget.epoch_sizes(len(train_set))
-    n_updates = sum(_n_batches(size, budget.batch_size) for size in sizes)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(n_updates))
+    schedule = _schedule(classifier, step, budget, sum(_n_batches(size, budget.batch_size) for size in sizes))
     order, varied = generator(seed, f"{step.name} order"), generator(seed, f"{step.name} augmentation")
-    best_nll, best_state, best_epoch, seen = math.inf, clone_state(classifier), 0, 0
+    best_nll, best_state, best_epoch = math.inf, clone_state(classifier), 0
     for epoch, size in enumerate(sizes, start=1):
         rows = torch.randperm(len(train_set), generator=order)[:size]
-        loss_sum = 0.0
-        for batch in rows.tensor_split(_n_batches(size, budget.batch_size)):
-            loss_sum += _update(classifier, train_set, batch, optimiser, budget, varied) * len(batch)
-            schedule.step()
-            advance(len(batch))
-        seen += size
-        val_nll, val_accuracy = evaluate(classifier, val_set)
-        _require_finite(step, loss_sum + val_nll)
-        if val_nll < best_nll:
-            best_nll, best_state, best_epoch = val_nll, clone_state(classifier), epoch
-        yield EpochRecord(step.name, epoch, seen, loss_sum / size, val_nll, val_accuracy)
+        train_loss = _mean_loss(classifier, train_set, rows, schedule, budget, varied, advance)
+        record = EpochRecord(step.name, epoch, sum(sizes[:epoch]), train_loss, *evaluate(classifier, val_set))
+        _require_finite(step, record.train_loss + record.val_nll)
+        if record.val_nll < best_nll:
+            best_nll, best_state, best_epoch = record.val_nll, clone_state(classifier), epoch
+        yield record
         if budget.patience is not None and epoch - best_epoch >= budget.patience:
             break
     classifier.load_state_dict(best_state)
@@ -141,6 +132,32 @@ def _require_finite(step: Step, loss: float) -> None:
 def clone_state(classifier: Classifier) -> dict[str, Tensor]:
     """Return a copy of all parameters and buffers."""
     return {name: value.detach().clone() for name, value in classifier.state_dict().items()}
+
+
+def _schedule(classifier: Classifier, step: Step, budget: Budget, n_updates: int) -> torch.optim.lr_scheduler.LambdaLR:
+    optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(n_updates))
+
+
+def _mean_loss(
+    classifier: Classifier,
+    examples: Examples,
+    rows: Tensor,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+    budget: Budget,
+    varied: torch.Generator,
+    advance: Callable[[int], None],
+) -> float:
+    """Make one update a batch of the named rows; return the mean loss over the rows.
+
+    The trunk's frozen prefix runs without a graph: nothing in it asks for a gradient, so autograd records nothing.
+    """
+    loss_sum = 0.0
+    for batch in rows.tensor_split(_n_batches(len(rows), budget.batch_size)):
+        loss_sum += _update(classifier, examples, batch, schedule.optimizer, budget, varied) * len(batch)
+        schedule.step()
+        advance(len(batch))
+    return loss_sum / len(rows)
 
 
 def _update(

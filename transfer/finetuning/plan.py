@@ -28,7 +28,9 @@ class Step:
     adapts_norms: bool = False
 
 
-def staged_plan(groups: Sequence[str], head_lr: float, backbone_lr: float, lr_decay: float) -> tuple[Step, ...]:
+def staged_plan(
+    groups: Sequence[str], head_lr: float, backbone_lr: float, lr_decay: float, *, adapts_norms: bool = False
+) -> tuple[Step, ...]:
     """Return the steps that follow the probe: the deepest group with the head, then everything.
 
     Args:
@@ -36,11 +38,12 @@ def staged_plan(groups: Sequence[str], head_lr: float, backbone_lr: float, lr_de
         head_lr: learning rate of the head.
         backbone_lr: learning rate of the deepest group.
         lr_decay: factor by which each shallower group learns more slowly, at least 1.
+        adapts_norms: True for random weights, whose norm statistics describe nothing yet.
     """
     rates = {name: backbone_lr / lr_decay**depth for depth, name in enumerate(reversed(groups))}
     return (
-        Step("last", {groups[-1]: backbone_lr, HEAD: head_lr}),
-        Step("all", {**dict(reversed(rates.items())), HEAD: head_lr}),
+        Step("last", {groups[-1]: backbone_lr, HEAD: head_lr}, adapts_norms),
+        Step("all", {**dict(reversed(rates.items())), HEAD: head_lr}, adapts_norms),
     )
 
 

@@ -1,0 +1,178 @@
+"""Longer proofs on a real pipeline: stopped anywhere, killed, refused late, there and back again, a full disk."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+UP_TO_DATE = "Data and pipelines are up to date."
+INTERRUPTED = "Interrupted; run the same command again to go on.\n"
+
+
+def test_deleted_registry_is_mended(finished: Any) -> None:
+    shutil.move(finished.folder / "mlruns", finished.folder / "kept")
+    again = finished.rootstock("run")
+    assert again.code == 0, again.err
+    assert "Mended: " in again.out
+    assert finished.alias_version() == 1
+    shutil.rmtree(finished.folder / "mlruns")
+    shutil.move(finished.folder / "kept", finished.folder / "mlruns")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_in_any_stage_can_be_taken_up(finished: Any, stage: str) -> None:
+    field = {
+        "sample": "sample.size_px=16", "manifest": "manifest.seed=1", "validate": "validate.max_class_ratio=19",
+        "select": "select.knn_k=4", "finetune": "finetune.seed=2", "reference": "reference.seed=2",
+        "evaluate": "evaluate.confidence=0.8", "register": "register.alias=second",
+    }  # fmt: skip
+    stopped = finished.stopped_in(stage, signal.SIGINT, field[stage])
+    assert (stopped.code, stopped.err) == (130, INTERRUPTED)
+    assert finished.processes() == []
+    again = finished.rootstock("run")
+    assert again.code == 0, again.err
+    assert UP_TO_DATE in finished.dvc("status")
+
+
+def test_killed_run_leaves_no_process_and_is_named_crashed_later(finished: Any) -> None:
+    killed = finished.stopped_in("evaluate", signal.SIGKILL, "evaluate.confidence=0.85")
+    assert killed.code == -signal.SIGKILL
+    again = finished.rootstock("run")
+    assert again.code == 0, again.err
+    states = "select distinct state_type from flow_run"
+    assert {state for (state,) in finished.rows(".prefect/prefect.db", states)} <= {"COMPLETED", "CRASHED"}
+    assert finished.rows("mlruns/mlflow.db", "select name from runs where status = 'RUNNING'") == []
+
+
+def test_second_run_meanwhile_is_told_who_is_at_work(finished: Any) -> None:
+    process = finished.start("run", "evaluate.confidence=0.75")
+    holder = finished.folder / ".rootstock" / "run.pid"
+    while process.poll() is None and "evaluate.confidence=0.75" not in finished.holder(holder):
+        time.sleep(0.05)
+    second = finished.rootstock("run")
+    process.communicate(timeout=600)
+    assert second.code == 2
+    assert f"process {process.pid} is running its pipeline" in second.err
+    assert second.err.count("\n") == 1
+    assert process.returncode == 0
+
+
+def test_alias_follows_the_seed_there_and_back(finished: Any) -> None:
+    versions = []
+    for seed in (0, 1, 0):
+        ending = finished.rootstock("run", f"finetune.seed={seed}")
+        assert ending.code == 0, ending.err
+        versions.append(finished.alias_version())
+    assert versions[0] == versions[2] != versions[1]
+    finished.edit("finetune:\n  seed: 0", "finetune:\n  seed: 1")
+    finished.dvc("repro")
+    assert finished.alias_version() != versions[0]
+    assert "0 stages ran" in finished.rootstock("run").out
+    finished.edit("finetune:\n  seed: 1", "finetune:\n  seed: 0")
+    assert finished.rootstock("run").code == 0
+    assert finished.alias_version() == versions[0]
+
+
+def test_two_versions_of_the_data_are_there_and_back(finished: Any, draw: Callable[..., None]) -> None:
+    record, first = finished.folder / "data/tiny.dvc", finished.state()
+    kept = record.read_bytes()
+    draw(finished.folder / "data/more", n_per_class=3, seed=9)
+    for picture in (finished.folder / "data/more").rglob("*.png"):
+        shutil.copyfile(picture, finished.folder / "data/tiny" / picture.parent.name / f"more-{picture.name}")
+    shutil.rmtree(finished.folder / "data/more")
+    assert finished.rootstock("run").code == 0
+    assert record.read_bytes() != kept
+    record.write_bytes(kept)
+    finished.dvc("checkout", "data/tiny.dvc")
+    back = finished.rootstock("run")
+    assert back.code == 0, back.err
+    assert "finetune restored" in back.words
+    same = ("evaluate/metrics.json", "finetune/model/model.safetensors", "select/ranking.json")
+    for name in (str(finished.folder / "artifacts" / name) for name in same):
+        assert finished.state()[name] == first[name]
+
+
+def test_changed_code_reruns_its_stage_alone(finished: Any) -> None:
+    code = finished.folder / "tasks/evaluate.py"
+    code.write_text(code.read_text(encoding="utf-8") + "# touched\n", encoding="utf-8")
+    ending = finished.rootstock("run")
+    assert ending.code == 0, ending.err
+    assert "finetune unchanged" in ending.words
+    assert "evaluate unchanged" not in ending.words
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("one", "has 1 usable file"), ("none", "no files of a known kind"), ("text", "can be decoded")],
+)
+def test_data_that_cannot_be_used_changes_nothing(
+    finished: Any, draw: Callable[..., None], kind: str, words: str
+) -> None:
+    folder = finished.folder.parent / kind
+    if kind == "one":
+        draw(folder)
+        for picture in sorted((folder / "bee").iterdir())[1:]:
+            picture.unlink()
+    for name in ("x", "y") if kind != "one" else ():
+        (folder / name).mkdir(parents=True)
+        if kind == "text":
+            (folder / name / "note.jpg").write_text("no image", encoding="utf-8")
+    finished.assert_refuses(words, f"data.path=../{kind}")
+    assert UP_TO_DATE in finished.dvc("status")
+
+
+def test_damaged_picture_among_good_ones_is_quarantined_and_named(finished: Any, draw: Callable[..., None]) -> None:
+    folder = finished.folder.parent / "damaged"
+    draw(folder, n_per_class=20)
+    whole = (folder / "ant/000.png").read_bytes()
+    (folder / "ant/bad.jpg").write_bytes(whole[: len(whole) // 2])
+    ending = finished.rootstock("run", "data.path=../damaged")
+    assert ending.code == 0, ending.err
+    assert "ant/bad.jpg" in ending.out
+    listed = json.loads((finished.folder / "artifacts/validate/quarantine.json").read_text(encoding="utf-8"))
+    assert listed["paths"] == ["ant/bad.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["truncated", "pickle"])
+def test_weights_refused_late_take_everything_back(finished: Any, kind: str) -> None:
+    whole = (finished.folder / "backbones/strokes.safetensors").read_bytes()
+    name, sentence = (
+        ("w.safetensors", "is truncated") if kind == "truncated" else ("w.pth", "nothing in it was executed")
+    )
+    marker = finished.folder / "executed"
+    content = whole[: len(whole) // 2] if kind == "truncated" else f"cposix\nsystem\n(S'touch {marker}'\ntR.".encode()
+    (finished.folder / name).write_bytes(content)
+    finished.assert_refuses(sentence, "manifest.seed=7", f"select.candidates=rootstock/strokes@{name}")
+    assert UP_TO_DATE in finished.dvc("status")
+    assert not marker.exists()
+
+
+def test_full_disk_ends_with_one_sentence_and_can_be_taken_up(finished: Any) -> None:
+    folder = finished.folder / "artifacts" / "evaluate"
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    folder.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder)
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        folder.rmdir()
+        kept.rename(folder)
+        pytest.skip("only root can mount a tiny file system")
+    try:
+        full = finished.rootstock("run")
+        assert full.code == 1
+        assert "disk is full" in full.err
+        assert full.err.count("\n") == 1
+    finally:
+        subprocess.run(("umount", folder), check=True)
+    shutil.rmtree(kept)
+    again = finished.rootstock("run")
+    assert again.code == 0, again.err
+    assert UP_TO_DATE in finished.dvc("status")
