@@ -30,6 +30,7 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
     environment.put(environment.STAGE_STARTED_MS, str(int(time.time() * 1000)))
     _die_with_parent()
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     started = time.perf_counter()
     failures.clear(project)
     try:

@@ -3,6 +3,7 @@
 import contextvars
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,6 +30,7 @@ settings.load_profile("rootstock")
 
 def pytest_configure() -> None:
     """Start from the project's own environment, before any test module imports Prefect or MLflow."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children would ignore Ctrl-C
     for name in [name for name in os.environ if name.startswith(_FOREIGN_SETTINGS)]:
         if name not in _ALLOWED:
             del os.environ[name]
