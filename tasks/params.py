@@ -83,7 +83,7 @@ class FinetuneParams(BaseModel):
     max_images_seen: int = Field(default=1500, ge=1)
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=32, ge=2)
-    head_lr: _Rate = 0.001
+    head_lr: _Rate = 0.0001
     backbone_lr: _Rate = 0.0001
     lr_decay: float = Field(default=2.6, ge=1, le=100)
     weight_decay: float = Field(default=0.05, ge=0, le=1)
