@@ -1,11 +1,13 @@
 """Talk to DVC by its command line, in processes of their own, so that its output and working directory stay its own."""
 
+import contextlib
 import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -114,17 +116,23 @@ def _die_with_parent() -> None:
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """End DVC, its shell and the stage, and wait for the last of them: a stage may outlive the DVC that began it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-            process.wait(_GRACE_S)
+        if _gone(process, time.monotonic() + _GRACE_S):
+            return
+
+
+def _gone(process: "subprocess.Popen[bytes]", deadline: float) -> bool:
+    while time.monotonic() < deadline:
+        ended = process.poll() is not None
+        try:
+            os.killpg(process.pid, 0)
         except ProcessLookupError:
-            process.wait()
-            return
-        except subprocess.TimeoutExpired:
-            continue
-        else:
-            return
+            return ended
+        time.sleep(_POLL_S)
+    return False
 
 
 def _environment() -> Mapping[str, str]:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from transfer.errors import EnvironmentFault, RootstockError
 
 FILE_NAME = "failure.json"
 INTERRUPTED = 130
+_FULL_BYTES = 1 << 20  # less than this, and no file of a stage fits any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def explain(stage: str, error: BaseException, project: Path) -> Failure:
     if isinstance(error, KeyboardInterrupt):
         return Failure(stage, INTERRUPTED, f"{stage} was interrupted; run the same command again to go on.")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return Failure(stage, 1, f"The disk is full in {stage}; free some space and run the same command again.")
+        return Failure(stage, 1, _full(stage))
     what = f"{stage} failed unexpectedly ({type(error).__name__}: {' '.join(str(error).split())})"
     try:
         written = state_folder(project) / "logs" / f"{stage}.traceback"
@@ -47,6 +49,21 @@ def explain(stage: str, error: BaseException, project: Path) -> Failure:
     except OSError as second:
         return Failure(stage, 1, f"{what}; its traceback could not be written ({second.strerror}).")
     return Failure(stage, 1, f"{what}; the traceback is in {written}.", str(written))
+
+
+def unexplained(stage: str, project: Path, complaint: str, log: Path) -> EnvironmentFault:
+    """Return the error for a stage that left no record: DVC failed, and does not say so when the disk is full.
+
+    Args:
+        stage: the stage's word.
+        project: the project's folder.
+        complaint: DVC's own words.
+        log: file with everything that DVC and the stage printed.
+    """
+    places = [place for place in (project, project / "artifacts" / stage) if place.is_dir()]
+    if min(shutil.disk_usage(place).free for place in places) < _FULL_BYTES:
+        return EnvironmentFault(_full(stage))
+    return EnvironmentFault(f"{stage} failed in DVC: {complaint}; everything it printed is in {log}.")
 
 
 def leave(failure: Failure, project: Path) -> None:
@@ -66,3 +83,7 @@ def last(project: Path) -> Failure | None:
     """Return the record of the last failed stage, if one was left."""
     path = state_folder(project) / FILE_NAME
     return Failure(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _full(stage: str) -> str:
+    return f"The disk is full in {stage}; free some space and run the same command again."

@@ -163,9 +163,7 @@ def _headline(project: Path) -> tuple[dict[str, float], tuple[Path, ...]]:
 def _raise(project: Path, stage: str, log: Path) -> None:
     failure = failures.last(project)
     if failure is None:
-        raise EnvironmentFault(
-            f"{stage} failed in DVC: {dvc_commands.complaint(log)}; everything it printed is in {log}."
-        )
+        raise failures.unexplained(stage, project, dvc_commands.complaint(log), log)
     if failure.exit_code == failures.INTERRUPTED:
         raise KeyboardInterrupt
     raise (UserError if failure.exit_code == UserError.exit_code else EnvironmentFault)(failure.sentence)
@@ -181,10 +179,9 @@ def _compute_s(project: Path, stage: str, began_at: float) -> float | None:
 
 
 def _replaceable(project: Path) -> list[Path]:
-    """Return what a run may replace: the folders of stage outputs, without those that hold a user's data."""
-    return sorted(
-        {path if path.parts[0] != "artifacts" else Path(*path.parts[:2]) for path in dvc_commands.outputs(project)}
-    )
+    """Return what a run may replace: the folder of every stage, and what stages write elsewhere."""
+    elsewhere = {path for path in dvc_commands.outputs(project) if path.parts[0] != "artifacts"}
+    return sorted({*elsewhere, *(Path("artifacts") / stage for stage in STAGES)})
 
 
 def _data_record(project: Path, data_path: str) -> list[Path]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+_N_NAMED = 3
 _WIDTH = 100  # of the table where the output is no terminal
 
 
@@ -48,12 +49,20 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
     verdict = read_json(project / "artifacts/evaluate/verdict.json")
     registration = read_json(project / "artifacts/register/registration.json")
-    yield "Data", f"{read_params(project / 'params.yaml').data.path}: {report['summary']}"
+    yield "Data", f"{read_params(project / 'params.yaml').data.path}: {report['summary']}{_left_out(report)}"
     yield "Backbone", ranking["why"]
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
     yield "It beat", _references(metrics)
     yield "Verdict", verdict["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
+
+
+def _left_out(report: Mapping[str, Any]) -> str:
+    """Name the files that could not be read, so that somebody can mend them."""
+    files = report["quarantined"]
+    named = "; ".join(f"{file['path']}: {file['problem']}" for file in files[:_N_NAMED])
+    more = f"; and {len(files) - _N_NAMED} more in the report" if len(files) > _N_NAMED else ""
+    return f" Left out: {named}{more}" if files else ""
 
 
 def _references(metrics: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 import errno
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,3 +64,12 @@ def test_disk_too_full_for_the_record_is_no_second_failure(tmp_path: Path, monke
     monkeypatch.setattr(failures, "write_plain_json", full)
     failures.leave(failures.Failure("select", 1, "The disk is full."), tmp_path)
     assert failures.last(tmp_path) is None
+
+
+@pytest.mark.parametrize(("free", "words"), [(0, "The disk is full in select"), (1 << 30, "select failed in DVC: no.")])
+def test_failure_of_dvc_itself_is_explained_by_the_disk_when_it_is_full(
+    project: Path, monkeypatch: pytest.MonkeyPatch, free: int, words: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    sentence = str(failures.unexplained("select", project, "no", project / "log"))
+    assert sentence.startswith(words.rstrip("."))

@@ -26,7 +26,8 @@ def finished(project: Path) -> Path:
         figures[f"{name}_gain"] = 0.4
     write_plain_json(project / "artifacts/evaluate/metrics.json", figures)
     write_json(project / "artifacts/evaluate/verdict.json", {"sentence": "It helped [really]."})
-    write_json(project / "artifacts/validate/report.json", {"summary": "45 files; 19 of 19 expectations hold."})
+    report = {"summary": "45 files; 19 of 19 expectations hold.", "quarantined": []}
+    write_json(project / "artifacts/validate/report.json", report)
     write_json(project / "artifacts/select/ranking.json", {"why": "rootstock/strokes wins."})
     registration = {"name": "photos", "model_version": "3", "alias": "champion"}
     write_json(project / "artifacts/register/registration.json", registration)
@@ -73,3 +74,15 @@ def test_nothing_to_do_is_one_line(finished: Path, capsys: pytest.CaptureFixture
     assert first == (
         "Everything is up to date: 0 stages ran. models:/photos@champion has test accuracy 0.900 (0.800 to 0.950)."
     )
+
+
+@pytest.mark.parametrize(("n_files", "ending"), [(1, "ant/0.jpg: It is cut off."), (5, "and 2 more in the report")])
+def test_files_that_could_not_be_read_are_named(
+    finished: Path, capsys: pytest.CaptureFixture[str], n_files: int, ending: str
+) -> None:
+    files = [{"path": f"ant/{index}.jpg", "problem": "It is cut off."} for index in range(n_files)]
+    report = {"summary": "45 files.", "quarantined": files}
+    write_json(finished / "artifacts/validate/report.json", report)
+    text = shown(finished, capsys)
+    assert "45 files. Left out: ant/0.jpg: It is cut off." in text
+    assert ending in text
