@@ -25,7 +25,7 @@ setup: ## prepare .venv from requirements.lock; nothing to do when it is already
 	@mkdir -p .rootstock
 	@if command -v flock >/dev/null 2>&1; then lock='flock .rootstock/setup.lock'; else lock=; fi; \
 	if [ -f $(STAMP) ] && [ "$$(cat $(STAMP))" != "$$PWD" ]; then rm -f $(STAMP); fi; \
-	$$lock $(MAKE) --no-print-directory $(STAMP)
+	$$lock $(MAKE) --no-print-directory --silent $(STAMP)
 
 demo: setup ## the whole pipeline on the embedded digits: ends with a registered model and a table
 	@$(BIN)/rootstock run $(ARGS)

@@ -117,3 +117,10 @@ def _reads(deps: frozenset[Path], outs: frozenset[Path]) -> bool:
 
 def _lies_in(path: Path, folders: Any) -> bool:
     return any(path == folder or folder in path.parents for folder in folders)
+
+
+def test_no_output_switches_off_the_run_cache(root: Path) -> None:
+    """An output without cache makes DVC forget the stage's earlier runs: going back would train again."""
+    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    outs = [out for stage in stages.values() for out in stage.get("outs", ()) if isinstance(out, dict)]
+    assert [out for out in outs if not next(iter(out.values())).get("cache", True)] == []
