@@ -82,19 +82,23 @@ def test_alias_follows_a_b_a(mlflow_project: Path, tmp_path: Path) -> None:
     assert str(open_client().get_model_version_by_alias(NAME, ALIAS).version) == "2"
 
 
-def test_interrupted_before_the_alias_is_taken_up(
-    mlflow_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlflow import MlflowClient
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, target: str, project: Path, release: Release) -> None:
+    """Register a release, but press Ctrl-C where `target` would be called."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    release = release_of(tmp_path / "model")
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "set_registered_model_alias", interrupt)
+        patch.setattr(target, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            registered(mlflow_project, release)
+            registered(project, release)
+
+
+def test_interrupted_before_the_alias_is_taken_up(
+    mlflow_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(tmp_path / "model")
+    interrupt_at(monkeypatch, "mlflow.MlflowClient.set_registered_model_alias", mlflow_project, release)
     assert lacking(mlflow_project, release) == ["digits@champion was not in the registry"]
     assert registered(mlflow_project, release) == "1"
     assert lacking(mlflow_project, release) == []
@@ -103,14 +107,8 @@ def test_interrupted_before_the_alias_is_taken_up(
 def test_interrupted_while_packing_leaves_no_version(
     mlflow_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     release = release_of(tmp_path / "model")
-    with monkeypatch.context() as patch:
-        patch.setattr("adapters.mlflow_registry.package", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            registered(mlflow_project, release)
+    interrupt_at(monkeypatch, "adapters.mlflow_registry.package", mlflow_project, release)
     client = open_client()
     assert client.search_model_versions() == []
     assert list(client.search_logged_models([client.get_experiment_by_name("digits").experiment_id])) == []
