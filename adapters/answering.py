@@ -2,6 +2,7 @@
 
 import urllib.request
 
+HOST = "127.0.0.1"  # every server of the project listens here, and only here
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
 
 

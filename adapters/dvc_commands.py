@@ -1,7 +1,6 @@
 """Talk to DVC by its command line, in processes of their own, so that its output and working directory stay its own."""
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from adapters import dvc_busy
+from adapters.processes import die_with_parent
 from transfer.errors import EnvironmentFault, UserError
 
 _GRACE_S = 15.0
 _POLL_S = 0.05
-_PR_SET_PDEATHSIG = 1
 
 
 def command(*arguments: str) -> list[str]:
@@ -107,12 +106,8 @@ def _start(arguments: list[str], project: Path, stream: IO[str]) -> "subprocess.
         stdout=stream,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - it only calls prctl
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - it only calls prctl
     )
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

@@ -100,13 +100,13 @@ def stage_run(stage: str) -> Iterator[StageRun]:
     with store_errors(tracking_uri(project)):
         parent, owned = _parent_of(client, project, stage)
         run = _create_child(client, project, parent, stage)
-    status = FAILED
+    status = KILLED  # Ctrl-C, or the signal by which Prefect cancels, is no Exception
     try:
         with store_errors(tracking_uri(project)):
             yield run
         status = FINISHED
-    except KeyboardInterrupt:
-        status = KILLED
+    except Exception:
+        status = FAILED
         raise
     finally:
         with store_errors(tracking_uri(project)):

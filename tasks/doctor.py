@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import dvc_commands, environment, git_commands, installed, servers
+from adapters import dvc_commands, environment, git_commands, installed, prefect_api
 from adapters.locks import holder_of
 from adapters.project import enter_project, state_folder
 from adapters.weights_files import SHIPPED_FOLDER
@@ -174,7 +174,7 @@ def _dvc(project: Path) -> list[Finding]:
 
 
 def _prefect(project: Path) -> list[Finding]:
-    url = servers.running_api(project)
+    url = prefect_api.running_api(project)
     exported = environment.get("PREFECT_API_URL")
     if url is not None:
         return [Finding(OK, "Prefect server", f"answers on {url}")]

@@ -37,7 +37,7 @@ def explain(stage: str, error: BaseException, project: Path) -> Failure:
     """Turn an exception into what the user is told; an unexpected one leaves its traceback in a file."""
     if isinstance(error, RootstockError):
         return Failure(stage, error.exit_code, str(error))
-    if isinstance(error, KeyboardInterrupt):
+    if not isinstance(error, Exception):  # Ctrl-C, or the signal by which Prefect cancels a run
         return Failure(stage, INTERRUPTED, f"{stage} was interrupted; run the same command again to go on.")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure(stage, 1, _full(stage))

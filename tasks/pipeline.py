@@ -96,12 +96,12 @@ def parent_run(project: Path) -> Iterator[None]:
     key, name = (str(flow_run.id), flow_run.name) if flow_run is not None else ("pipeline", "pipeline")
     run_id = start_parent(key, name, flatten(read_params(project / PARAMS_FILE)), {"prefect.flow_run_id": key})
     environment.put(environment.PARENT_RUN, run_id)
-    status = FAILED
+    status = KILLED  # Ctrl-C, or the signal by which Prefect cancels, is no Exception
     try:
         yield
         status = FINISHED
-    except KeyboardInterrupt:
-        status = KILLED
+    except Exception:
+        status = FAILED
         raise
     finally:
         environment.drop(environment.PARENT_RUN)

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from adapters import environment, servers
+from adapters import environment, prefect_api, servers
 from adapters.locks import refuse_if_busy
 from adapters.project import enter_project
 from tasks import data_source, overrides, pipeline_settings, registry_care, summary
@@ -52,7 +52,7 @@ def _api(project: Path) -> Iterator[None]:
 
     The heavy clients are imported while the server starts: it is another process, on another core.
     """
-    answering = servers.running_api(project)
+    answering = prefect_api.running_api(project)
     if answering is not None:
         environment.put("PREFECT_API_URL", answering)
         yield

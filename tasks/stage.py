@@ -1,6 +1,5 @@
 """Run one stage as a process: under a Prefect API when one answers, plainly otherwise, always with one clear ending."""
 
-import ctypes
 import signal
 import sys
 import time
@@ -12,10 +11,10 @@ from prefect import Flow
 from adapters import environment
 from adapters.json_files import write_plain_json
 from adapters.locks import stage_lock
+from adapters.prefect_api import running_api
+from adapters.processes import die_with_parent, keep_freed_memory
 from tasks import failures, step
 from transfer.errors import UserError
-
-_PR_SET_PDEATHSIG = 1
 
 
 def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
@@ -28,7 +27,8 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
     environment.prepare(project)
     environment.quieten_prefect()
     environment.put(environment.STAGE_STARTED_MS, str(int(time.time() * 1000)))
-    _die_with_parent()
+    die_with_parent()
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     started = time.perf_counter()
@@ -36,7 +36,7 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
     try:
         _refuse_detached_experiment(project)
         with stage_lock(project):
-            _run(stage_flow)
+            _run(stage_flow, project)
             _observe(project, word, time.perf_counter() - started)
     except BaseException as error:
         if isinstance(error, SystemExit):
@@ -48,18 +48,17 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def _run(stage_flow: Flow[[], None]) -> None:
-    from prefect.settings import PREFECT_API_URL
-
-    from adapters.answering import api_answers
-
-    url = PREFECT_API_URL.value()
-    if not url or not api_answers(url):
+def _run(stage_flow: Flow[[], None], project: Path) -> None:
+    url = running_api(project)
+    if url is None:
         stage_flow.fn()
         return
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     from tasks.prefect_runs import run_as_child
 
-    run_as_child(stage_flow, environment.get(environment.PARENT_TASK_RUN))
+    with temporary_settings({PREFECT_API_URL: url}):
+        run_as_child(stage_flow, environment.get(environment.PARENT_TASK_RUN))
 
 
 def _observe(project: Path, word: str, total_s: float) -> None:
@@ -76,12 +75,6 @@ def _refuse_detached_experiment(project: Path) -> None:
             "`dvc exp run --temp` and `--queue` run in a copy without the project's data, registry and server; "
             "use `dvc exp run -S key=value` in the workspace instead."
         )
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when DVC is killed, so that no orphan goes on writing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _interrupt(*_: Any) -> NoReturn:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from adapters import environment, prefect_commands, servers
+from adapters import environment, prefect_api, prefect_commands, servers
+from adapters.answering import HOST
 from adapters.locks import holder_of
 from adapters.project import enter_project, state_folder
 from adapters.servers import Server
@@ -48,7 +49,7 @@ def serve(prefect_port: int, mlflow_port: int) -> None:
 def _running(project: Path, prefect_port: int, mlflow_port: int) -> Iterator[list[Server]]:
     """Start all, deploy, and stop all in the end: the worker first, so that it can still report how its runs ended."""
     started: list[Server] = []
-    api = f"http://{servers.HOST}:{prefect_port}/api"
+    api = f"http://{HOST}:{prefect_port}/api"
     try:
         started.append(servers.start_prefect_server(project, prefect_port))
         started.append(servers.start_mlflow(project, mlflow_port))
@@ -58,10 +59,10 @@ def _running(project: Path, prefect_port: int, mlflow_port: int) -> Iterator[lis
         wait_for_worker(started[2], api)
         prefect_commands.deploy(project, api)
         servers.wait_until(started[1], "/health")
-        servers.note_running(project, {"prefect_api": api, "mlflow_ui": started[1].address})
+        prefect_api.note_running(project, {"prefect_api": api, "mlflow_ui": started[1].address})
         yield started
     finally:
-        servers.forget_running(project)
+        prefect_api.forget_running(project)
         for server in reversed(started):
             if server is started[0] and server.alive():
                 with contextlib.suppress(EnvironmentFault):  # the next start tries again
@@ -101,10 +102,10 @@ def _watch(started: list[Server]) -> None:
 def _show(project: Path, prefect_port: int, mlflow_port: int) -> None:
     from rich.console import Console
 
-    api = f"http://{servers.HOST}:{prefect_port}/api"
+    api = f"http://{HOST}:{prefect_port}/api"
     prefix = "" if prefect_port == servers.DEFAULT_PREFECT_PORT else f"PREFECT_API_URL={api} "
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"[bold]Prefect UI[/]   http://{servers.HOST}:{prefect_port}   runs, schedules, logs")
+    console.print(f"[bold]Prefect UI[/]   http://{HOST}:{prefect_port}   runs, schedules, logs")
     console.print(f"[bold]MLflow UI[/]    {_mlflow_page(mlflow_port)}   metrics, plots, models")
     console.print(f"[bold]Deployment[/]   {DEPLOYMENT}, nightly; run it now, in {project}, with")
     console.print(f"             {prefix}.venv/bin/prefect deployment run {DEPLOYMENT}", markup=False)
@@ -114,7 +115,7 @@ def _show(project: Path, prefect_port: int, mlflow_port: int) -> None:
 
 def _mlflow_page(port: int) -> str:
     """Return the page with the training runs; without the type of work MLflow opens its pages for language models."""
-    return f"http://{servers.HOST}:{port}/#/experiments?workflowType=machine_learning"
+    return f"http://{HOST}:{port}/#/experiments?workflowType=machine_learning"
 
 
 def _end(*_: object) -> NoReturn:

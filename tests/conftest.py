@@ -1,13 +1,17 @@
 """Fixtures that every test may use: a project in a temporary folder, a Prefect API, an MLflow database, no network."""
 
 import contextvars
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -121,6 +125,12 @@ def prefect_server(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def answering() -> Callable[[str], AbstractContextManager[str]]:
+    """Return what runs something that answers like a Prefect API with its state in a folder, and yields its URL."""
+    return _answering
+
+
+@pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Migrate one empty MLflow database for the session (3-6 s); tests copy it."""
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
@@ -155,6 +165,28 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", guarded_connect)
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+
+
+@contextmanager
+def _answering(home: str) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"home": home} if self.path.endswith("settings") else True).encode())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _refuse_remote(used: socket.socket, address: Any) -> None:

@@ -1,16 +1,11 @@
 """Servers: healthy or explained, and gone with everything they started when their starter is."""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -50,30 +45,6 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
-
-
-@contextmanager
-def answering(home: str) -> Iterator[str]:
-    """Run something that answers like a Prefect API with its state in `home`."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"home": home} if self.path.endswith("settings") else True).encode())
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/api"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_stopping_ends_the_server_and_its_children(tmp_path: Path) -> None:
@@ -145,43 +116,6 @@ def test_taken_port_names_the_flag_and_another_port() -> None:
         with pytest.raises(UserError, match=rf"Port {port} for the MLflow UI .* --mlflow-port PORT, for example"):
             servers.require_free_port(port, "MLflow UI", "--mlflow-port")
     servers.require_free_port(servers.find_free_port(), "MLflow UI", "--mlflow-port")
-
-
-def test_api_answers_only_when_it_does() -> None:
-    with answering("x") as url:
-        assert api_answers(url)
-        assert api_answers(url + "/")
-    assert not api_answers(url, timeout_s=0.2)
-    assert not api_answers("no url")
-
-
-def test_exported_api_goes_first_and_a_dead_one_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with answering("x") as url:
-        monkeypatch.setenv("PREFECT_API_URL", url)
-        assert servers.running_api(tmp_path) == url
-    assert servers.running_api(tmp_path) is None
-
-
-def test_configured_local_api_is_taken_only_with_this_projects_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    for home, ours in ((str(tmp_path / ".prefect"), True), ("/elsewhere", False)):
-        with answering(home) as url:
-            (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{url}"\n', encoding="utf-8")
-            assert servers.running_api(tmp_path) == (url if ours else None)
-
-
-def test_api_that_up_started_is_found_on_any_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with answering("x") as url:
-        servers.note_running(tmp_path, {"prefect_api": url})
-        assert servers.running_api(tmp_path) == url
-    assert servers.running_api(tmp_path) is None
-    servers.forget_running(tmp_path)
-    assert servers.read_running(tmp_path) == {}
 
 
 @pytest.mark.service

@@ -68,9 +68,9 @@ class Project:
             text=True,
         )
 
-    def rootstock(self, *arguments: str, within: str = ".") -> Ending:
+    def rootstock(self, *arguments: str, within: str = ".", **more: str) -> Ending:
         before = os.times()
-        process = self.start(*arguments, within=within)
+        process = self.start(*arguments, within=within, **more)
         out, err = process.communicate(timeout=600)
         after = os.times()
         spent = after.children_user + after.children_system - before.children_user - before.children_system
@@ -113,10 +113,18 @@ class Project:
         found = self.rows("mlruns/mlflow.db", "select name, alias, version from registered_model_aliases")
         return {(name, alias): int(version) for name, alias, version in found}[record["name"], record["alias"]]
 
-    def assert_refuses(self, words: str, *arguments: str) -> None:
+    def last_parent_status(self) -> str:
+        """Return the MLflow status of the newest run of a whole pipeline."""
+        parents = "select runs.status from runs join tags using (run_uuid) where tags.key = 'stage'"
+        ((status,),) = self.rows(
+            "mlruns/mlflow.db", f"{parents} and tags.value = 'pipeline' order by runs.start_time desc limit 1"
+        )
+        return str(status)
+
+    def assert_refuses(self, words: str, *arguments: str, **more: str) -> None:
         """Check that `rootstock run` gives one sentence, the exit code 2 and changes nothing."""
         before = self.state()
-        ending = self.rootstock("run", *arguments)
+        ending = self.rootstock("run", *arguments, **more)
         assert (ending.code, ending.out) == (2, ""), ending
         assert words in ending.err
         assert ending.err.count("\n") == 1

@@ -58,6 +58,7 @@ def test_second_run_has_nothing_to_do_and_says_it_at_once(finished: Any) -> None
         ("finetune.epoch=3", "there is no parameter 'finetune.epoch'; did you mean finetune.epochs?"),
         ("select.candidates=[]", "select.candidates is [], but must be a list of one or more"),
         ("select.candidates=rootstock/strokes@w.pth", "The weights file w.pth of the candidate"),
+        ("select.candidates=torchvision/resnet17", "resnet17"),
         ("finetune.epochs", "has no '='"),
     ],
 )

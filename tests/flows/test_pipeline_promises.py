@@ -9,6 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+
+from transfer.backbones.build import build_backbone
+from transfer.backbones.reference import BackboneReference
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +41,7 @@ def test_ctrl_c_in_any_stage_can_be_taken_up(finished: Any, stage: str) -> None:
     stopped = finished.stopped_in(stage, signal.SIGINT, field[stage])
     assert (stopped.code, stopped.err) == (130, INTERRUPTED)
     assert finished.processes() == []
+    assert finished.last_parent_status() == "KILLED"
     again = finished.rootstock("run")
     assert again.code == 0, again.err
     assert UP_TO_DATE in finished.dvc("status")
@@ -154,6 +159,20 @@ def test_weights_refused_late_take_everything_back(finished: Any, kind: str) -> 
     finished.assert_refuses(sentence, "manifest.seed=7", f"select.candidates=rootstock/strokes@{name}")
     assert UP_TO_DATE in finished.dvc("status")
     assert not marker.exists()
+
+
+def test_weights_of_another_architecture_are_refused(finished: Any) -> None:
+    state = build_backbone(BackboneReference.parse("torchvision/squeezenet1_1@none"), None, seed=0).state_dict()
+    torch.save(state, finished.folder / "other.pth")
+    finished.assert_refuses("other.pth", "select.candidates=torchvision/mobilenet_v3_small@other.pth")
+    assert UP_TO_DATE in finished.dvc("status")
+
+
+def test_published_weights_without_a_network_are_refused(finished: Any) -> None:
+    nowhere = {"TORCH_HOME": str(finished.folder / "none"), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    reference = "torchvision/squeezenet1_1@IMAGENET1K_V1"
+    finished.assert_refuses(reference, f"select.candidates={reference}", **nowhere)
+    assert UP_TO_DATE in finished.dvc("status")
 
 
 @pytest.mark.parametrize("override", [(), ("evaluate.confidence=0.77",)], ids=["dvc", "stage"])

@@ -81,16 +81,9 @@ def test_a_second_evaluation_writes_the_same_bytes(trained: Path) -> None:
     evaluate.draw()
     paths = sorted(path for path in evaluate.FOLDER.iterdir() if path.name != "observed.json")
     first = [path.read_bytes() for path in paths]
+    assert first
     evaluate.measure()
     evaluate.draw()
-    assert [path.name for path in paths] == [
-        "comparison.png",
-        "confusion.png",
-        "metrics.json",
-        "per_class.csv",
-        "predictions.csv",
-        "verdict.json",
-    ]
     assert [path.read_bytes() for path in paths] == first
 
 

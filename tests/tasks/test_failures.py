@@ -4,9 +4,11 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from signal import SIGTERM
 from types import SimpleNamespace
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from tasks import failures
 from transfer.errors import EnvironmentFault, UserError
@@ -18,6 +20,7 @@ from transfer.errors import EnvironmentFault, UserError
         (UserError("No images; add some."), 2, "No images; add some."),
         (EnvironmentFault("The store is locked."), 1, "The store is locked."),
         (KeyboardInterrupt(), 130, "select was interrupted; run the same command again to go on."),
+        (TerminationSignal(SIGTERM), 130, "select was interrupted"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "The disk is full in select; free some space"),
         (ZeroDivisionError("two\nlines"), 1, "select failed unexpectedly (ZeroDivisionError: two lines)"),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapters import servers
+from adapters import prefect_api, servers
 from adapters.locks import project_lock
 from tasks import registry_care, run, summary
 from transfer.errors import UserError
@@ -71,7 +71,7 @@ def test_change_goes_to_the_flow_with_complete_settings(idle: Path, monkeypatch:
         given.update(settings, data_path=data_path)
         return {}
 
-    monkeypatch.setattr(servers, "running_api", lambda _: "http://127.0.0.1:9/api")
+    monkeypatch.setattr(prefect_api, "running_api", lambda _: "http://127.0.0.1:9/api")
     monkeypatch.setattr(summary, "show", lambda *_: None)
     run.run(["finetune.epochs=3"], lambda: pipeline)
     assert (given["data_path"], given["finetune.epochs"], given["finetune.seed"]) == ("data/digits", 3, 0)
@@ -95,7 +95,7 @@ def test_run_that_was_cancelled_on_the_way_is_the_users_sentence(idle: Path) -> 
 def test_server_of_a_run_is_stopped_however_it_ends(idle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[servers.Server] = []
     server = servers.Server("Prefect server", "http://127.0.0.1:9", idle / "log", None)  # type: ignore[arg-type]
-    monkeypatch.setattr(servers, "running_api", lambda _: None)
+    monkeypatch.setattr(prefect_api, "running_api", lambda _: None)
     monkeypatch.setattr(servers, "start_prefect_server", lambda *_, **__: server)
     monkeypatch.setattr(servers, "wait_until", lambda *_: None)
     monkeypatch.setattr(servers, "stop", stopped.append)

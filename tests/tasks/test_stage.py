@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,14 @@ def test_interrupted_stage_ends_with_130_and_can_run_again(tmp_path: Path, numbe
     assert code == 130
     assert "run the same command again" in stderr
     assert ending(start(tmp_path, "pass")) == (0, "")
+
+
+def test_stage_never_records_on_the_server_of_another_project(
+    tmp_path: Path, answering: Callable[[str], AbstractContextManager[str]]
+) -> None:
+    with answering("/another/project/.prefect") as url:  # it has no flows: a stage that used it would fail
+        (tmp_path / "prefect.toml").write_text(f'[api]\nurl = "{url}"\n', encoding="utf-8")
+        assert ending(start(tmp_path, "pass")) == (0, "")
 
 
 def test_copy_of_the_workspace_is_refused(tmp_path: Path) -> None:

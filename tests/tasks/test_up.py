@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters import prefect_commands, servers
-from adapters.answering import api_answers
+from adapters import prefect_api, prefect_commands, servers
+from adapters.answering import HOST, api_answers
 from adapters.locks import project_lock
 from tasks import up
 from transfer.errors import EnvironmentFault, UserError
@@ -31,7 +31,7 @@ def test_taken_port_is_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setattr(servers, "_start", lambda *_: pytest.fail("a server was started"))
     with socket.socket() as holder:
-        holder.bind((servers.HOST, 0))
+        holder.bind((HOST, 0))
         holder.listen()
         ports = [servers.find_free_port(), servers.find_free_port()]
         ports[flag == "--mlflow-port"] = holder.getsockname()[1]
@@ -59,7 +59,7 @@ def test_server_that_dies_is_named_and_all_others_are_stopped(project: Path, mon
     with pytest.raises(EnvironmentFault, match=r"MLflow UI stopped with exit status 1.*no store"):
         up.serve(servers.find_free_port(), servers.find_free_port())
     assert [server.alive() for server in started] == [False, False, False]
-    assert servers.read_running(project) == {}
+    assert prefect_api.read_running(project) == {}
 
 
 def test_runs_are_buried_only_while_nothing_holds_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +93,10 @@ def test_everything_is_up_and_then_gone(project: Path, root: Path, name: signal.
     shown = "".join(lines)
     assert f"http://127.0.0.1:{ports[0]}" in shown
     assert f"http://127.0.0.1:{ports[1]}" in shown
-    assert servers.running_api(project) or api_answers(f"http://127.0.0.1:{ports[0]}/api")
+    assert prefect_api.running_api(project) or api_answers(f"http://127.0.0.1:{ports[0]}/api")
     process.send_signal(name)
     assert process.wait(60) == code
     process.stdout.close()
     for port in ports:
         servers.require_free_port(port, "x", "x")
-    assert servers.read_running(project) == {}
+    assert prefect_api.read_running(project) == {}
