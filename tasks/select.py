@@ -18,6 +18,7 @@ from transfer.records import CandidateScore, Preprocess, Row
 if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone
     from transfer.data.examples import Examples
+    from transfer.selection.ranking import Scored
 
 RANKING = Path("artifacts/select/ranking.json")
 PICTURE = Path("artifacts/select/ranking.png")
@@ -76,7 +77,9 @@ def record(seconds: dict[str, float]) -> None:
         run.params({"select.candidates": ", ".join(params.candidates), "select.max_rows": params.max_rows})
         run.params({"select.knn_k": params.knn_k, "winner": ranking["winner"]})
         best = ranking["candidates"][0]
-        run.metrics({key: best[key] for key in ("score", "knn_loo_accuracy", "ridge_loo_accuracy", "n_rows")})
+        run.metrics(
+            {key: best[key] for key in ("score", "knn_loo_accuracy", "ridge_loo_accuracy", "ridge_loo_error", "n_rows")}
+        )
         run.metrics({"pixel_baseline": ranking["pixel_baseline"]["score"]})
         for place, candidate in enumerate(ranking["candidates"], start=1):
             run.params({f"candidate_{place}": candidate["reference"]})
@@ -108,7 +111,7 @@ def training_rows(max_rows: int) -> tuple[Row, ...]:
     return tuple(sorted(chosen, key=lambda row: row.path))
 
 
-def _scores(params: Params, rows: Sequence[Row]) -> tuple[dict[str, CandidateScore], CandidateScore, dict[str, float]]:
+def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], CandidateScore, dict[str, float]]":
     """Score the candidates of one image size after the other, so that one decoded set is in memory at a time.
 
     Returns:
@@ -120,7 +123,7 @@ def _scores(params: Params, rows: Sequence[Row]) -> tuple[dict[str, CandidateSco
     for text in params.select.candidates:  # each is built once before any is scored: a mistake shows at once
         preprocess = _built(text, params)[0].preprocess
         by_size.setdefault((preprocess.crop_px, preprocess.resize_px), {})[text] = preprocess
-    scores: dict[str, CandidateScore] = {}
+    scores: dict[str, Scored] = {}
     baselines: list[CandidateScore] = []
     seconds: dict[str, float] = {}
     for _, group in sorted(by_size.items()):
@@ -146,7 +149,7 @@ def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
     return backbone, weights.sha256
 
 
-def _score(text: str, examples: "Examples", params: Params) -> CandidateScore:
+def _score(text: str, examples: "Examples", params: Params) -> "Scored":
     from transfer.backbones.features import extract_features
     from transfer.selection.ranking import score_features
 

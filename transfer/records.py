@@ -94,7 +94,9 @@ class CandidateScore:
         reference: the backbone reference as the user wrote it.
         knn_loo_accuracy: cosine k-nearest-neighbour leave-one-out accuracy in [0, 1].
         ridge_loo_accuracy: closed-form ridge leave-one-out accuracy in [0, 1].
-        score: the mean of the two, what candidates are ranked by.
+        ridge_loo_error: its squared error, summed over the classes, mean over the rows, at least 0.
+        score: the mean of the two accuracies, what candidates are ranked by.
+        tied: whether the rows scored do not tell its score from the highest one.
         n_rows: rows scored.
         feature_dim: width of the features.
         n_parameters: parameters of the trunk.
@@ -104,7 +106,9 @@ class CandidateScore:
     reference: str
     knn_loo_accuracy: float
     ridge_loo_accuracy: float
+    ridge_loo_error: float
     score: float
+    tied: bool
     n_rows: int
     feature_dim: int
     n_parameters: int

@@ -43,7 +43,7 @@ def probe_alone(path: Path) -> None:
 
 
 def score_of(reference: str, accuracy: float) -> CandidateScore:
-    return CandidateScore(reference, accuracy, accuracy, accuracy, 1113, 336, 700_000, None)
+    return CandidateScore(reference, accuracy, accuracy, 0.1, accuracy, False, 1113, 336, 700_000, None)
 
 
 def ranking(path: Path) -> None:

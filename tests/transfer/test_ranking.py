@@ -1,4 +1,4 @@
-"""The ranking: the best features first, ties to the smaller network, and a sentence that says why."""
+"""The ranking: the best features first, within noise the smaller error, and a sentence that says why."""
 
 from dataclasses import replace
 
@@ -6,35 +6,61 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from transfer.records import CandidateScore
-from transfer.selection.knn import knn_loo_accuracy
-from transfer.selection.ranking import explain, rank, score_features, score_pixels
-from transfer.selection.ridge import ridge_loo_accuracy
+from transfer.selection.knn import knn_without_one
+from transfer.selection.ranking import Scored, explain, rank, score_features, score_pixels
+from transfer.selection.ridge import ridge_without_one
 
 
-def scored(reference: str, score: float, n_parameters: int = 100) -> CandidateScore:
-    return CandidateScore(reference, score, score, score, 30, 4, n_parameters, None)
+def scored(
+    reference: str, score: float, n_parameters: int = 100, error: float = 0.1, *, tied: bool = False
+) -> CandidateScore:
+    return CandidateScore(reference, score, score, error, score, tied, 30, 4, n_parameters, None)
+
+
+def candidate(reference: str, n_right: int, error: float, n_parameters: int = 100, n_rows: int = 30) -> Scored:
+    """Return a candidate that has the first `n_right` rows right."""
+    right = (torch.arange(n_rows) < n_right).double()
+    return Scored(scored(reference, float(right.mean()), n_parameters, error), right)
 
 
 PIXELS = scored("raw pixels", 0.5, 0)
 
 
-@given(st.lists(st.tuples(st.sampled_from([0.25, 0.5, 0.75]), st.integers(1, 3)), min_size=1))
-def test_the_order_is_by_score_then_size_then_place(drawn: list[tuple[float, int]]) -> None:
-    scores = [scored(str(place), score, size) for place, (score, size) in enumerate(drawn)]
-    ranked = rank(scores)
-    assert sorted(ranked, key=lambda one: int(one.reference)) == scores
-    keys = [(-one.score, one.n_parameters, int(one.reference)) for one in ranked]
-    assert keys == sorted(keys)
+@given(st.lists(st.tuples(st.sampled_from([5, 18, 29]), st.sampled_from([0.1, 0.2]), st.integers(1, 3)), min_size=1))
+def test_the_order_is_by_score_and_within_noise_by_error_size_and_place(drawn: list[tuple[int, float, int]]) -> None:
+    ranked = rank([candidate(str(place), *figures) for place, figures in enumerate(drawn)])
+    most = max(n_right for n_right, _, _ in drawn)
+    expected = sorted(
+        range(len(drawn)),
+        key=lambda place: (-drawn[place][0], drawn[place][1] if drawn[place][0] == most else 0.0, drawn[place][2]),
+    )
+    assert [int(one.reference) for one in ranked] == expected
+    assert [one.tied for one in ranked] == [drawn[place][0] == most for place in expected]
+
+
+@pytest.mark.parametrize(("n_right", "tied"), [(30, True), (27, True), (26, False)])
+def test_a_lead_within_noise_is_a_tie_that_the_smaller_error_decides(n_right: int, tied: bool) -> None:
+    ahead, behind = candidate("ahead", 30, 0.2), candidate("behind", n_right, 0.1)
+    lead = (ahead.right - behind.right).numpy()
+    assert tied == bool(lead.mean() <= stats.norm.ppf(0.975) * stats.sem(lead))
+    assert [one.reference for one in rank([ahead, behind])] == (["behind", "ahead"] if tied else ["ahead", "behind"])
 
 
 def test_a_score_is_the_mean_of_both_accuracies() -> None:
     features = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % 3
-    score = score_features(features, labels, 5, "rootstock/strokes", 7, "ab")
-    knn, ridge = knn_loo_accuracy(features, labels, 5), ridge_loo_accuracy(features, labels)
-    assert score == CandidateScore("rootstock/strokes", knn, ridge, (knn + ridge) / 2, 30, 4, 7, "ab")
+    found = score_features(features, labels, 5, "rootstock/strokes", 7, "ab")
+    ridge = ridge_without_one(features, labels)
+    knn = float((knn_without_one(features, labels, 5) == labels).double().mean())
+    linear = float((ridge.scores.argmax(1) == labels).double().mean())
+    assert found.score.score == pytest.approx((knn + linear) / 2)
+    assert found.score == CandidateScore(
+        "rootstock/strokes", knn, linear, ridge.error, found.score.score, False, 30, 4, 7, "ab"
+    )
+    assert float(found.right.mean()) == found.score.score
 
 
 def test_pixels_are_scored_without_a_network() -> None:
@@ -50,8 +76,12 @@ def test_pixels_are_scored_without_a_network() -> None:
     [
         ([scored("a", 0.9)], "a reaches 0.900 (k-NN 0.900, ridge 0.900)"),
         ([scored("a", 0.9), scored("b", 0.8)], "10.0 points ahead of b"),
-        ([scored("a", 0.9, 5), scored("b", 0.9, 9)], "level with b, which has more parameters"),
-        ([scored("a", 0.9, 5), scored("b", 0.9, 5)], "level with b, which was named later"),
+        (
+            [scored("a", 0.9, tied=True), scored("b", 0.91, error=0.2, tied=True)],
+            "level within noise with b (0.910), whose squared error is larger (0.200 to 0.100)",
+        ),
+        ([scored("a", 0.9, 5, tied=True), scored("b", 0.9, 9, tied=True)], "with b (0.900), which has more parameters"),
+        ([scored("a", 0.9, 5, tied=True), scored("b", 0.9, 5, tied=True)], "with b (0.900), which was named later"),
         ([scored("a", 0.9)], "the only candidate"),
     ],
 )

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
 
 from transfer.errors import UserError
-from transfer.selection.ridge import _RELATIVE_STRENGTHS, ridge_loo_accuracy, ridge_without_one
+from transfer.selection.ridge import _RELATIVE_STRENGTHS, ridge_without_one
+
+
+def ridge_loo_accuracy(features: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((ridge_without_one(features, labels).scores.argmax(1) == labels).double().mean())
 
 
 def _rows(n_rows: int, width: int, n_classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,6 +34,7 @@ def test_it_is_what_refitting_without_each_row_gives(n_rows: int, width: int) ->
         expected[row] = fitted.predict(features[row : row + 1].numpy())[0]
     np.testing.assert_allclose(found.scores.numpy(), expected, rtol=1e-6, atol=1e-8)
     assert ridge_loo_accuracy(features, labels) == np.mean(expected.argmax(1) == labels.numpy())
+    assert found.error == pytest.approx(((expected - targets) ** 2).sum(1).mean(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("n_rows", "width"), [(60, 8), (30, 50)])

@@ -13,8 +13,8 @@ from transfer.selection.checks import require_scorable
 _CHUNK_ROWS = 1024
 
 
-def knn_loo_accuracy(features: Tensor, labels: Tensor, k: int) -> float:
-    """Return the leave-one-out accuracy of a cosine k-nearest-neighbour classifier.
+def knn_without_one(features: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Return what a cosine k-nearest-neighbour classifier predicts for each row from all others.
 
     Each row is classified by the votes of its k most similar other rows; of several classes with most votes the one of
     the most similar row among them wins.
@@ -25,7 +25,7 @@ def knn_loo_accuracy(features: Tensor, labels: Tensor, k: int) -> float:
         k: neighbours, at least 1; at most N - 1 are used.
 
     Returns:
-        A share in [0, 1].
+        Class indices, int64 (N,).
 
     Raises:
         UserError: fewer than two rows, or a feature that is not finite.
@@ -35,7 +35,7 @@ def knn_loo_accuracy(features: Tensor, labels: Tensor, k: int) -> float:
     unit = functional.normalize(features.to(torch.float32), dim=1)
     k = min(k, n_rows - 1)
     nearer = torch.arange(k, 0, -1) / (k * k + 1)  # less than a vote in all, more for the more similar
-    n_right = 0
+    predicted = []
     for start in range(0, n_rows, _CHUNK_ROWS):
         similarity = unit[start : start + _CHUNK_ROWS] @ unit.T
         rows = torch.arange(len(similarity))
@@ -45,5 +45,5 @@ def knn_loo_accuracy(features: Tensor, labels: Tensor, k: int) -> float:
         closest = torch.zeros(len(similarity), n_classes).scatter_reduce_(
             1, voters, nearer.expand(voters.shape), reduce="amax"
         )
-        n_right += int(((votes + closest).argmax(1) == labels[start : start + _CHUNK_ROWS]).sum())
-    return n_right / n_rows
+        predicted.append((votes + closest).argmax(1))
+    return torch.cat(predicted)

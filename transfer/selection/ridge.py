@@ -22,26 +22,12 @@ class RidgeWithoutOne:
     Args:
         strength: the penalty on the squared weights, chosen by the smallest leave-one-out squared error.
         scores: float64 (N, C), the class scores of each row; the highest one is the predicted class.
+        error: squared distance of the scores from one-hot labels, summed over the classes, mean over the rows.
     """
 
     strength: float
     scores: Tensor
-
-
-def ridge_loo_accuracy(features: Tensor, labels: Tensor) -> float:
-    """Return the leave-one-out accuracy of ridge regression on one-hot labels.
-
-    Args:
-        features: finite float (N, D), N at least 2.
-        labels: int64 (N,), class indices.
-
-    Returns:
-        A share in [0, 1].
-
-    Raises:
-        UserError: fewer than two rows, or a feature that is not finite.
-    """
-    return float((ridge_without_one(features, labels).scores.argmax(1) == labels).double().mean())
+    error: float
 
 
 def ridge_without_one(features: Tensor, labels: Tensor) -> RidgeWithoutOne:
@@ -64,16 +50,15 @@ def ridge_without_one(features: Tensor, labels: Tensor) -> RidgeWithoutOne:
     components, power = _principal(features.to(torch.float64))
     projected = components.T @ (targets - mean)
     scale = float(power.sum() / len(power)) or 1.0
-    best = RidgeWithoutOne(0.0, targets)
-    smallest = torch.inf
+    best = RidgeWithoutOne(0.0, targets, torch.inf)
     for strength in (relative * scale for relative in _RELATIVE_STRENGTHS):
         shrink = 1 / (power + strength)
         leverage = 1 / len(targets) + components.square() @ shrink
         residual = targets - mean - components @ (shrink[:, None] * projected)
         residual /= (1 - leverage).clamp_min(1e-12)[:, None]
-        error = float(residual.square().sum())
-        if error < smallest:
-            smallest, best = error, RidgeWithoutOne(strength, targets - residual)
+        error = float(residual.square().sum()) / len(targets)
+        if error < best.error:
+            best = RidgeWithoutOne(strength, targets - residual, error)
     return best
 
 
