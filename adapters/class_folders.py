@@ -10,6 +10,7 @@ from transfer.errors import UserError
 from transfer.records import SPLITS
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_N_NAMED = 5
 _CLUTTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
 
 
@@ -49,14 +50,16 @@ def list_class_folders(data_path: Path, extensions: Collection[str]) -> Listing:
     """List the files of every class.
 
     Hidden files are passed over; files of other kinds, folders behind links below a class folder, and files beside the
-    class folders are counted as ignored. With train/ and one held-out folder, the held-out one is the test set.
+    class folders are counted as ignored. With train/ and one held-out folder, the held-out one is the test set. The
+    folder itself may be a link; class and split folders may not, because DVC does not look behind those.
 
     Args:
         data_path: the data set's folder.
         extensions: of the files that count, lower case with their dot.
 
     Raises:
-        UserError: no such folder, no class folders, one class only, no files, or classes that differ between splits.
+        UserError: no such folder, no class folders, one class only, no files, classes that differ between splits, a
+            class or split folder that is a link, or other folders beside train/ and a held-out one.
     """
     folders = _folders_of(data_path, extensions)
     by_split = _split_folders(data_path, folders)
@@ -88,7 +91,7 @@ def _folders_of(data_path: Path, extensions: Collection[str]) -> list[Path]:
     if not data_path.is_dir():
         raise UserError(f"data.path {data_path} is a file; {remedy}")
     entries = _visible(data_path)
-    folders = [entry for entry in entries if entry.is_dir()]
+    folders = _folders_in(entries)
     if not folders:
         loose = [entry.name for entry in entries if _suffix(entry.name) in extensions]
         what = f"{len(loose)} files ({loose[0]}, ...) but no class folders" if loose else "no class folders"
@@ -104,7 +107,10 @@ def _is_train_alone(folders: Sequence[Path]) -> bool:
 
 def _split_folders(data_path: Path, folders: Sequence[Path]) -> dict[str, Path]:
     """Return split -> folder when the folders are splits and not classes, in the order train, val, test."""
-    if any(folder.name.lower() not in SPLIT_FOLDERS for folder in folders) or _is_train_alone(folders):
+    others = [folder for folder in folders if folder.name.lower() not in SPLIT_FOLDERS]
+    if others:
+        _refuse_beside_splits(data_path, folders, others)
+    if others or _is_train_alone(folders):
         return {}
     by_split: dict[str, Path] = {}
     for folder in folders:
@@ -124,8 +130,44 @@ def _split_folders(data_path: Path, folders: Sequence[Path]) -> dict[str, Path]:
     return {split: by_split[split] for split in SPLITS if split in by_split}
 
 
+def _refuse_beside_splits(data_path: Path, folders: Sequence[Path], others: Sequence[Path]) -> None:
+    splits = {folder.name: SPLIT_FOLDERS[folder.name.lower()] for folder in folders if folder not in others}
+    training = next((name for name, split in splits.items() if split == "train"), None)
+    if training is None or set(splits.values()) == {"train"}:
+        return
+    beside = _listed([folder.name for folder in others])
+    raise UserError(
+        f"data.path {data_path} has {_listed(list(splits))} and beside them {beside}, so "
+        "its folders are neither splits nor classes; move what belongs to no split out of it, or rename "
+        f"{training}/ if all of them are classes."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [f"{name}/" for name in names[:_N_NAMED]]
+    more = [f"{len(names) - _N_NAMED} more"] if len(names) > _N_NAMED else []
+    *first, last = (*shown, *more)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _folders_in(entries: Sequence[Path]) -> list[Path]:
+    """Return the folders among a folder's entries.
+
+    Raises:
+        UserError: one is a link. DVC skips what is behind it, so that no change there would ever make a stage stale.
+    """
+    folders = [entry for entry in entries if entry.is_dir()]
+    for folder in folders:
+        if folder.is_symlink():
+            raise UserError(
+                f"{folder} is a link to a folder, and DVC notices no change behind links inside data.path; put the "
+                "folder itself there, or name as data.path the folder that really holds the class folders."
+            )
+    return folders
+
+
 def _class_names(root: Path) -> tuple[str, ...]:
-    names = tuple(sorted(entry.name for entry in _visible(root) if entry.is_dir()))
+    names = tuple(sorted(folder.name for folder in _folders_in(_visible(root))))
     if not names:
         raise UserError(f"{root} holds no class folders; put the files of each class into a folder of its own in it.")
     if len(names) == 1:

@@ -19,6 +19,7 @@ _TELEMETRY_OFF = {
 }
 # OpenMP threads that spin for long slow training manifold on busy cores; a short spin saves idle ones most wake-ups.
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+_LOOPBACK = ("127.0.0.1", "localhost")
 _QUIET = {
     "PYTHONUNBUFFERED": "1",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -28,9 +29,16 @@ _QUIET = {
 
 
 def prepare(project: Path) -> None:
-    """Switch telemetry off and keep Prefect's state in the project, without overruling what the user exported."""
+    """Switch telemetry off and keep Prefect's state in the project, without overruling what the user exported.
+
+    The project's own servers are never asked through a proxy that the user has for the rest of the world.
+    """
     for name, value in (_TELEMETRY_OFF | _PATIENT | _QUIET | {"PREFECT_HOME": str(project / ".prefect")}).items():
         os.environ.setdefault(name, value)
+    direct = [host for host in (get("no_proxy") or get("NO_PROXY") or "").split(",") if host]
+    direct += [host for host in _LOOPBACK if host not in direct]
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(direct)
 
 
 def quieten_prefect() -> None:

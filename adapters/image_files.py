@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"))
+_NETPBM = (".ppm", ".pgm", ".pbm", ".pnm")
+EXTENSIONS = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", *_NETPBM))
 _WORKERS = 2
 
 
@@ -75,7 +76,7 @@ def load_examples(
     Args:
         data_path: the data set's folder.
         rows: what to read.
-        preprocess: sizes in pixels.
+        preprocess: sizes in pixels, and the filter.
         advance: called with 1 after each row.
 
     Returns:

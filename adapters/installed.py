@@ -63,29 +63,6 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def cached_torchvision_weights(arch: str, enum_name: str | None) -> Path | None:
-    """Return where torchvision keeps an enum's weights once they were downloaded; None when they are not there.
-
-    Args:
-        arch: torchvision's name of the architecture.
-        enum_name: for example IMAGENET1K_V2; None for the architecture's default.
-
-    Raises:
-        UserError: torchvision knows no such architecture or enum.
-    """
-    import torch
-    import torchvision
-
-    try:
-        weights = torchvision.models.get_model_weights(arch)[enum_name or "DEFAULT"]
-    except (KeyError, ValueError) as error:
-        raise UserError(
-            f"torchvision has no weights {enum_name or 'DEFAULT'} for {arch!r}; see torchvision.models."
-        ) from error
-    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
-    return path if path.is_file() else None
-
-
 def count_runs(database: Path) -> int:
     """Return how many runs an MLflow database holds; opened read-only.
 

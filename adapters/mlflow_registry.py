@@ -1,6 +1,7 @@
 """Versions and aliases in the MLflow registry: one version for every model, found again by what it holds."""
 
 import contextlib
+import shlex
 import shutil
 import tempfile
 import time
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 CODE_TAG, LOGGED_TAG = "code_sha256", "logged_model"
 STAGE, LOGGED_NAME = "register", "classifier"  # a run's model is runs:/<id>/classifier
-FORBIDDEN = "/:%."  # MLflow refuses the first two; the others break the URIs it makes of a name
+# MLflow refuses / and : in every store, % in a store of files, and names of dots; it reads models:/a@b/1 as the alias b
+# of a, and what follows a ? as a query.
+FORBIDDEN = "/:%.@?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def check_name(name: str) -> None:
     if not name.strip() or any(character in name for character in FORBIDDEN):
         raise UserError(
             f"A model cannot be registered as {name!r}; choose a name without {' '.join(FORBIDDEN)}, for example "
-            f"`rootstock run register.model_name={clean_name(name)}`."
+            f"`rootstock run {shlex.quote(f'register.model_name={clean_name(name)}')}`."
         )
 
 

@@ -82,6 +82,26 @@ def open_client(project: Path | None = None) -> "MlflowClient":
         return _own_client(project)
 
 
+@contextmanager
+def as_default(project: Path) -> Iterator[None]:
+    """Make the project's store MLflow's default inside the block.
+
+    MLflow resolves models:/ and runs:/ URIs against its default store, whatever URIs it is given with them, and makes a
+    database in the current directory where none is named.
+    """
+    exported = {name: environment.get(name) for name in (TRACKING_URI, REGISTRY_URI)}
+    environment.put(TRACKING_URI, tracking_uri(project))
+    environment.put(REGISTRY_URI, registry_uri(project))
+    try:
+        yield
+    finally:
+        for name, value in exported.items():
+            if value is None:
+                environment.drop(name)
+            else:
+                environment.put(name, value)
+
+
 def follow_move(project: Path) -> None:
     """Point the project's own database at the files beside it after the project was moved or copied."""
     here = f"{project.resolve() / ARTIFACTS}/"

@@ -24,12 +24,15 @@ def save_model(folder: Path, classifier: "Classifier", card: "ModelCard") -> str
         folder: made when it is missing; the card is written last, so that a folder with a fitting card is whole.
         classifier: its parameters and buffers are stored as they are.
         card: what describes it.
+
+    Raises:
+        EnvironmentFault: the disk is full or the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {name: value.detach().contiguous() for name, value in classifier.state_dict().items()}
     with atomic_write(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))  # through Python, which tells a full disk from other failures
     digest = sha256_of(folder / WEIGHTS)
     write_plain_json(folder / CARD, {**card.to_plain(), "sha256": digest})
     return digest

@@ -11,25 +11,38 @@ from adapters.answering import HOST, OPENER, api_answers
 from adapters.json_files import write_plain_json
 from adapters.project import state_folder
 
+# Where one of these is set, the server's database is not the one in its home.
+_DATABASE_SETTINGS = tuple(
+    f"PREFECT_{part}_DATABASE_{name}" for part in ("API", "SERVER") for name in ("CONNECTION_URL", "HOST")
+)
 RUNNING_FILE = "servers.json"  # written while `rootstock up` runs
 
 
 def running_api(project: Path) -> str | None:
     """Return the URL of the Prefect API that this project should use and that answers now.
 
-    Asked in this order: PREFECT_API_URL, what `rootstock up` started, prefect.toml. A local server that prefect.toml
-    names is taken only when it keeps its state in this project: another project's server may hold the same port.
+    Asked in this order: PREFECT_API_URL, what `rootstock up` started, prefect.toml. A local server that one of the last
+    two names is taken only when it keeps its state where this project does: another project's may hold the port by now.
     """
     exported = environment.get("PREFECT_API_URL")
     if exported:
         return exported if api_answers(exported) else None
-    started = read_running(project).get("prefect_api", "")
-    if started and api_answers(started):
-        return str(started)
-    configured = _configured_url(project)
-    if configured and api_answers(configured) and _belongs_to(configured, project):
-        return configured
+    homes = _own_home(project), Path(environment.get("PREFECT_HOME") or _own_home(project)).resolve()
+    for url in (read_running(project).get("prefect_api"), _configured_url(project)):
+        if isinstance(url, str) and api_answers(url) and (not _is_local(url) or _home(url) in homes):
+            return url
     return None
+
+
+def is_its_own(url: str, project: Path) -> bool:
+    """Tell whether a local API serves this project alone: its state and its database are in the project's folder.
+
+    Args:
+        url: the API's URL, which ends in /api.
+        project: the project's folder.
+    """
+    elsewhere = any(environment.get(name) for name in _DATABASE_SETTINGS)
+    return not elsewhere and _is_local(url) and _home(url) == _own_home(project)
 
 
 def note_running(project: Path, addresses: Mapping[str, Any]) -> None:
@@ -60,12 +73,18 @@ def _configured_url(project: Path) -> str | None:
     return url if isinstance(url, str) else None
 
 
-def _belongs_to(url: str, project: Path) -> bool:
-    if not url.startswith((f"http://{HOST}:", "http://localhost:")):
-        return True
+def _is_local(url: str) -> bool:
+    return url.startswith((f"http://{HOST}:", "http://localhost:"))
+
+
+def _own_home(project: Path) -> Path:
+    return (project / ".prefect").resolve()
+
+
+def _home(url: str) -> Path | None:
+    """Return the folder that a server keeps its state in; None where it does not say."""
     try:
         with OPENER.open(f"{url.rstrip('/')}/admin/settings", timeout=2.0) as answer:
-            home = json.load(answer).get("home", "")
-    except (OSError, ValueError):
-        return False
-    return Path(home).resolve() == (project / ".prefect").resolve()
+            return Path(json.load(answer)["home"]).resolve()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -8,10 +8,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from transfer.errors import EnvironmentFault
+from adapters import params_file
+from adapters.answering import OPENER
+from transfer.errors import EnvironmentFault, UserError
 
 _TIMEOUT_S = 120
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
 
 
 def deploy(project: Path, api: str) -> None:
@@ -28,6 +29,16 @@ def deploy(project: Path, api: str) -> None:
     _prefect(project, settings, "--no-prompt", "deploy", "--all")
 
 
+def deployed_data_paths(project: Path) -> dict[str, str]:
+    """Return the data set that each deployment of prefect.yaml names; deployments that name none are left out."""
+    try:
+        deployments = params_file.read(project / "prefect.yaml").get("deployments") or ()
+    except UserError:  # `deploy` says what is wrong with it
+        return {}
+    named = {str(one.get("name")): (one.get("parameters") or {}).get("data_path") for one in deployments}
+    return {name: path for name, path in named.items() if isinstance(path, str)}
+
+
 def has_online_worker(api: str, pool: str) -> bool:
     """Tell whether a worker of the work pool has reported to the API lately."""
     try:
@@ -40,7 +51,8 @@ def has_online_worker(api: str, pool: str) -> bool:
 def bury_ghosts(api: str, why: str) -> int:
     """Mark every unfinished flow run Crashed and free the places it held; return how many there were.
 
-    Only for a moment when nothing runs: a ghost keeps the deployment's one place, and later runs end Cancelled.
+    Only for a moment when nothing runs, and for an API that serves this project alone (`prefect_api.is_its_own`): a
+    ghost keeps the deployment's one place, and later runs end Cancelled.
 
     Args:
         api: URL of the Prefect API.
@@ -69,7 +81,7 @@ def _ask(url: str, body: dict[str, Any], method: str = "POST") -> Any:
     request = urllib.request.Request(  # noqa: S310  our own address
         url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}, method=method
     )
-    with _OPENER.open(request, timeout=10.0) as answer:
+    with OPENER.open(request, timeout=10.0) as answer:
         return json.loads(answer.read() or b"null")
 
 

@@ -11,7 +11,8 @@ from transfer.errors import UserError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
+# What MLflow's own reading of a URI takes for something else where the name holds an @ or a ?.
+_REGISTERED = re.compile(r"models:/(?P<name>[^/]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+|latest))")
 _N_NAMED = 20
 
 
@@ -19,7 +20,8 @@ def model_folder(model_uri: str) -> Path:
     """Return the folder that holds a classifier's weights and card, fetched from a remote store if need be.
 
     Args:
-        model_uri: a folder, or any URI that MLflow resolves: models:/name@alias, models:/name/version, runs:/id/path.
+        model_uri: a folder, or any URI that MLflow resolves: models:/name@alias, models:/name/version,
+            models:/name/latest, models:/model_id, runs:/run_id/path; all are looked up in the project's store.
 
     Raises:
         UserError: there is no such model, or it is not one of ours.
@@ -47,13 +49,16 @@ def _fetched(model_uri: str) -> Path:
     try:
         found = _REGISTERED.fullmatch(model_uri)
         place = _location(client, *found.group("name", "alias", "version")) if found is not None else model_uri
-        return Path(download_artifacts(artifact_uri=place, tracking_uri=mlflow_store.tracking_uri(project)))
+        with mlflow_store.as_default(project):
+            return Path(download_artifacts(artifact_uri=place))
     except (MlflowException, OSError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise UserError(f"The model {model_uri} cannot be opened ({reason}); {_offer(client)}.") from error
 
 
 def _location(client: "MlflowClient", name: str, alias: str, version: str | None) -> str:
+    if version == "latest":
+        version = str(max((int(one.version) for one in client.get_registered_model(name).latest_versions), default=0))
     number = version or client.get_model_version_by_alias(name, alias).version
     return str(client.get_model_version_download_uri(name, str(number)))
 

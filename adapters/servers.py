@@ -6,8 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,17 +142,6 @@ def stop(server: Server) -> None:
     except subprocess.TimeoutExpired:
         server.process.kill()
         server.process.wait()
-
-
-@contextmanager
-def temporary_prefect_server(project: Path) -> Iterator[str]:
-    """Run a Prefect API on a free port while the block runs, and yield its URL."""
-    server = start_prefect_server(project, find_free_port(), temporary=True)
-    try:
-        wait_until(server, "/api/health")
-        yield f"{server.address}/api"
-    finally:
-        stop(server)
 
 
 def find_free_port() -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import sha256_of
 from transfer.backbones.reference import BackboneReference
-from transfer.errors import EnvironmentFault, UserError
+from transfer.errors import EnvironmentFault, RootstockError, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "backbones"
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.[a-z]+$")
 _SILENCE_S = 30.0  # a server that sends nothing for so long is given up
+_REFUSED_NAME = re.compile(r"GLOBAL (\S*)\.(\S*) was not an allowed")
+_LONGEST_NAME_BYTES = 1 << 12
+_NO_MEMORY = re.compile(r"not enough memory|can(?:'t|not) allocate memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def load_weights(reference: BackboneReference, recorded_sha256: str | None = Non
 
     Raises:
         UserError: the file is missing, damaged, unsafe or not the recorded one; the enum is unknown or out of reach.
-        EnvironmentFault: the disk is full while published weights are downloaded.
+        EnvironmentFault: the disk is full while published weights are downloaded, or the memory is too small.
     """
     if reference.is_random:
         return LoadedWeights(None, None, "random weights")
@@ -67,6 +70,15 @@ def load_weights(reference: BackboneReference, recorded_sha256: str | None = Non
     from transfer.backbones.weights_check import unwrap
 
     return LoadedWeights(unwrap(_read(path), str(path)), digest, str(path))
+
+
+def needs_download(reference: BackboneReference) -> bool:
+    """Say whether loading the weights would download them first.
+
+    Raises:
+        UserError: the architecture or the name of the published weights is unknown.
+    """
+    return reference.is_published and not _published_place(reference)[1].is_file()
 
 
 def _file_of(reference: BackboneReference) -> Path:
@@ -102,19 +114,23 @@ def _shipped_file(reference: BackboneReference) -> Path:
 
 def _published_file(reference: BackboneReference) -> Path:
     """Return torchvision's published weights, downloaded once into torch's hub folder and checked by their hash."""
+    url, path = _published_place(reference)
+    if not path.is_file():
+        _download(url, path, reference)
+    hashed = _HASH_IN_NAME.search(path.name)
+    if hashed is not None and not sha256_of(path).startswith(hashed[1]):
+        raise UserError(f"{path} does not have the hash in its name; delete it, and it is downloaded again.")
+    return path
+
+
+def _published_place(reference: BackboneReference) -> tuple[str, Path]:
+    """Return the address of published weights, and the file they are downloaded to."""
     import torch
 
     from transfer.backbones.torchvision_models import weights_url
 
     url = weights_url(reference.arch, reference.weights or "DEFAULT")
-    file_name = url.rpartition("/")[2]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / file_name
-    if not path.is_file():
-        _download(url, path, reference)
-    hashed = _HASH_IN_NAME.search(file_name)
-    if hashed is not None and not sha256_of(path).startswith(hashed[1]):
-        raise UserError(f"{path} does not have the hash in its name; delete it, and it is downloaded again.")
-    return path
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
 def _download(url: str, path: Path, reference: BackboneReference) -> None:
@@ -147,34 +163,57 @@ def _impatient() -> Iterator[None]:
 
 
 def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+    """Return what a file holds; on a damaged one the readers raise anything, struct.error and AssertionError too."""
+    try:
+        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except Exception as error:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            raise _too_large(path) from error
+        raise (_unsafe if _is_unsafe(path, error) else _damaged)(path) from error
+
+
+def _read_pickle(path: Path) -> Any:
     import torch
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about formats that are refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "nsupported class" in str(error):
-            raise _unsafe(path) from error
-        raise _damaged(path) from error
-    except RuntimeError as error:
-        if "TorchScript" in str(error):
-            raise _unsafe(path) from error
-        raise _damaged(path) from error
-    except (OSError, EOFError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise _damaged(path) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about formats that are refused
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    return load_file(path)
+
+
+def _is_unsafe(path: Path, error: Exception) -> bool:
+    text = str(error)
+    if isinstance(error, pickle.UnpicklingError):
+        return ("GLOBAL" in text or "nsupported class" in text) and not _ends_in_name(path, text)
+    return isinstance(error, RuntimeError) and "TorchScript" in text
+
+
+def _ends_in_name(path: Path, text: str) -> bool:
+    """Say whether a refused name is one that the end of the file cuts short; torch drops such a name's last byte."""
+    refused = _REFUSED_NAME.search(text)
+    if refused is None:
+        return False
+    module, name = (re.escape(part.encode()) for part in refused.groups())
+    cut = rb"c%b\n%b[^\n]?\Z" % (module, name) if name else rb"c%b\n?[^\n]?\Z" % module
+    return re.search(cut, path.read_bytes()[-_LONGEST_NAME_BYTES:]) is not None
+
+
+def _too_large(path: Path) -> RootstockError:
+    """Tell a file that memory cannot hold from a damaged one that asks for more than it has."""
+    n_bytes = path.stat().st_size
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
-        raise _damaged(path) from error
+        bytearray(2 * n_bytes)  # the file, and the tensors made of it
+    except MemoryError:
+        return EnvironmentFault(
+            f"{path} ({n_bytes / 1e6:.0f} MB) does not fit into the memory that is free; end other programs, or choose "
+            f"smaller weights, and run the same command again."
+        )
+    return _damaged(path)
 
 
 def _unsafe(path: Path) -> UserError:

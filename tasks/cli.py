@@ -68,7 +68,8 @@ def predict(model_uri: str, paths: Sequence[Path], *, as_json: bool) -> None:
     """Classify images and print a table or JSON.
 
     Raises:
-        UserError: no such path, no image, no such model; or some images are unreadable, after the others were printed.
+        UserError: no such path, no image, no such model; or some images are unreadable, after the others were printed
+            and each of these was named on standard error.
     """
     from tasks.predict import classify
 
@@ -82,10 +83,11 @@ def predict(model_uri: str, paths: Sequence[Path], *, as_json: bool) -> None:
         )
     else:
         _print_predictions(predictions)
+    for sentence in unreadable:
+        say(sentence)
     if unreadable:
-        raise UserError(
-            f"{len(unreadable)} of {len(unreadable) + len(predictions)} files are no readable images: {unreadable[0]}"
-        )
+        n_files = len(unreadable) + len(predictions)
+        raise UserError(f"{len(unreadable)} of {n_files} files are no readable images; name images only.")
 
 
 def show_diagnosis(findings: Sequence["Finding"]) -> int:

@@ -1,6 +1,7 @@
 """Where the data set lives decides whether DVC can version it: say so, and track what can be tracked."""
 
 import os
+import shlex
 from pathlib import Path
 
 from adapters import dvc_commands, git_commands
@@ -30,9 +31,10 @@ def track(project: Path, data_path: str) -> str | None:
     """
     folder = (project / data_path).resolve()
     if not folder.is_relative_to(project.resolve()):
+        copied = ("dvc", "add", data_path, "-o", f"data/{folder.name}")
         return (
             f"{data_path} is outside the project: DVC hashes it, so a change is noticed, but cannot bring an old "
-            f"version back. `dvc add {data_path} -o data/{folder.name}` copies it in and versions it."
+            f"version back. `{shlex.join(copied)}` copies it in and versions it."
         )
     if is_stage_output(project, data_path) or dvc_file(project, data_path) or git_commands.tracks(project, data_path):
         return None

@@ -7,17 +7,17 @@ from pathlib import Path
 from adapters import dvc_commands, environment, git_commands, installed, prefect_api
 from adapters.locks import holder_of
 from adapters.project import enter_project, state_folder
-from adapters.weights_files import SHIPPED_FOLDER
-from tasks import data_source, weights_records
+from tasks import candidate_check, data_source, weights_records
 from tasks.params import PARAMS_FILE, Params, read_params
 from transfer.backbones.reference import BackboneReference
-from transfer.errors import RootstockError
+from transfer.errors import EnvironmentFault, RootstockError
 
 OK, NOTE, BAD = "ok", "note", "bad"
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_SPACE_BYTES, _TOO_LITTLE_BYTES = 2_000_000_000, 200_000_000
 _NAMED = 3
 _TOOLS = ("prefect", "mlflow", "dvc", "great-expectations", "torch", "torchvision")
+_HELD = ("is busy", "Unable to acquire lock")  # what DVC says while another DVC is at work
 _TELEMETRY = (
     ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
     ("MLFLOW_DISABLE_TELEMETRY", "true"),
@@ -131,36 +131,37 @@ def _weights(project: Path, params: Params) -> list[Finding]:
 
 def _candidate(project: Path, reference: str, recorded: dict[str, str]) -> Finding:
     try:
-        named = BackboneReference.parse(reference)
-        if named.weights_file is not None:
-            weights_records.current(project, [reference], recorded)
-            known = named.weights_file in recorded
-            return Finding(OK, reference, "the recorded weights file" if known else "a file the next run records")
-        if named.is_random:
-            return Finding(OK, reference, "random weights")
-        if named.source == "rootstock":
-            return _shipped(reference, SHIPPED_FOLDER / f"{named.arch}.safetensors")
-        cached = installed.cached_torchvision_weights(named.arch, named.weights)
+        weights_records.current(project, [reference], recorded)
+        here = candidate_check.check(project, reference)
     except RootstockError as error:
         found, _, remedy = str(error).partition("; ")
         return Finding(BAD, reference, found, remedy)
-    if cached is None:
+    if not here:
         return Finding(
             NOTE, reference, "not downloaded yet", "the next run downloads it once; without a network name a file"
         )
-    return Finding(OK, reference, f"cached in {cached.parent}")
+    return Finding(OK, reference, _kind(BackboneReference.parse(reference), recorded))
 
 
-def _shipped(reference: str, file: Path) -> Finding:
-    if not file.is_file():
-        return Finding(BAD, reference, f"{file} is missing", "restore it with `git checkout`, or write @none")
-    return Finding(OK, reference, "shipped with the code")
+def _kind(reference: BackboneReference, recorded: dict[str, str]) -> str:
+    if reference.weights_file is not None:
+        known = reference.weights_file in recorded
+        return "the recorded weights file fits" if known else "the file fits, the next run records it"
+    if reference.is_random:
+        return "random weights"
+    return "published weights, downloaded" if reference.is_published else "shipped with the code"
 
 
 def _dvc(project: Path) -> list[Finding]:
     if not (project / ".dvc").is_dir():
         return [Finding(BAD, "DVC", "not initialised here", "run `dvc init`")]
-    stale = list(dvc_commands.status(project))
+    try:
+        stale = list(dvc_commands.status(project))
+    except EnvironmentFault as error:
+        if _at_work(project) is None and not any(words in str(error) for words in _HELD):
+            raise
+        found = "a run holds its lock, so what is stale cannot be told now"
+        return [Finding(NOTE, "DVC", found, "wait until the run has ended, then ask again")]
     if stale:
         return [
             Finding(
@@ -194,6 +195,8 @@ def _mlflow(project: Path) -> list[Finding]:
 def _registry(project: Path) -> list[Finding]:
     if not (project / "artifacts" / "register" / "registration.json").is_file():
         return [Finding(OK, "model registry", "nothing registered yet; a run does it")]
+    if _at_work(project) is not None:
+        return [Finding(NOTE, "model registry", "not compared while a run is at work", "ask again when it has ended")]
     from tasks.registry_care import mend
 
     mended = mend(project)
@@ -218,10 +221,15 @@ def _disk(project: Path) -> list[Finding]:
 
 
 def _lock(project: Path) -> list[Finding]:
-    pid = holder_of(state_folder(project) / "run.lock")
+    pid = _at_work(project)
     if pid is not None:
         return [Finding(NOTE, "lock", f"process {pid} is running the pipeline here", "wait until it ends, or stop it")]
     return [Finding(OK, "lock", "free")]
+
+
+def _at_work(project: Path) -> int | None:
+    """Return the process that is running the pipeline here, if any."""
+    return holder_of(state_folder(project) / "run.lock")
 
 
 def _telemetry(_: Path) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import atomic_write, read_json, read_plain_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
+from tasks.evaluation_files import COMPARISON, CONFUSION, METRICS, VERDICT
 from tasks.examples import prepared
 from tasks.params import read_params
 from tasks.progress import progress
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from transfer.data.examples import Examples
     from transfer.evaluation.comparison import Comparison, Verdict
 
-FOLDER = Path("artifacts/evaluate")
-METRICS, VERDICT = FOLDER / "metrics.json", FOLDER / "verdict.json"
-PREDICTIONS, PER_CLASS = FOLDER / "predictions.csv", FOLDER / "per_class.csv"
-CONFUSION, COMPARISON = FOLDER / "confusion.png", FOLDER / "comparison.png"
+PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
 MODELS = {
     "transfer": Path("artifacts/finetune/model"),
     "scratch": Path("artifacts/reference/scratch"),
@@ -64,7 +62,7 @@ def measure() -> None:
     _write_per_class(actual, predicted["transfer"], manifest.classes, confidence)
     made_from = {"manifest": MANIFEST, "quarantine": QUARANTINE}
     made_from |= {name: folder / "model.safetensors" for name, folder in MODELS.items()}
-    verdict = _plain(judge(comparisons, confidence), comparisons)
+    verdict = _plain(judge(comparisons, confidence, pretrained=_is_pretrained(MODELS["transfer"])), comparisons)
     write_json(VERDICT, {"model_sha256": sha256_of(made_from["transfer"]), **verdict}, made_from)
     print(verdict["sentence"])
 
@@ -118,6 +116,14 @@ def _predict(data_path: str, manifest: Manifest, rows: Sequence[Row]) -> "dict[s
             logits = predict_logits(classifier, loaded[card.preprocess].inputs, bar.advance)
         probabilities[name] = logits.double().softmax(dim=1).numpy()
     return probabilities
+
+
+def _is_pretrained(model: Path) -> bool:
+    from adapters.model_files import load_card
+    from transfer.backbones.reference import BackboneReference
+
+    card, _ = load_card(model)
+    return not BackboneReference.parse(card.reference).is_random
 
 
 def _metrics(

@@ -1,5 +1,6 @@
-"""Examples of the manifest's rows, prepared for a backbone."""
+"""Examples of the manifest's rows: as many as a limit allows, prepared for a backbone."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,26 @@ from transfer.records import Preprocess, Row
 
 if TYPE_CHECKING:
     from transfer.data.examples import Examples
+
+
+def chosen_rows(rows: Sequence[Row], max_rows: int) -> tuple[Row, ...]:
+    """Return rows sorted by path, at most `max_rows`: each class by its share, chosen by content so that reruns agree.
+
+    One row of each class comes first, then another of each, because a class of one cannot be left out and recognised.
+
+    Args:
+        rows: what to choose from.
+        max_rows: at least 1.
+    """
+    n_of_class = Counter(row.label for row in rows)
+    n_before: Counter[int] = Counter()
+    places: dict[Row, tuple[float, str, str]] = {}
+    for row in sorted(rows, key=lambda row: (row.sha256, row.path)):
+        place, n_before[row.label] = n_before[row.label], n_before[row.label] + 1
+        share = place - 2.0 if place < 2 else (place + 0.5) / n_of_class[row.label]
+        places[row] = (share, row.sha256, row.path)
+    chosen = sorted(rows, key=places.__getitem__)[:max_rows]
+    return tuple(sorted(chosen, key=lambda row: row.path))
 
 
 def prepared(data_path: str, rows: Sequence[Row], preprocess: Preprocess, text: str = "decoding") -> "Examples":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import atomic_write, read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
-from tasks.examples import prepared
+from tasks.candidates import candidate
+from tasks.examples import chosen_rows, prepared
 from tasks.params import FinetuneParams, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -35,7 +36,7 @@ def train() -> None:
     """Probe, then the last depth group, then everything; write the model and its history.
 
     Raises:
-        UserError: there are no validation rows, or the winner cannot be built from its weights.
+        UserError: the rows do not suffice, or the winner cannot be built from its weights.
     """
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
@@ -43,8 +44,8 @@ def train() -> None:
 
     params = read_params()
     settings, manifest = params.finetune, read_manifest()
-    backbone = _winner(settings.seed)
-    train_set, val_set = training_sets(params.data.path, manifest, backbone.preprocess)
+    backbone = _winner()
+    train_set, val_set = training_sets(params.data.path, manifest, backbone.preprocess, settings.max_images_seen)
     with progress("probe", total=len(train_set)) as bar:
         classifier, record, outcome = probed(
             backbone, train_set, val_set, len(manifest.classes), settings.seed, bar.advance
@@ -94,16 +95,31 @@ def record() -> None:
         run.artifact(HISTORY, "finetune")
 
 
-def training_sets(data_path: str, manifest: Manifest, preprocess: Preprocess) -> "tuple[Examples, Examples]":
-    """Return the training and the validation rows, prepared.
+def training_sets(
+    data_path: str, manifest: Manifest, preprocess: Preprocess, max_rows: int
+) -> "tuple[Examples, Examples]":
+    """Return training and validation rows, prepared: of either at most `max_rows`, each class by its share.
+
+    Args:
+        data_path: the data set's folder.
+        manifest: whose rows.
+        preprocess: of the backbone that will read them.
+        max_rows: `finetune.max_images_seen`.
 
     Raises:
-        UserError: there are no rows to validate on, so no step could be judged.
+        UserError: there are no rows to validate on, so no step could be judged, or fewer may be read than there are
+            classes.
     """
-    if not manifest.of_split("val"):
+    n_classes, (train_rows, val_rows) = len(manifest.classes), map(manifest.of_split, ("train", "val"))
+    if not val_rows:
         raise UserError(f"{data_path} has no validation images; raise manifest.val_fraction or add a val/ folder.")
-    train_set = prepared(data_path, manifest.of_split("train"), preprocess, "decoding training images")
-    return train_set, prepared(data_path, manifest.of_split("val"), preprocess, "decoding validation images")
+    if max_rows < n_classes:
+        raise UserError(
+            f"finetune.max_images_seen is {max_rows}, but {data_path} has {n_classes} classes and each needs a training"
+            f" image; make it at least {n_classes}."
+        )
+    train_set = prepared(data_path, chosen_rows(train_rows, max_rows), preprocess, "decoding training images")
+    return train_set, prepared(data_path, chosen_rows(val_rows, max_rows), preprocess, "decoding validation images")
 
 
 def budget(settings: FinetuneParams) -> "Budget":
@@ -169,13 +185,9 @@ def _plan(backbone: "Backbone", settings: FinetuneParams) -> "tuple[Step, ...]":
     )
 
 
-def _winner(seed: int) -> "Backbone":
+def _winner() -> "Backbone":
     """Return the winner of the ranking, with the very weights that were ranked."""
-    from adapters.weights_files import load_weights
-    from transfer.backbones.build import build_backbone
     from transfer.backbones.reference import BackboneReference
 
     ranking = read_json(RANKING, made_from=_RANKED_FROM)
-    reference = BackboneReference.parse(ranking["winner"])
-    weights = load_weights(reference, ranking["candidates"][0]["weights_sha256"])
-    return build_backbone(reference, weights.state_dict, seed=seed, weights_name=weights.name)
+    return candidate(BackboneReference.parse(ranking["winner"]), ranking["candidates"][0]["weights_sha256"])[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters import params_file
-from tasks import hand_edits, weights_records
+from tasks import candidate_check, hand_edits, weights_records
 from tasks.params import PARAMS_FILE, Params, check_params, declared_fields, flatten, unknown_key
 from tasks.params_sentences import allowed_values, plain_type, shown
 from tasks.typed_paths import from_project
@@ -64,6 +64,7 @@ def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Check everything against the project and return what `write_overrides` would change; nothing is written.
 
     Also to be called with no values: it checks the file, and finds weights files that have no recorded sha256 yet.
+    Candidates that `select` did not last run with are checked in full, down to the weights in their files.
 
     Args:
         project: the project's root.
@@ -73,8 +74,8 @@ def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         dotted key -> new value, of the parameters whose value in the file differs.
 
     Raises:
-        UserError: the file or a value is at fault, a hand edit that was not run would be lost, or a weights file is
-            missing or not the recorded one.
+        UserError: the file or a value is at fault, a hand edit that was not run would be lost, a weights file is
+            missing or not the recorded one, or a candidate cannot be built.
     """
     pinned = dict(values.get(RECORDS) or {})
     chosen = _chosen(values)
@@ -84,8 +85,10 @@ def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     records = weights_records.current(
         project, select.candidates, select.weights_sha256, named=CANDIDATES in chosen, pinned=pinned
     )
+    candidate_check.check_changed(project, select.candidates, records)
+    now = hand_edits.dotted(before)
     wanted = {**chosen, **({RECORDS: records} if records != select.weights_sha256 else {})}
-    return {key: value for key, value in wanted.items() if not _has(before, key) or _at(before, key) != value}
+    return {key: value for key, value in wanted.items() if key not in now or now[key] != value}
 
 
 def write_overrides(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def write_overrides(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     changes = planned_changes(project, values)
     if changes:
         params_file.change(project / PARAMS_FILE, changes)
-        hand_edits.note_written(project, changes)
+    hand_edits.note_written(project, changes)
     return changes
 
 
@@ -109,16 +112,6 @@ def _merged(before: Mapping[str, Any], chosen: Mapping[str, Any]) -> Params:
         if isinstance(fields, dict):
             fields[name] = value
     return check_params(nested)
-
-
-def _at(nested: Mapping[str, Any], key: str) -> Any:
-    block, _, name = key.partition(".")
-    return (nested.get(block) or {}).get(name)
-
-
-def _has(nested: Mapping[str, Any], key: str) -> bool:
-    block, _, name = key.partition(".")
-    return name in (nested.get(block) or {})
 
 
 def _read(key: str, text: str) -> Any:

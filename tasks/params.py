@@ -109,7 +109,7 @@ class RegisterParams(BaseModel):
     """Under which name the model is registered; the data set's name when None."""
 
     model_config = _CLOSED
-    model_name: Annotated[str, Field(pattern=r"^[^/:%.]+$")] | None = None
+    model_name: Annotated[str, Field(pattern=r"^[^/:%.@?]+$")] | None = None
     alias: str = Field(default="champion", pattern=r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$")
 
 

@@ -1,27 +1,45 @@
 """Flow runs on a Prefect API: a stage as the child of the pipeline's task, ghosts of killed runs marked Crashed."""
 
+import time
 from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 
 _LOGS_TIMEOUT_S = 5
+_RECORDED_S, _POLL_S = 20.0, 0.1
 
 
 def run_as_child(stage_flow: Flow[[], None], parent_task_run: str | None) -> None:
     """Run a flow on the API, linked to the task run that started this process.
 
+    Prefect records task runs from a stream of events, some time after they began: one that a busy server has not
+    recorded within 20 s gets no child, and the flow a run of its own.
+
     Args:
         stage_flow: the flow to run.
         parent_task_run: id of the pipeline's task run; None for a run of its own.
     """
-    if parent_task_run is None:
-        stage_flow()
-        return
     with get_client(sync_client=True) as client:
-        flow_run = client.create_flow_run(stage_flow, parent_task_run_id=UUID(parent_task_run))
+        if parent_task_run is None or not _is_recorded(client, UUID(parent_task_run)):
+            flow_run = None
+        else:
+            flow_run = client.create_flow_run(stage_flow, parent_task_run_id=UUID(parent_task_run))
     run_flow(stage_flow, flow_run=flow_run)
+
+
+def _is_recorded(client: SyncPrefectClient, task_run: UUID) -> bool:
+    deadline = time.monotonic() + _RECORDED_S
+    while time.monotonic() < deadline:
+        try:
+            client.read_task_run(task_run)
+        except ObjectNotFound:
+            time.sleep(_POLL_S)
+        else:
+            return True
+    return False
 
 
 def mark_crashed(flow_run: str, why: str) -> None:

@@ -32,12 +32,13 @@ _PART = "history.json"
 def train_from_scratch() -> None:
     """Train every weight from random, on as many images as the fine-tuned model saw in all its steps.
 
-    It is not stopped early, and it keeps the weights of its best epoch on validation, as the steps of fine-tuning do.
+    It is not stopped early, it keeps the weights of its best epoch on validation, as the steps of fine-tuning do, and
+    like them it leaves out a single image that a last pass would be of.
     """
     from dataclasses import replace
 
     from transfer.backbones.backbone import Classifier
-    from transfer.finetuning.loop import evaluate, train
+    from transfer.finetuning.loop import train
     from transfer.finetuning.plan import scratch_plan
 
     params, manifest = read_params(), read_manifest()
@@ -46,10 +47,10 @@ def train_from_scratch() -> None:
     plan = scratch_plan([group.name for group in backbone.depth_groups], params.reference.learning_rate)
     n_images = images_seen()
     limits = replace(budget(params.finetune), max_images=n_images, epochs=n_images, patience=None)
-    with progress("training from scratch", total=n_images) as bar:
+    with progress("training from scratch", total=limits.n_images(len(train_set))) as bar:
         epochs = list(train(classifier, train_set, val_set, plan, limits, params.reference.seed, bar.advance))
-    nll, accuracy = evaluate(classifier, val_set)
-    outcome = StepOutcome(plan.name, tuple(plan.rates), None, nll, accuracy, n_images, kept=True)
+    best, seen = min(epochs, key=lambda epoch: epoch.val_nll), epochs[-1].images_seen
+    outcome = StepOutcome(plan.name, tuple(plan.rates), None, best.val_nll, best.val_accuracy, seen, kept=True)
     _save(SCRATCH, classifier, manifest, [*epochs, outcome])
 
 
@@ -69,10 +70,9 @@ def probe_random_features() -> None:
         classifier, record, outcome = probed(
             backbone, train_set, val_set, len(manifest.classes), params.reference.seed, bar.advance
         )
-    n_images = images_seen()
     named: list[EpochRecord | StepOutcome] = [
-        replace(record, step_name="random_frozen", images_seen=n_images),
-        replace(outcome, name="random_frozen", images_seen=n_images),
+        replace(record, step_name="random_frozen"),
+        replace(outcome, name="random_frozen"),
     ]
     _save(RANDOM_FROZEN, classifier, manifest, named)
     _join()
@@ -91,6 +91,7 @@ def record() -> None:
         for outcome in outcomes:
             run.metrics({f"{outcome.name}_val_nll": outcome.val_nll_after})
             run.metrics({f"{outcome.name}_val_accuracy": outcome.val_accuracy})
+            run.params({f"{outcome.name}.images_seen": outcome.images_seen})
         for epoch in epochs:
             run.metrics_at(epoch.images_seen, {f"{epoch.step_name}_epoch_val_nll": epoch.val_nll})
         run.artifact(HISTORY, "reference")
@@ -112,7 +113,8 @@ def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, E
 
     winner = BackboneReference.parse(read_json(RANKING)["winner"])
     backbone = build_backbone(winner, None, seed=params.reference.seed)
-    return backbone, *training_sets(params.data.path, manifest, backbone.preprocess)
+    limit = params.finetune.max_images_seen
+    return backbone, *training_sets(params.data.path, manifest, backbone.preprocess, limit)
 
 
 def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]) -> None:

@@ -5,15 +5,12 @@ from pathlib import Path
 from adapters.json_files import write_json
 from adapters.mlflow_registry import Release, register
 from adapters.model_files import CARD, WEIGHTS
+from tasks.evaluation_files import COMPARISON, CONFUSION, METRICS, VERDICT
 from tasks.params import read_params
-from tasks.release import METRICS, MODEL, REGISTRATION, VERDICT, model_name, read_release
+from tasks.release import MODEL, REGISTRATION, model_name, read_release
 from tasks.step import step
 
-_PICTURES = (
-    Path("artifacts/evaluate/confusion.png"),
-    Path("artifacts/evaluate/comparison.png"),
-    Path("artifacts/finetune/learning_curve.png"),
-)
+_PICTURES = (CONFUSION, COMPARISON, Path("artifacts/finetune/learning_curve.png"))
 
 
 @step

@@ -1,5 +1,6 @@
 """What a finished model is registered as: read from artifacts/, the same for the stage and for a repair."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,10 @@ from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_registry import Release, check_name, clean_name
 from adapters.mlflow_runs import dataset_name
 from adapters.model_files import CARD, WEIGHTS
+from tasks.evaluation_files import METRICS, VERDICT
 from tasks.params import Params
 
 MODEL = Path("artifacts/finetune/model")
-METRICS, VERDICT = Path("artifacts/evaluate/metrics.json"), Path("artifacts/evaluate/verdict.json")
 REGISTRATION = Path("artifacts/register/registration.json")
 
 
@@ -62,5 +63,5 @@ def _description(tags: dict[str, str], card: dict[str, Any], figures: dict[str, 
         f"Test accuracy **{tags['accuracy']}** on {figures['n_test']:.0f} images. {tags['verdict']}\n\n"
         f"Backbone `{tags['backbone']}`; data set `{tags['data']}` (`{tags['data_digest']}`); "
         f"{len(card['classes'])} classes: {classes}.\n\n"
-        f"Takes whole image files: `mlflow models serve -m models:/{served} --env-manager local`."
+        f"Takes whole image files: `mlflow models serve -m {shlex.quote(f'models:/{served}')} --env-manager local`."
     )

@@ -1,7 +1,6 @@
 """The stage `select`: every candidate scored on the training rows, the best one first."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from tasks.examples import prepared
+from tasks.candidates import candidate
+from tasks.examples import chosen_rows, prepared
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 RANKING = Path("artifacts/select/ranking.json")
 PICTURE = Path("artifacts/select/ranking.png")
 MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
-_RANDOM_SEED = 0  # of candidates with random weights
 
 
 @step
@@ -95,20 +94,8 @@ def read_ranking() -> dict[str, Any]:
 
 
 def training_rows(max_rows: int) -> tuple[Row, ...]:
-    """Return the training rows, at most `max_rows`: each class by its share, chosen by content so that reruns agree.
-
-    Two rows of each class come first, because a class of one row cannot be left out and recognised.
-    """
-    rows = read_manifest().of_split("train")
-    n_of_class = Counter(row.label for row in rows)
-    n_before: Counter[int] = Counter()
-    places: dict[Row, tuple[float, str, str]] = {}
-    for row in sorted(rows, key=lambda row: (row.sha256, row.path)):
-        place, n_before[row.label] = n_before[row.label], n_before[row.label] + 1
-        share = place - 2.0 if place < 2 else (place + 0.5) / n_of_class[row.label]
-        places[row] = (share, row.sha256, row.path)
-    chosen = sorted(rows, key=places.__getitem__)[:max_rows]
-    return tuple(sorted(chosen, key=lambda row: row.path))
+    """Return the training rows, at most `max_rows`: each class by its share."""
+    return chosen_rows(read_manifest().of_split("train"), max_rows)
 
 
 def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], CandidateScore, dict[str, float]]":
@@ -119,10 +106,10 @@ def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], Ca
     """
     from transfer.selection.ranking import score_pixels
 
-    by_size: dict[tuple[int, int], dict[str, Preprocess]] = {}
+    by_size: dict[tuple[int, int, str], dict[str, Preprocess]] = {}
     for text in params.select.candidates:  # each is built once before any is scored: a mistake shows at once
         preprocess = _built(text, params)[0].preprocess
-        by_size.setdefault((preprocess.crop_px, preprocess.resize_px), {})[text] = preprocess
+        by_size.setdefault((preprocess.crop_px, preprocess.resize_px, preprocess.interpolation), {})[text] = preprocess
     scores: dict[str, Scored] = {}
     baselines: list[CandidateScore] = []
     seconds: dict[str, float] = {}
@@ -139,14 +126,10 @@ def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], Ca
 
 def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
     """Return a candidate and the sha256 of its weights file."""
-    from adapters.weights_files import load_weights
-    from transfer.backbones.build import build_backbone
     from transfer.backbones.reference import BackboneReference
 
     reference = BackboneReference.parse(text)
-    weights = load_weights(reference, params.select.weights_sha256.get(reference.weights_file or ""))
-    backbone = build_backbone(reference, weights.state_dict, seed=_RANDOM_SEED, weights_name=weights.name)
-    return backbone, weights.sha256
+    return candidate(reference, params.select.weights_sha256.get(reference.weights_file or ""))
 
 
 def _score(text: str, examples: "Examples", params: Params) -> "Scored":

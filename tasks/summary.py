@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import aliased
+from tasks.evaluation_files import METRICS, VERDICT
 from tasks.params import read_params
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def show(project: Path, outcome: Mapping[str, Any]) -> None:
 def show_unchanged(project: Path, mended: str, notice: str | None = None) -> None:
     """Print that there was nothing to do, and what stands."""
     console = _console()
-    metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
+    metrics = read_plain_json(project / METRICS)
     console.print(
         f"Everything is up to date: 0 stages ran. {_model_uri(project)} has test accuracy {_accuracy(metrics)}.",
         soft_wrap=True,
@@ -46,13 +47,12 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     """Yield what happened, a line each, read from artifacts."""
     report = read_json(project / "artifacts/validate/report.json")
     ranking = read_json(project / "artifacts/select/ranking.json")
-    metrics = read_plain_json(project / "artifacts/evaluate/metrics.json")
-    verdict = read_json(project / "artifacts/evaluate/verdict.json")
+    metrics, verdict = read_plain_json(project / METRICS), read_json(project / VERDICT)
     registration = read_json(project / "artifacts/register/registration.json")
     yield "Data", f"{read_params(project / 'params.yaml').data.path}: {report['summary']}{_left_out(report)}"
     yield "Backbone", ranking["why"]
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
-    yield "It beat", _references(metrics)
+    yield from _references(metrics)
     yield "Verdict", verdict["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
@@ -65,13 +65,18 @@ def _left_out(report: Mapping[str, Any]) -> str:
     return f" Left out: {named}{more}" if files else ""
 
 
-def _references(metrics: Mapping[str, Any]) -> str:
-    parts = []
+def _references(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what it beat, where the whole interval of the gain is above 0, and what it was only compared with."""
+    beaten: list[str] = []
+    others: list[str] = []
     for key, name in (("scratch", "from scratch"), ("random_frozen", "random frozen features")):
         accuracy, low, high = (metrics[f"{key}_accuracy{suffix}"] for suffix in ("", "_low", "_high"))
-        gain = 100 * metrics[f"{key}_gain"]
-        parts.append(f"{name} {accuracy:.3f} ({low:.3f} to {high:.3f}), {gain:+.1f} points")
-    return "; ".join(parts) + f" — {metrics['references']}"
+        gain, least, most = (100 * metrics[f"{key}_gain{suffix}"] for suffix in ("", "_low", "_high"))
+        points = f"{gain:+.1f} points ({least:+.1f} to {most:+.1f})"
+        (beaten if least > 0 else others).append(f"{name} {accuracy:.3f} ({low:.3f} to {high:.3f}), {points}")
+    for what, parts in (("It beat", beaten), ("Compared with", others)):
+        if parts:
+            yield what, f"{'; '.join(parts)} — {metrics['references']}"
 
 
 def _times(stages: Sequence[Mapping[str, Any]]) -> str:
@@ -112,11 +117,11 @@ def _close(console: "Console", project: Path, mended: str, notice: str | None) -
         console.print(f"Note: {notice}", soft_wrap=True, markup=False)
     if mended:
         console.print(f"Mended: {mended}.", soft_wrap=True, markup=False)
-    data_path = shlex.quote(read_params(project / "params.yaml").data.path)
+    predict = ("rootstock", "predict", _model_uri(project), read_params(project / "params.yaml").data.path)
     console.print("\nNext:")
     for command, why in (
         ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
-        (f"rootstock predict {_model_uri(project)} {data_path}", "classify images with the registered model"),
+        (shlex.join(predict), "classify images with the registered model"),
         ("rootstock run data.path=../photos", "your own class folders"),
     ):
         console.print(f"  {escape(command)}   [dim]{why}[/]", soft_wrap=True)

@@ -1,6 +1,7 @@
 """Start everything a project can show: the Prefect server, a worker with the nightly deployment, the MLflow UI."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from adapters.answering import HOST
 from adapters.locks import holder_of
 from adapters.project import enter_project, state_folder
 from adapters.servers import Server
-from transfer.errors import EnvironmentFault
+from tasks.params import PARAMS_FILE, read_params
+from transfer.errors import EnvironmentFault, UserError
 
 POOL = "local"
 DEPLOYMENT = "pipeline/nightly"
@@ -71,8 +73,12 @@ def _running(project: Path, prefect_port: int, mlflow_port: int) -> Iterator[lis
 
 
 def _bury_ghosts(project: Path, api: str) -> None:
-    """Give runs that were killed their true state; a run that holds the project's lock is alive and left alone."""
-    if holder_of(state_folder(project) / "run.lock") is None:
+    """Give runs that were killed their true state.
+
+    A run that holds the project's lock is alive and left alone, and so are all runs where other projects may share the
+    server's database: whether those are alive cannot be told here.
+    """
+    if holder_of(state_folder(project) / "run.lock") is None and prefect_api.is_its_own(api, project):
         prefect_commands.bury_ghosts(api, "Its process is gone, and nothing runs in this project.")
 
 
@@ -101,16 +107,33 @@ def _watch(started: list[Server]) -> None:
 
 def _show(project: Path, prefect_port: int, mlflow_port: int) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     api = f"http://{HOST}:{prefect_port}/api"
     prefix = "" if prefect_port == servers.DEFAULT_PREFECT_PORT else f"PREFECT_API_URL={api} "
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"[bold]Prefect UI[/]   http://{HOST}:{prefect_port}   runs, schedules, logs")
     console.print(f"[bold]MLflow UI[/]    {_mlflow_page(mlflow_port)}   metrics, plots, models")
-    console.print(f"[bold]Deployment[/]   {DEPLOYMENT}, nightly; run it now, in {project}, with")
+    console.print(f"[bold]Deployment[/]   {DEPLOYMENT}, nightly; run it now, in {escape(str(project))}, with")
     console.print(f"             {prefix}.venv/bin/prefect deployment run {DEPLOYMENT}", markup=False)
+    for sentence in _other_data(project):
+        console.print(f"Note: {sentence}", markup=False)
     console.print("Ctrl-C stops everything; logs are in .rootstock/logs.")
     console.file.flush()
+
+
+def _other_data(project: Path) -> list[str]:
+    """Say which deployments train other data than params.yaml names."""
+    try:
+        path = read_params(project / PARAMS_FILE).data.path
+    except UserError:  # `rootstock run` says what is wrong with it; what has run can be looked at all the same
+        return []
+    return [
+        f"the deployment {name} trains {deployed}, not {path} as data.path in params.yaml says; "
+        f"edit data_path in prefect.yaml and start this again, or data.path in params.yaml."
+        for name, deployed in prefect_commands.deployed_data_paths(project).items()
+        if os.path.normpath(project / deployed) != os.path.normpath(project / path)
+    ]
 
 
 def _mlflow_page(port: int) -> str:

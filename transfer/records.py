@@ -6,6 +6,7 @@ Every record is plain data (numbers, strings, tuples, records), so that it can b
 from dataclasses import dataclass
 
 SPLITS = ("train", "val", "test")
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,14 @@ class Preprocess:
         crop_px: side of the centre crop, in pixels; at most `resize_px`.
         mean: per-channel mean in [0, 1], RGB.
         std: per-channel standard deviation in (0, 1], RGB.
+        interpolation: one of `INTERPOLATIONS`, antialiased.
     """
 
     resize_px: int
     crop_px: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,10 +79,11 @@ def test_split_folders_are_honoured(
     assert by_folder == dict(zip(folders, splits, strict=True))
 
 
-def test_a_class_may_be_called_test(tmp_path: Path) -> None:
-    for name in ("test", "control"):
+@pytest.mark.parametrize("names", [("control", "test"), ("car", "train"), ("test", "thing", "val")])
+def test_a_class_may_be_called_like_a_split(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
         _image(tmp_path / name / "1.png")
-    assert list_images(tmp_path).classes == ("control", "test")
+    assert list_images(tmp_path).classes == names
 
 
 def _nothing(folder: Path) -> None:
@@ -122,6 +123,16 @@ def _different(folder: Path) -> None:
         _image(folder / name / "1.jpg")
 
 
+def _beside_splits(folder: Path) -> None:
+    for name in ("extra", "Train/a", "Train/b", "test/a", "test/b"):
+        _image(folder / name / "1.jpg")
+
+
+def _many_beside_splits(folder: Path) -> None:
+    for name in ("train", "valid", *(f"class {number}" for number in range(7))):
+        _image(folder / name / "1.jpg")
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -133,6 +144,8 @@ def _different(folder: Path) -> None:
         (_one_empty, r"Class 'b' has 0 files of a known kind"),
         (_no_train, r"has test/ and val/ but no train/"),
         (_twice, r"has both val/ and valid/; keep one"),
+        (_beside_splits, r"has Train/ and test/ and beside them extra/, .*; move .* out of it, or rename Train/ if"),
+        (_many_beside_splits, r"has train/ and valid/ and beside them class 0/, .*, class 4/ and 2 more, so"),
         (_different, r"Class 'b' is in train/ but not in test/ .*\(and 1 more differ\); give both"),
     ],
 )
@@ -187,6 +200,13 @@ def test_files_that_do_not_decode_get_a_sentence(photos: Path) -> None:
     assert "damaged" in problems["a/cut.jpg"]
     assert "not a JPEG" in problems["a/text.jpg"]
     assert "broken link" in problems["a/gone.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".pbm", ".pgm", ".ppm", ".pnm"])
+def test_every_netpbm_name_is_listed_and_read(photos: Path, suffix: str) -> None:
+    Image.new("1" if suffix == ".pbm" else "L", (9, 9)).save(photos / "a" / f"grey{suffix}", "PPM")
+    described = {entry.found.path: entry for entry in describe(photos, list_images(photos).files)}
+    assert described[f"a/grey{suffix}"].problem == ""
 
 
 def test_remarks_of_the_decoders_stay_silent_and_bombs_are_errors(photos: Path) -> None:

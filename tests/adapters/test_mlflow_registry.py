@@ -164,7 +164,7 @@ def test_deleted_store_is_noticed_without_mlflow(project: Path, monkeypatch: pyt
     assert aliased(project, NAME, ALIAS) is None
 
 
-@pytest.mark.parametrize("name", ["a/b", "a:b", "photos.v2", "100%", " "])
+@pytest.mark.parametrize("name", ["a/b", "a:b", "photos.v2", "100%", "a@b", "what?", " "])
 def test_name_that_cannot_be_registered_is_refused(mlflow_project: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"register\.model_name="):
         register(mlflow_project, release_of(tmp_path / "model", name=name))

@@ -1,6 +1,9 @@
 """Classifiers on disk: what is stored comes back to the bit, and what was changed since is refused."""
 
 import json
+import resource
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,7 @@ def stored(tmp_path: Path) -> Path:
         ("torchvision/mobilenet_v2?width_mult=0.35&crop_px=32@none", 32),
         ("torchvision/mobilenet_v2?width_mult=0.35&crop_px=32@gone/since.pth", 32),
         ("torchvision/mnasnet0_5?crop_px=32@none", 32),
+        ("rootstock/strokes?interpolation=lanczos@none", 32),
     ],
 )
 def test_a_stored_classifier_comes_back_to_the_bit(tmp_path: Path, text: str, side_px: int) -> None:
@@ -102,18 +106,47 @@ def test_a_damaged_card_is_refused(stored: Path, content: str) -> None:
         load_model(stored)
 
 
-def test_a_write_that_fails_leaves_the_old_model_whole(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system with room for one classifier and a half."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=4200k", "tmpfs", folder)
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root can mount a tiny file system")
+    yield folder
+    subprocess.run(("umount", folder), check=True)
+
+
+def test_a_full_disk_is_called_so_and_leaves_the_old_model_whole(small_disk: Path) -> None:
+    first, second = _classifier(), _classifier(seed=2)
+    save_model(small_disk, first, ModelCard.of(first, CLASSES))
+    before = {path.name: path.read_bytes() for path in small_disk.iterdir()}
+    with pytest.raises(EnvironmentFault, match=r"The disk is full while writing .*model\.safetensors; free some space"):
+        save_model(small_disk, second, ModelCard.of(second, CLASSES))
+    assert {path.name: path.read_bytes() for path in small_disk.iterdir()} == before
+    load_model(small_disk)
+
+
+def test_a_write_that_fails_leaves_the_old_model_whole(stored: Path) -> None:
     before = {path.name: path.read_bytes() for path in stored.iterdir()}
-
-    def fail(_: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("safetensors.torch.save_file", fail)
-    classifier = _classifier(seed=2)
-    with pytest.raises(EnvironmentFault, match="The disk is full"):
-        save_model(stored, classifier, ModelCard.of(classifier, CLASSES))
+    classifier, limit = _classifier(seed=2), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limit[1]))
+    try:
+        with pytest.raises(
+            EnvironmentFault, match=r"model\.safetensors cannot be written \(File too large\); check the"
+        ):
+            save_model(stored, classifier, ModelCard.of(classifier, CLASSES))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert {path.name: path.read_bytes() for path in stored.iterdir()} == before
+
+
+def test_a_card_from_before_the_interpolation_was_stored_means_bilinear(stored: Path) -> None:
+    card = json.loads((stored / CARD).read_text(encoding="utf-8"))
+    assert card["preprocess"].pop("interpolation") == "bilinear"
+    (stored / CARD).write_text(json.dumps(card), encoding="utf-8")
+    assert load_card(stored)[0].preprocess.interpolation == "bilinear"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import servers
+from adapters import prefect_api, servers
 from adapters.answering import api_answers
 from transfer.errors import EnvironmentFault, UserError
 
@@ -121,10 +121,15 @@ def test_taken_port_names_the_flag_and_another_port() -> None:
 @pytest.mark.service
 def test_temporary_server_records_in_the_project_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / ".prefect"))
-    with servers.temporary_prefect_server(tmp_path) as url:
-        assert api_answers(url)
+    server = servers.start_prefect_server(tmp_path, servers.find_free_port(), temporary=True)
+    try:
+        servers.wait_until(server, "/api/health")
+        assert prefect_api.is_its_own(f"{server.address}/api", tmp_path)
+        assert not prefect_api.is_its_own(f"{server.address}/api", tmp_path / "other")
         assert (tmp_path / ".prefect" / "prefect.db").is_file()
-    assert not api_answers(url)
+    finally:
+        servers.stop(server)
+    assert not api_answers(f"{server.address}/api")
 
 
 @pytest.mark.service

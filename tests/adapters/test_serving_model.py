@@ -29,6 +29,7 @@ from transfer.data.batches import normalise
 from transfer.data.decoding import to_example
 
 CLASSES = ("ant", "bee", "label")
+REFERENCE = "rootstock/strokes?interpolation=bicubic@none"
 COLUMNS = ["label", "probability_ant", "probability_bee", "probability_label"]
 
 FRESH = """
@@ -46,7 +47,7 @@ print(json.dumps({"rows": table.to_dict("split"), "used": sorted(used), "places"
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored") / "model"
-    classifier = Classifier(build_backbone(BackboneReference.parse("rootstock/strokes@none"), None, seed=0), 3)
+    classifier = Classifier(build_backbone(BackboneReference.parse(REFERENCE), None, seed=0), 3)
     torch.nn.init.normal_(classifier.head.weight, generator=torch.Generator().manual_seed(1))
     save_model(folder, classifier, ModelCard.of(classifier, CLASSES))
     return folder
@@ -104,6 +105,7 @@ def test_model_holds_what_it_needs_and_no_pickle(packed: Path) -> None:
     described = Model.load(str(packed))
     assert described.metadata["classes"] == list(CLASSES)
     assert described.metadata["preprocess"]["crop_px"] == 32
+    assert described.metadata["preprocess"]["interpolation"] == "bicubic"
     assert [column.name for column in described.signature.outputs] == COLUMNS
     assert (packed / "requirements.txt").read_text().count("==") == 6
     assert str(Path(__file__).parents[2]) not in (packed / "MLmodel").read_text()

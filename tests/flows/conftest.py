@@ -80,6 +80,11 @@ class Project:
         out, err = self.start(*arguments, module="dvc").communicate(timeout=600)
         return out + err
 
+    def commit(self) -> None:
+        """Commit everything that is not ignored."""
+        for arguments in (("add", "."), ("commit", "--quiet", "--allow-empty", "--message", "as it is")):
+            subprocess.run(("git", *arguments), cwd=self.folder, check=True)
+
     def stopped_in(self, stage: str, number: signal.Signals, *arguments: str) -> Ending:
         """Run `rootstock run`, send it a signal while a stage is at work, and wait for its end."""
         process = self.start("run", *arguments)

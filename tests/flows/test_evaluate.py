@@ -8,10 +8,11 @@ import pytest
 from adapters.json_files import read_json
 from adapters.mlflow_store import open_client
 from tasks import evaluate as steps
+from tasks.evaluation_files import VERDICT
 
 
 def test_the_flow_writes_its_files(in_staged: Path) -> None:
-    assert sorted(path.name for path in steps.FOLDER.iterdir()) == [
+    assert sorted(path.name for path in VERDICT.parent.iterdir()) == [
         "comparison.png",
         "confusion.png",
         "metrics.json",
@@ -28,7 +29,7 @@ def test_mlflow_has_the_figures_and_the_verdict(in_staged: Path) -> None:
     metrics = json.loads(steps.METRICS.read_text(encoding="utf-8"))
     figures = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
     assert run.data.metrics == pytest.approx(figures)
-    assert run.data.tags["verdict"] == read_json(steps.VERDICT)["sentence"]
+    assert run.data.tags["verdict"] == read_json(VERDICT)["sentence"]
     listed = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "evaluate")}
     assert {"confusion.png", "comparison.png", "verdict.json"} <= listed
 

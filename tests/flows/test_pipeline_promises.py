@@ -148,7 +148,7 @@ def test_damaged_picture_among_good_ones_is_quarantined_and_named(finished: Any,
 
 
 @pytest.mark.parametrize("kind", ["truncated", "pickle"])
-def test_weights_refused_late_take_everything_back(finished: Any, kind: str) -> None:
+def test_damaged_or_unsafe_weights_are_refused_and_change_nothing(finished: Any, kind: str) -> None:
     whole = (finished.folder / "backbones/strokes.safetensors").read_bytes()
     name, sentence = (
         ("w.safetensors", "is truncated") if kind == "truncated" else ("w.pth", "nothing in it was executed")
@@ -193,4 +193,31 @@ def test_full_disk_ends_with_one_sentence_and_can_be_taken_up(finished: Any, ove
     assert full.err.count("\n") == 1
     again = finished.rootstock("run")
     assert again.code == 0, again.err
+    assert UP_TO_DATE in finished.dvc("status")
+
+
+def test_dvc_shows_metrics_what_changed_and_plots(finished: Any) -> None:
+    finished.commit()
+    assert finished.rootstock("run", "evaluate.confidence=0.66").code == 0
+    shown = json.loads(finished.dvc("metrics", "show", "--json"))[""]["data"]["artifacts/evaluate/metrics.json"]["data"]
+    assert {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "n_test"} <= set(shown)
+    changed = json.loads(finished.dvc("metrics", "diff", "--json", "HEAD"))["artifacts/evaluate/metrics.json"]
+    assert "accuracy_low" in changed
+    assert "accuracy" not in changed
+    finished.dvc("plots", "show", "--out", "pages")
+    page = (finished.folder / "pages/index.html").read_text(encoding="utf-8")
+    assert "learning_curve" in page
+    assert "confusion.png" in page or list((finished.folder / "pages/static").glob("*confusion.png"))
+
+
+def test_experiment_in_the_workspace_runs_and_one_in_a_copy_is_refused(finished: Any) -> None:
+    finished.commit()
+    assert "Ran experiment" in finished.dvc("exp", "run", "-S", "evaluate.confidence=0.71")
+    assert "confidence: 0.71" in finished.params
+    assert UP_TO_DATE in finished.dvc("status")
+    assert "use `dvc exp run -S key=value` in the workspace" in finished.dvc(
+        "exp", "run", "--temp", "-S", "sample.size_px=24"
+    )
+    finished.dvc("exp", "run", "--queue", "-S", "sample.size_px=20")
+    assert "use `dvc exp run -S key=value` in the workspace" in finished.dvc("exp", "run", "--run-all")
     assert UP_TO_DATE in finished.dvc("status")

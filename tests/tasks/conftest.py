@@ -1,6 +1,8 @@
 """A project whose data is described, checked and ranked: what training and evaluation start from."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +35,20 @@ def ranked(project: Path) -> Path:
     write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
     select.rank_candidates()
     return project
+
+
+@pytest.fixture
+def set_params(project: Path) -> Callable[..., None]:
+    """Return what changes values of the project's params.yaml, a keyword a block."""
+    import yaml
+
+    def change(**blocks: dict[str, Any]) -> None:
+        params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+        for block, values in blocks.items():
+            params[block] |= values
+        (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+    return change
 
 
 def _drawing(name: str, draw: np.random.Generator) -> np.ndarray:

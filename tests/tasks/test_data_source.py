@@ -1,5 +1,6 @@
 """Where the data set lives: refused when absent, tracked inside the project, pointed out outside of it."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_folder_outside_names_the_command_that_versions_it(project: Path, added:
     assert note is not None
     assert "`dvc add ../photos -o data/photos`" in note
     assert added == []
+
+
+def test_command_that_versions_a_folder_can_be_pasted(project: Path, added: list[str]) -> None:
+    (project.parent / "my $HOME (2)").mkdir()
+    note = data_source.track(project, "../my $HOME (2)")
+    assert note is not None
+    assert shlex.split(note.split("`")[1]) == ["dvc", "add", "../my $HOME (2)", "-o", "data/my $HOME (2)"]
 
 
 def test_folder_inside_is_added_once(project: Path, photos: Path) -> None:

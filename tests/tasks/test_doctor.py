@@ -1,7 +1,11 @@
 """The doctor: a finding for everything a run needs, and what to do about each that is wrong."""
 
+import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,86 @@ def test_every_fault_has_a_remedy(patient: Path, monkeypatch: pytest.MonkeyPatch
     assert {"Prefect server", "telemetry"} <= noted
     assert [finding for finding in found.values() if finding.verdict != "ok" and not finding.remedy] == []
     assert "no-such-package is missing" in found["packages"].found
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict", "words"),
+    [
+        ("torchvision/resnet17@none", "bad", "no classification architecture 'resnet17'"),
+        ("torchvision/mobilenet_v2?width_mlt=0.35@none", "bad", "no option 'width_mlt'"),
+        ("rootstock/nothing@none", "bad", "rootstock has no architecture 'nothing'"),
+        ("rootstock/strokes@cut.safetensors", "bad", "cut.safetensors is truncated"),
+        ("torchvision/resnet18@IMAGENET1K_V9", "bad", "has no weights 'IMAGENET1K_V9'"),
+        ("torchvision/resnet18", "note", "not downloaded yet"),
+        ("torchvision/squeezenet1_1@none", "ok", "random weights"),
+        ("rootstock/strokes@whole.safetensors", "ok", "the file fits, the next run records it"),
+    ],
+)
+def test_candidates_are_examined_as_a_run_would(
+    patient: Path, root: Path, monkeypatch: pytest.MonkeyPatch, candidate: str, verdict: str, words: str
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(patient / "torch"))
+    monkeypatch.setattr("torch.hub._hub_dir", None)
+    whole = (root / "backbones/strokes.safetensors").read_bytes()
+    (patient / "whole.safetensors").write_bytes(whole)
+    (patient / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    text = (patient / "params.yaml").read_text(encoding="utf-8")
+    (patient / "params.yaml").write_text(text.replace("- rootstock/strokes\n", f"- {candidate}\n"), encoding="utf-8")
+    finding = findings(monkeypatch)[candidate]
+    assert finding.verdict == verdict
+    assert words in finding.found
+    assert bool(finding.remedy) == (verdict != "ok")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from adapters.locks import project_lock
+with project_lock(Path()):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_run_at_work_is_a_note_and_nothing_is_mended_meanwhile(patient: Path, root: Path) -> None:
+    (patient / "artifacts/register").mkdir(parents=True)
+    (patient / "artifacts/register/registration.json").write_text("{}", encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        cwd=patient,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "held\n"
+        hold_for_dvc(patient, run.pid)
+        found = {finding.what: finding for finding in doctor.examine()}
+        run.communicate("")
+    for what in ("DVC", "model registry", "lock"):
+        assert found[what].verdict == "note", found[what]
+        assert found[what].remedy
+    assert found["DVC"].found == "a run holds its lock, so what is stale cannot be told now"
+
+
+def hold_for_dvc(project: Path, pid: int) -> None:
+    """Write what DVC writes while it runs the stage `sample`."""
+    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    held = {"write": {str(project / "data/digits"): {"pid": pid, "cmd": "dvc repro"}}, "read": {}}
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps(held), encoding="utf-8")
+
+
+def test_dvc_at_work_without_the_pipeline_is_a_note(patient: Path) -> None:
+    hold_for_dvc(patient, os.getpid())
+    (dvc,) = (finding for finding in doctor.examine() if finding.what == "DVC")
+    assert (dvc.verdict, dvc.found) == ("note", "a run holds its lock, so what is stale cannot be told now")
+
+
+def test_dvc_that_fails_otherwise_is_bad(patient: Path) -> None:
+    (patient / "dvc.yaml").write_text("stages: {sample: {cmd: [}", encoding="utf-8")
+    (dvc,) = (finding for finding in doctor.examine() if finding.what == "DVC")
+    assert dvc.verdict == "bad"
 
 
 def test_broken_parameters_are_a_finding(patient: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from adapters.json_files import read_json, sha256_of
 from adapters.manifest_file import read_manifest
 from tasks import evaluate, finetune, reference
+from tasks.evaluation_files import METRICS, VERDICT
 from transfer.errors import UserError
 from transfer.metrics.intervals import wilson_interval
 
@@ -29,7 +30,7 @@ def _table(path: Path) -> list[dict[str, str]]:
 
 
 def _metrics() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(evaluate.METRICS.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(METRICS.read_text(encoding="utf-8"))
     return content
 
 
@@ -68,7 +69,7 @@ def test_classes_sum_to_the_whole(trained: Path) -> None:
 
 def test_the_verdict_claims_what_the_interval_allows(trained: Path) -> None:
     evaluate.measure()
-    verdict = read_json(evaluate.VERDICT, made_from={"transfer": finetune.MODEL / "model.safetensors"})
+    verdict = read_json(VERDICT, made_from={"transfer": finetune.MODEL / "model.safetensors"})
     gain = verdict["comparisons"][verdict["against"]]["gain"]
     assert verdict["transfer_helped"] == (True if gain["low"] > 0 else False if gain["high"] < 0 else None)
     assert verdict["model_sha256"] == sha256_of(finetune.MODEL / "model.safetensors")
@@ -76,10 +77,20 @@ def test_the_verdict_claims_what_the_interval_allows(trained: Path) -> None:
     assert len(verdict["reasons"]) == 2
 
 
+def test_a_model_that_began_at_random_transferred_nothing(trained: Path) -> None:
+    card = finetune.MODEL / "card.json"
+    assert '"reference": "rootstock/strokes"' in card.read_text(encoding="utf-8")
+    card.write_text(card.read_text(encoding="utf-8").replace("rootstock/strokes", "rootstock/strokes@none"), "utf-8")
+    evaluate.measure()
+    verdict = read_json(VERDICT)
+    assert verdict["transfer_helped"] is None
+    assert verdict["sentence"].startswith("No pretrained backbone won, so nothing was transferred: ")
+
+
 def test_a_second_evaluation_writes_the_same_bytes(trained: Path) -> None:
     evaluate.measure()
     evaluate.draw()
-    paths = sorted(path for path in evaluate.FOLDER.iterdir() if path.name != "observed.json")
+    paths = sorted(path for path in METRICS.parent.iterdir() if path.name != "observed.json")
     first = [path.read_bytes() for path in paths]
     assert first
     evaluate.measure()
@@ -101,7 +112,7 @@ def test_a_model_of_other_classes_is_refused(trained: Path) -> None:
         UserError, match="trained on the classes bars, spots, rings, the data set has bars, dots, rings"
     ):
         evaluate.measure()
-    assert not evaluate.METRICS.exists()
+    assert not METRICS.exists()
 
 
 def test_a_damaged_model_is_refused(trained: Path) -> None:

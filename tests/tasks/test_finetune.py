@@ -1,23 +1,28 @@
 """Fine-tuning as a task: the model, its history, its picture; what is refused; the same inputs, the same bytes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from tasks import finetune
+from adapters.model_files import load_model
+from tasks import finetune, select
+from tasks.candidates import candidate
+from tasks.examples import chosen_rows
 from tasks.params import read_params
+from transfer.backbones.reference import BackboneReference
 from transfer.errors import UserError
 from transfer.records import EpochRecord
 
+SetParams = Callable[..., None]
 WEIGHTS = finetune.MODEL / "model.safetensors"
 
 
 def test_it_writes_a_model_that_loads_and_a_history_that_tells_its_steps(ranked: Path) -> None:
-    from adapters.model_files import load_model
-
     finetune.train()
     classifier, card = load_model(finetune.MODEL)
     epochs, outcomes = finetune.read_history(finetune.HISTORY)
@@ -34,6 +39,41 @@ def test_it_writes_a_model_that_loads_and_a_history_that_tells_its_steps(ranked:
         "quarantine": sha256_of(QUARANTINE),
         "ranking": sha256_of(finetune.RANKING),
     }
+
+
+def test_no_more_rows_are_read_than_a_step_may_see(ranked: Path, set_params: SetParams) -> None:
+    set_params(finetune={"max_images_seen": 7})
+    rows = {split: read_manifest().of_split(split) for split in ("train", "val")}
+    chosen = {split: chosen_rows(of_split, 7) for split, of_split in rows.items()}
+    for split, of_split in rows.items():
+        assert len(of_split) > 7 == len(chosen[split])
+        for row in set(of_split) - set(chosen[split]):
+            (Path("data/digits") / row.path).unlink()
+    finetune.train()
+    _, outcomes = finetune.read_history(finetune.HISTORY)
+    assert outcomes[0].images_seen == 7
+    assert all(0 < outcome.images_seen <= 7 for outcome in outcomes)
+
+
+def test_fewer_rows_than_classes_are_refused(ranked: Path, set_params: SetParams) -> None:
+    set_params(finetune={"max_images_seen": 2})
+    with pytest.raises(
+        UserError, match=r"max_images_seen is 2, but data/digits has 3 classes .*; make it at least 3\.$"
+    ):
+        finetune.train()
+
+
+def test_random_weights_are_those_that_were_ranked_whatever_the_seed(ranked: Path, set_params: SetParams) -> None:
+    reference = "rootstock/strokes@none"
+    set_params(select={"candidates": [reference]})
+    select.rank_candidates()
+    set_params(finetune={"seed": 5, "head_lr": 1e-9, "backbone_lr": 1e-9})
+    finetune.train()
+    trained = load_model(finetune.MODEL)[0].backbone.state_dict()
+    scored = candidate(BackboneReference.parse(reference), None)[0].state_dict()
+    weights = [name for name in scored if name.endswith("conv1.weight")]
+    assert weights
+    assert all(torch.allclose(trained[name], scored[name], atol=1e-6) for name in weights)
 
 
 def test_a_step_is_kept_only_where_validation_gained(ranked: Path) -> None:

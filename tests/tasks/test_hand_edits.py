@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.hand_edits import WRITTEN_FILE
 from tasks.overrides import write_overrides
 from tasks.params import read_params
 from transfer.errors import UserError
@@ -74,6 +75,49 @@ def test_edit_after_an_override_is_kept(project: Path) -> None:
     ran(project, 10)
     write_overrides(project, {"finetune.epochs": 3})
     edit(project, "epochs: 3", "epochs: 7")
+    with pytest.raises(UserError, match="edited by hand"):
+        write_overrides(project, {"finetune.epochs": 4})
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_edit_back_to_what_rootstock_wrote_before_a_later_run_is_kept(project: Path, interrupted: bool) -> None:
+    ran(project, 10)
+    write_overrides(project, {"finetune.epochs": 5})
+    if not interrupted:
+        ran(project, 5)
+    edit(project, "epochs: 5", "epochs: 7")
+    ran(project, 7)
+    edit(project, "epochs: 7", "epochs: 5")
+    with pytest.raises(UserError, match=r"finetune\.epochs: 5, edited by hand and not yet run"):
+        write_overrides(project, {"finetune.epochs": 3})
+
+
+def test_edit_back_to_what_rootstock_wrote_is_kept_after_runs_that_saw_another_value(project: Path) -> None:
+    ran(project, 10)
+    write_overrides(project, {"finetune.epochs": 5})
+    ran(project, 5)
+    edit(project, "epochs: 5", "epochs: 10")
+    write_overrides(project, {})
+    ran(project, 10)
+    edit(project, "epochs: 10", "epochs: 5")
+    with pytest.raises(UserError, match=r"finetune\.epochs: 5, edited by hand and not yet run"):
+        write_overrides(project, {"finetune.epochs": 3})
+
+
+def test_what_an_interrupted_run_wrote_may_be_replaced_after_another_key_was_edited(project: Path) -> None:
+    ran(project, 10)
+    write_overrides(project, {"finetune.epochs": 3})
+    edit(project, "knn_k: 5", "knn_k: 3")
+    write_overrides(project, {})
+    assert write_overrides(project, {"finetune.epochs": 4}) == {"finetune.epochs": 4}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"finetune.epochs": 7}', '{"finetune.epochs": {"value": 7}}'])
+def test_note_that_cannot_be_read_excuses_nothing(project: Path, content: str) -> None:
+    ran(project, 10)
+    edit(project, "epochs: 10", "epochs: 7")
+    (project / WRITTEN_FILE).parent.mkdir(exist_ok=True)
+    (project / WRITTEN_FILE).write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match="edited by hand"):
         write_overrides(project, {"finetune.epochs": 4})
 

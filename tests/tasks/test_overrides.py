@@ -1,15 +1,22 @@
 """Overrides: read by the declared type, all checked first, then written in place."""
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.overrides import check_values, parse_overrides, planned_changes, split_list, write_overrides
 from tasks.params import read_params
+from transfer.backbones.build import build_backbone
+from transfer.backbones.reference import BackboneReference
 from transfer.errors import UserError
 
 
@@ -130,29 +137,104 @@ def test_values_of_a_deployment_are_checked_like_typed_ones() -> None:
         check_values({"finetune": {"epochs": 5}})
 
 
+def strokes_weights(file: Path, seed: int = 0) -> str:
+    """Write weights that fit the shipped backbone; return their sha256."""
+    reference = BackboneReference.parse("rootstock/strokes@none")
+    torch.save(build_backbone(reference, None, seed=seed).trunk.state_dict(), file)
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 def test_local_weights_are_recorded_and_a_changed_file_is_refused(project: Path) -> None:
     file = project / "w.pth"
-    file.write_bytes(b"one")
-    named = {"select.candidates": ["torchvision/a@w.pth", "torchvision/b@IMAGENET1K_V1"]}
+    first = strokes_weights(file)
+    named = {"select.candidates": ["rootstock/strokes@w.pth", "torchvision/resnet18@IMAGENET1K_V1"]}
     write_overrides(project, named)
-    assert read_params().select.weights_sha256 == {"w.pth": hashlib.sha256(b"one").hexdigest()}
-    file.write_bytes(b"two")
+    assert read_params().select.weights_sha256 == {"w.pth": first}
+    second = strokes_weights(file, seed=1)
     with pytest.raises(UserError, match=r"w\.pth is not the weights file that was recorded"):
         write_overrides(project, {})
     write_overrides(project, named)
-    assert read_params().select.weights_sha256 == {"w.pth": hashlib.sha256(b"two").hexdigest()}
+    assert read_params().select.weights_sha256 == {"w.pth": second} != {"w.pth": first}
     write_overrides(project, {"select.candidates": ["rootstock/strokes"]})
     assert read_params().select.weights_sha256 == {}
 
 
-def test_file_named_by_hand_gets_its_record_on_the_next_run(project: Path) -> None:
-    (project / "w.pth").write_bytes(b"one")
+def named_by_hand(project: Path, candidate: str) -> None:
     path = project / "params.yaml"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("- rootstock/strokes\n", "- torchvision/a@w.pth\n"), encoding="utf-8"
-    )
+    text = path.read_text(encoding="utf-8")
+    assert "- rootstock/strokes\n" in text
+    path.write_text(text.replace("- rootstock/strokes\n", f"- {candidate}\n"), encoding="utf-8")
+
+
+def test_file_named_by_hand_gets_its_record_on_the_next_run(project: Path) -> None:
+    digest = strokes_weights(project / "w.pth")
+    named_by_hand(project, "rootstock/strokes@w.pth")
     assert list(write_overrides(project, {})) == ["select.weights_sha256"]
-    assert read_params().select.weights_sha256 == {"w.pth": hashlib.sha256(b"one").hexdigest()}
+    assert read_params().select.weights_sha256 == {"w.pth": digest}
+
+
+UNFIT = [
+    ("torchvision/resnet17", "torchvision has no classification architecture 'resnet17'"),
+    ("torchvision/resnet17@none", "torchvision has no classification architecture 'resnet17'"),
+    ("torchvision/mobilenet_v2?width_mlt=0.35@none", "no option 'width_mlt'; its options are"),
+    ("torchvision/mobilenet_v2?width_mult=0.35", "holds weights of another architecture"),
+    ("torchvision/resnet18@IMAGENET1K_V9", "has no weights 'IMAGENET1K_V9'; it has DEFAULT, IMAGENET1K_V1"),
+    ("rootstock/nothing@none", "rootstock has no architecture 'nothing'; it has strokes"),
+    ("rootstock/strokes@DEFAULT", "leave it out for the shipped weights"),
+    ("rootstock/strokes@cut.pth", "cut.pth is truncated or is no weights file"),
+    ("rootstock/strokes@cut.safetensors", "cut.safetensors is truncated or is no weights file"),
+    ("rootstock/strokes@unsafe.pth", "unsafe.pth holds more than tensors and was refused"),
+    ("torchvision/squeezenet1_1@whole.pth", "whole.pth holds weights of another architecture than"),
+]
+
+
+@pytest.mark.parametrize(("candidate", "words"), UNFIT)
+@pytest.mark.parametrize("by_hand", [True, False], ids=["by hand", "override"])
+def test_candidate_that_select_would_refuse_is_refused_at_once(
+    project: Path, candidate: str, words: str, by_hand: bool
+) -> None:
+    strokes_weights(project / "whole.pth")
+    for name in ("cut.pth", "cut.safetensors"):
+        (project / name).write_bytes((project / "whole.pth").read_bytes()[:9999])
+    (project / "unsafe.pth").write_bytes(b"cposix\nsystem\n(S'touch executed'\ntR.")
+    if by_hand:
+        named_by_hand(project, candidate)
+    before = (project / "params.yaml").read_bytes()
+    with pytest.raises(UserError) as caught:
+        write_overrides(project, {} if by_hand else {"select.candidates": ["rootstock/strokes", candidate]})
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (project / "params.yaml").read_bytes() == before
+    assert not (project / "executed").exists()
+
+
+def test_published_weights_are_neither_downloaded_nor_demanded(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    planned_changes(project, {"select.candidates": ["torchvision/resnet18?crop_px=64", "torchvision/resnet18@none"]})
+    assert not (tmp_path / "torch").exists()
+
+
+IMPORTS = """
+import sys
+from pathlib import Path
+from tasks.overrides import planned_changes
+planned_changes(Path(), {"finetune.epochs": 3})
+print("torch" in sys.modules)
+"""
+
+
+def test_candidates_that_ran_before_cost_no_import_of_torch(project: Path, root: Path) -> None:
+    named_by_hand(project, "torchvision/squeezenet1_1@none")
+    stage = {"params": {"params.yaml": {"select": read_params().select.model_dump(mode="json")}}}
+    (project / "dvc.lock").write_text(json.dumps({"stages": {"select": stage}}), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_pinned_digest_is_demanded_even_of_a_file_named_now(project: Path) -> None:

@@ -61,6 +61,7 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
         ({"select": None}, ["'select' is empty", "a block of keys"]),
         ({"register": {"alias": "v1"}}, ["register.alias is 'v1'", "neither latest nor v<number>"]),
         ({"register": {"model_name": "a/b"}}, ["register.model_name is 'a/b'", "without /", "or null"]),
+        ({"register": {"model_name": "a@b"}}, ["register.model_name is 'a@b'", "without / : % . @ or ?"]),
         ({"data": {"path": ""}}, ["data.path is ''", "not empty"]),
     ],
 )

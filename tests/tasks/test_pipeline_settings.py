@@ -1,5 +1,6 @@
 """A run's settings are complete: nothing is left for an earlier run to decide."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,9 +78,9 @@ def test_refused_settings_change_nothing(
     assert (project / "params.yaml").read_bytes() == before
 
 
-def test_weights_file_of_a_deployment_must_be_the_pinned_one(project: Path) -> None:
-    (project / "w.pth").write_bytes(b"weights")
-    named = {"select.candidates": ["rootstock/strokes@w.pth"]}
-    with pytest.raises(UserError, match=r"w\.pth is not the weights file that was recorded"):
-        pipeline_settings.apply(project, None, {**named, "select.weights_sha256": {"w.pth": DIGEST}})
+def test_weights_file_of_a_deployment_must_be_the_pinned_one(project: Path, root: Path) -> None:
+    shutil.copyfile(root / "backbones/strokes.safetensors", project / "w.safetensors")
+    named = {"select.candidates": ["rootstock/strokes@w.safetensors"]}
+    with pytest.raises(UserError, match=r"w\.safetensors is not the weights file that was recorded"):
+        pipeline_settings.apply(project, None, {**named, "select.weights_sha256": {"w.safetensors": DIGEST}})
     assert "select.weights_sha256" in pipeline_settings.apply(project, None, named)

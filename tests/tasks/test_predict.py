@@ -51,13 +51,17 @@ def test_a_file_gets_the_same_answer_alone(model: Path, photos: Path) -> None:
     assert alone.probabilities == pytest.approx(together[1].probabilities, abs=1e-6)
 
 
-def test_unreadable_file_is_named_after_the_others_were_printed(
+def test_every_unreadable_file_is_named_after_the_others_were_printed(
     model: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (photos / "broken.png").write_bytes(b"text")
-    with pytest.raises(UserError, match=r"1 of 3 files .*broken\.png"):
+    (photos / "deep" / "empty.jpg").touch()
+    with pytest.raises(UserError, match=r"2 of 4 files are no readable images"):
         cli.predict(str(model), [photos], as_json=True)
-    shown = json.loads(capsys.readouterr().out)
+    captured = capsys.readouterr()
+    named = captured.err.strip().split("\n")
+    assert [line.split(": ")[0] for line in named] == [str(photos / "broken.png"), str(photos / "deep" / "empty.jpg")]
+    shown = json.loads(captured.out)
     assert [set(entry) for entry in shown] == [{"path", "class", "probabilities"}] * 2
 
 

@@ -1,18 +1,24 @@
 """The references: as many images as the fine-tuned model saw, no pretrained weights, and a note that says so."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from adapters.json_files import read_json
+from adapters.json_files import read_json, write_json
+from adapters.manifest_file import read_manifest
 from adapters.model_files import load_model
 from tasks import finetune, reference
+from tasks.examples import chosen_rows
 from tasks.params import read_params
 from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import UserError
+from transfer.finetuning.loop import evaluate
+
+SetParams = Callable[..., None]
 
 
 @pytest.fixture
@@ -26,18 +32,54 @@ def _random_trunk() -> dict[str, torch.Tensor]:
     return build_backbone(winner.with_weights("none"), None, seed=read_params().reference.seed).state_dict()
 
 
-def test_both_see_as_many_images_as_the_fine_tuned_model(finetuned: Path) -> None:
+def test_from_scratch_sees_as_many_images_as_the_fine_tuned_model_and_a_probe_each_once(finetuned: Path) -> None:
     reference.train_from_scratch()
     reference.probe_random_features()
     _, steps = finetune.read_history(finetune.HISTORY)
     epochs, outcomes = finetune.read_history(reference.HISTORY)
     expected = sum(step.images_seen for step in steps)
+    n_train = len(read_manifest().of_split("train"))
+    assert expected % n_train != 1
     assert {outcome.name: outcome.images_seen for outcome in outcomes} == {
         "scratch": expected,
-        "random_frozen": expected,
+        "random_frozen": n_train,
     }
-    assert max(epoch.images_seen for epoch in epochs if epoch.step_name == "scratch") == expected
+    assert {epoch.step_name: epoch.images_seen for epoch in epochs} == {"scratch": expected, "random_frozen": n_train}
     assert read_json(reference.HISTORY)["note"] == "equal images seen, not converged"
+
+
+def test_a_last_single_image_is_neither_seen_nor_counted(finetuned: Path) -> None:
+    content = read_json(finetune.HISTORY)
+    n_train = len(read_manifest().of_split("train"))
+    content["steps"] = [{**content["steps"][0], "images_seen": 2 * n_train + 1}]
+    write_json(finetune.HISTORY, {key: content[key] for key in ("epochs", "steps")}, finetune._MADE_FROM)
+    reference.train_from_scratch()
+    reference.probe_random_features()
+    _, (scratch, _) = finetune.read_history(reference.HISTORY)
+    assert scratch.images_seen == 2 * n_train
+
+
+def test_what_the_history_says_of_a_model_is_what_the_model_does(finetuned: Path) -> None:
+    reference.train_from_scratch()
+    reference.probe_random_features()
+    _, outcomes = finetune.read_history(reference.HISTORY)
+    manifest = read_manifest()
+    for outcome, folder in zip(outcomes, (reference.SCRATCH, reference.RANDOM_FROZEN), strict=True):
+        classifier, card = load_model(folder)
+        _, val_set = finetune.training_sets("data/digits", manifest, card.preprocess, 60)
+        assert evaluate(classifier, val_set) == pytest.approx((outcome.val_nll_after, outcome.val_accuracy))
+
+
+def test_the_limit_on_images_holds_here_too(finetuned: Path, set_params: SetParams) -> None:
+    set_params(finetune={"max_images_seen": 12})
+    finetune.train()
+    keep = {row.path for split in ("train", "val") for row in chosen_rows(read_manifest().of_split(split), 12)}
+    for path in Path("data/digits").rglob("*.png"):
+        if path.relative_to("data/digits").as_posix() not in keep:
+            path.unlink()
+    reference.train_from_scratch()
+    reference.probe_random_features()
+    assert finetune.read_history(reference.HISTORY)[1][1].images_seen == 12
 
 
 def test_the_frozen_trunk_is_the_random_one_and_the_other_is_not(finetuned: Path) -> None:

@@ -111,6 +111,17 @@ def test_training_rows_alone_are_opened_and_each_size_is_decoded_once(
     assert {row.split for rows, _ in seen for row in rows} == {"train"}
 
 
+def test_each_candidate_sees_its_own_interpolation(striped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = _loaded_rows(monkeypatch)
+    own, other = "rootstock/strokes?crop_px=24&interpolation=bicubic@none", "rootstock/strokes?crop_px=24@none"
+    _set(candidates=[own, other])
+    steps.rank_candidates()
+    assert [(preprocess.crop_px, preprocess.interpolation) for _, preprocess in seen] == [
+        (24, "bicubic"),
+        (24, "bilinear"),
+    ]
+
+
 @pytest.mark.parametrize("max_rows", [2, 7, 20, 31])
 def test_rows_are_limited_each_class_by_its_share(project: Path, max_rows: int) -> None:
     _paint({"a": 60, "b": 30, "c": 6})

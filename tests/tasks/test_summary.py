@@ -1,5 +1,6 @@
 """What a person reads at the end: every fact, none of it taken for markup or cut."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from adapters.json_files import write_json, write_plain_json
 from tasks import summary
+from tasks.evaluation_files import METRICS, VERDICT
 
 STAGES = [
     {"stage": "manifest", "ran": True, "seconds": 4.2, "compute_s": 1.5},
@@ -23,9 +25,9 @@ def finished(project: Path) -> Path:
     }  # fmt: skip
     for name in ("scratch", "random_frozen"):
         figures |= {f"{name}_accuracy": 0.5, f"{name}_accuracy_low": 0.4, f"{name}_accuracy_high": 0.6}
-        figures[f"{name}_gain"] = 0.4
-    write_plain_json(project / "artifacts/evaluate/metrics.json", figures)
-    write_json(project / "artifacts/evaluate/verdict.json", {"sentence": "It helped [really]."})
+        figures |= {f"{name}_gain": 0.4, f"{name}_gain_low": 0.3, f"{name}_gain_high": 0.5}
+    write_plain_json(project / METRICS, figures)
+    write_json(project / VERDICT, {"sentence": "It helped [really]."})
     report = {"summary": "45 files; 19 of 19 expectations hold.", "quarantined": []}
     write_json(project / "artifacts/validate/report.json", report)
     write_json(project / "artifacts/select/ranking.json", {"why": "rootstock/strokes wins."})
@@ -47,7 +49,7 @@ def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str
         "../my [2] photos: 45 files; 19 of 19 expectations hold.",
         "rootstock/strokes wins.",
         "0.900 (0.800 to 0.950) on 40 test images, macro F1 0.890",
-        "from scratch 0.500 (0.400 to 0.600), +40.0 points; random frozen features 0.500",
+        "It beat from scratch 0.500 (0.400 to 0.600), +40.0 points (+30.0 to +50.0); random frozen features 0.500",
         "equal images seen, not converged",
         "It helped [really].",
         "photos version 3, models:/photos@champion",
@@ -58,6 +60,23 @@ def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str
 
 def test_next_steps_can_be_pasted(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "rootstock predict models:/photos@champion '../my [2] photos'" in shown(finished, capsys)
+
+
+@pytest.mark.parametrize(("gain", "low"), [(0.0, 0.0), (-0.1, -0.2), (0.02, -0.01)])
+def test_only_what_it_surely_beat_is_called_beaten(finished: Path, gain: float, low: float) -> None:
+    figures = json.loads((finished / METRICS).read_text(encoding="utf-8"))
+    write_plain_json(finished / METRICS, figures | {"scratch_gain": gain, "scratch_gain_low": low})
+    rows = dict(summary.facts(finished))
+    assert rows["It beat"].startswith("random frozen features 0.500")
+    assert rows["Compared with"].startswith(f"from scratch 0.500 (0.400 to 0.600), {100 * gain:+.1f} points")
+    write_plain_json(finished / METRICS, figures | {"scratch_gain_low": low, "random_frozen_gain_low": low})
+    assert "It beat" not in dict(summary.facts(finished))
+
+
+def test_commands_survive_a_shell(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    registration = {"name": "ants & bees", "model_version": "3", "alias": "champion"}
+    write_json(finished / "artifacts/register/registration.json", registration)
+    assert "rootstock predict 'models:/ants & bees@champion' '../my [2] photos'" in shown(finished, capsys)
 
 
 def test_notes_come_after_the_table_unbroken(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,10 +1,13 @@
 """`rootstock up`: everything healthy and deployed, or one sentence; everything gone afterwards."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -62,13 +65,66 @@ def test_server_that_dies_is_named_and_all_others_are_stopped(project: Path, mon
     assert prefect_api.read_running(project) == {}
 
 
-def test_runs_are_buried_only_while_nothing_holds_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_buried_only_while_nothing_holds_the_project(
+    project: Path, monkeypatch: pytest.MonkeyPatch, answering: Callable[[str], AbstractContextManager[str]]
+) -> None:
     buried: list[str] = []
     monkeypatch.setattr(prefect_commands, "bury_ghosts", lambda api, _: buried.append(api))
-    with project_lock(project):
-        up._bury_ghosts(project, "busy")
-    up._bury_ghosts(project, "free")
-    assert buried == ["free"]
+    with answering(str(project / ".prefect")) as api:
+        with project_lock(project):
+            up._bury_ghosts(project, api)
+        assert buried == []
+        up._bury_ghosts(project, api)
+        assert buried == [api]
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(("home", "state"), [(".prefect", "CRASHED"), ("../shared", "RUNNING")])
+def test_runs_of_a_state_that_projects_share_are_left_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, home: str, state: str
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(project / home))
+    server = servers.start_prefect_server(project, servers.find_free_port(), temporary=True)
+    api = f"{server.address}/api"
+    try:
+        servers.wait_until(server, "/api/health")
+        flow = prefect_commands._ask(f"{api}/flows/", {"name": "of another project"})
+        running = {"flow_id": flow["id"], "state": {"type": "RUNNING", "name": "Running"}}
+        prefect_commands._ask(f"{api}/flow_runs/", running)
+        up._bury_ghosts(project, api)
+        (found,) = prefect_commands._ask(f"{api}/flow_runs/filter", {})
+        assert found["state_type"] == state
+    finally:
+        servers.stop(server)
+
+
+def test_what_is_up_is_said_without_markup(
+    project: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(root / "prefect.yaml", project / "prefect.yaml")
+    work = project.rename(tmp_path / "[work]")
+    up._show(work, 4200, 5000)
+    shown = capsys.readouterr().out
+    assert f"run it now, in {work}, with\n" in shown
+    assert "Note" not in shown
+
+
+@pytest.mark.parametrize(("path", "n_notes"), [("./data/digits/", 0), ("../my [2] photos", 1)])
+def test_deployment_of_other_data_is_pointed_out(
+    project: Path, root: Path, capsys: pytest.CaptureFixture[str], path: str, n_notes: int
+) -> None:
+    shutil.copyfile(root / "prefect.yaml", project / "prefect.yaml")
+    params = project / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("data/digits", f"'{path}'"), encoding="utf-8")
+    up._show(project, 4200, 5000)
+    notes = [line for line in capsys.readouterr().out.split("\n") if line.startswith("Note: ")]
+    assert len(notes) == n_notes
+    for words in (
+        "nightly trains data/digits",
+        f"not {path} as data.path in params.yaml",
+        "edit data_path in prefect.yaml",
+    ):
+        assert all(words in note for note in notes)
 
 
 @pytest.mark.service

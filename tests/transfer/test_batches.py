@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from transfer.data.batches import augment, normalise
+from transfer.data.batches import Augmentation, augment, normalise
 from transfer.records import Preprocess
 
 PREPROCESS = Preprocess(resize_px=16, crop_px=16, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -41,43 +41,47 @@ def test_normalise_leaves_its_input_alone() -> None:
 
 def test_augmented_examples_keep_shape_and_type_and_differ() -> None:
     examples = _examples()
-    varied = augment(examples, _generator())
+    varied = augment(examples, _generator(), Augmentation())
     assert (varied.shape, varied.dtype) == (examples.shape, torch.uint8)
     assert all(not torch.equal(one, other) for one, other in zip(varied, examples, strict=True))
 
 
 def test_the_generator_alone_decides() -> None:
     examples = _examples()
-    assert torch.equal(augment(examples, _generator(1)), augment(examples, _generator(1)))
-    assert not torch.equal(augment(examples, _generator(1)), augment(examples, _generator(2)))
+    assert torch.equal(
+        augment(examples, _generator(1), Augmentation()), augment(examples, _generator(1), Augmentation())
+    )
+    assert not torch.equal(
+        augment(examples, _generator(1), Augmentation()), augment(examples, _generator(2), Augmentation())
+    )
 
 
 def test_each_image_is_varied_by_itself() -> None:
     same = _examples(1).expand(8, -1, -1, -1)
-    assert len({image.numpy().tobytes() for image in augment(same, _generator())}) == 8
+    assert len({image.numpy().tobytes() for image in augment(same, _generator(), Augmentation())}) == 8
 
 
 def test_augmentation_can_be_switched_off() -> None:
     examples = _examples()
-    assert torch.equal(augment(examples, _generator(), min_area=1.0, flip_probability=0.0), examples)
+    assert torch.equal(augment(examples, _generator(), Augmentation(min_area=1.0, flip_probability=0.0)), examples)
 
 
 def test_mirroring_alone_is_exact() -> None:
     examples = _examples(side=17)
-    mirrored = augment(examples, _generator(), min_area=1.0, flip_probability=1.0)
+    mirrored = augment(examples, _generator(), Augmentation(min_area=1.0, flip_probability=1.0))
     assert torch.equal(mirrored, examples.flip(3))
 
 
 def test_half_of_the_images_are_mirrored() -> None:
     examples = _examples(1, side=8).expand(2000, -1, -1, -1)
-    varied = augment(examples, _generator(), min_area=1.0, flip_probability=0.5)
+    varied = augment(examples, _generator(), Augmentation(min_area=1.0, flip_probability=0.5))
     share = (varied == examples.flip(3)).flatten(1).all(1).float().mean().item()
     assert share == pytest.approx(0.5, abs=0.05)
 
 
 def test_an_image_of_one_colour_stays_one() -> None:
     plain = torch.full((20, 3, 9, 9), 137, dtype=torch.uint8)
-    assert torch.equal(augment(plain, _generator(), min_area=0.1), plain)
+    assert torch.equal(augment(plain, _generator(), Augmentation(min_area=0.1)), plain)
 
 
 def test_crops_lie_inside_the_image_and_cover_the_asked_area() -> None:
@@ -86,7 +90,7 @@ def test_crops_lie_inside_the_image_and_cover_the_asked_area() -> None:
     ramp = torch.linspace(0, 252, side).round().to(torch.uint8)
     examples = ramp.view(1, 1, 1, side).expand(500, 3, side, side).clone()
     examples[:, 1] = ramp.view(1, side, 1)
-    varied = augment(examples, _generator(), min_area=0.5, flip_probability=0.0).float() / 252
+    varied = augment(examples, _generator(), Augmentation(min_area=0.5, flip_probability=0.0)).float() / 252
     width = varied[:, 0, 0, -1] - varied[:, 0, 0, 0]
     height = varied[:, 1, -1, 0] - varied[:, 1, 0, 0]
     area = (width * height).clamp(max=1)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from transfer.backbones.backbone import Backbone, Classifier
-from transfer.backbones.build import build_backbone, preprocess_of
+from transfer.backbones.build import build_backbone, check_backbone, preprocess_of
 from transfer.backbones.reference import BackboneReference
 from transfer.backbones.torchvision_models import architectures, weights_names, weights_url
 from transfer.errors import UserError
@@ -137,12 +137,20 @@ def test_weights_of_another_width_are_refused_with_the_architecture() -> None:
         ("torchvision/mobilenet_v2@IMAGENET1K_V2", Preprocess(232, 224, **IMAGENET)),
         ("torchvision/mobilenet_v2", Preprocess(232, 224, **IMAGENET)),
         ("torchvision/inception_v3@a.pth", Preprocess(342, 299, **IMAGENET)),
-        ("torchvision/vit_b_16@IMAGENET1K_SWAG_E2E_V1", Preprocess(384, 384, **IMAGENET)),
+        ("torchvision/vit_b_16@IMAGENET1K_SWAG_E2E_V1", Preprocess(384, 384, **IMAGENET, interpolation="bicubic")),
+        ("torchvision/vit_b_16", Preprocess(256, 224, **IMAGENET)),
+        ("torchvision/efficientnet_b0@a.pth", Preprocess(256, 224, **IMAGENET, interpolation="bicubic")),
+        ("torchvision/efficientnet_b0?crop_px=64", Preprocess(64, 64, **IMAGENET, interpolation="bicubic")),
+        ("torchvision/swin_t?interpolation=bilinear", Preprocess(232, 224, **IMAGENET)),
         ("torchvision/mobilenet_v2?resize_px=96&crop_px=64@a.pth", Preprocess(96, 64, **IMAGENET)),
         ("torchvision/mobilenet_v2?crop_px=64@a.pth", Preprocess(64, 64, **IMAGENET)),
         ("torchvision/mobilenet_v2?resize_px=64@a.pth", Preprocess(64, 64, **IMAGENET)),
         ("rootstock/strokes", Preprocess(32, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
         ("rootstock/strokes?crop_px=64", Preprocess(64, 64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
+        (
+            "rootstock/strokes?interpolation=lanczos",
+            Preprocess(32, 32, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "lanczos"),
+        ),
     ],
 )
 def test_preprocessing_follows_the_weights_and_the_options(text: str, expected: Preprocess) -> None:
@@ -156,12 +164,12 @@ def test_preprocessing_follows_the_weights_and_the_options(text: str, expected: 
         ("torchvision/xyzzy", r"no classification architecture 'xyzzy'; it has alexnet, .*vit_b_16"),
         ("torchvision/fcn_resnet50", r"no classification architecture 'fcn_resnet50'"),
         ("rootstock/stroke", r"rootstock has no architecture 'stroke'; it has strokes"),
-        ("rootstock/strokes?width=3", r"no option 'width'; its options are resize_px, crop_px"),
+        ("rootstock/strokes?width=3", r"no option 'width'; its options are resize_px, crop_px, interpolation"),
         ("rootstock/strokes?crop_px=8", r"cannot run on images of 8 px; make crop_px at least 16"),
         ("torchvision/mobilenet_v2@IMAGENET1K_V9", r"no weights 'IMAGENET1K_V9'; it has DEFAULT, IMAGENET1K_V1,"),
         (
             "torchvision/mobilenet_v2?num_classes=7@none",
-            r"no option 'num_classes'; its options are resize_px, crop_px, width_mult, round_nearest, dropout\.",
+            r"no option 'num_classes'; its options are resize_px, crop_px, interpolation, width_mult, round_nearest, ",
         ),
         ("torchvision/resnet18?norm_layer=x@none", r"no option 'norm_layer'; its options are .*zero_init_residual"),
         ("torchvision/mobilenet_v2?width_mult=wide@none", r"width_mult=wide: the value must be a number"),
@@ -177,11 +185,49 @@ def test_preprocessing_follows_the_weights_and_the_options(text: str, expected: 
         ("torchvision/inception_v3?crop_px=32@none", r"cannot run on images of 32 px .*; change crop_px"),
         ("torchvision/vgg11?crop_px=16@none", r"cannot run on images of 16 px"),
         ("torchvision/vit_b_16?crop_px=100@none", r"cannot be built with these options .*"),
+        (
+            "rootstock/strokes?interpolation=nearest",
+            r"is 'nearest', but must be bilinear or bicubic or lanczos; change",
+        ),
     ],
 )
 def test_what_cannot_be_built_is_named_with_the_remedy(text: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         _build(text)
+    with pytest.raises(UserError, match=sentence):
+        check_backbone(BackboneReference.parse(text), None)
+
+
+def test_weights_of_every_published_network_have_the_interpolation_that_torchvision_documents() -> None:
+    from torchvision import models
+
+    for arch in architectures():
+        for entry in models.get_model_weights(arch):
+            found = preprocess_of(BackboneReference.parse(f"torchvision/{arch}@{entry.name}")).interpolation
+            assert found == entry.transforms().interpolation.value
+
+
+@pytest.mark.parametrize("text", ["rootstock/strokes", "torchvision/mobilenet_v2?width_mult=0.35@none"])
+def test_a_check_finds_what_building_would_find_in_the_weights(text: str) -> None:
+    reference, state = BackboneReference.parse(text), _build(text).trunk.state_dict()
+    check_backbone(reference, state)
+    name = next(iter(state))
+    for spoiled in ({name: state[name]}, state | {name: state[name][:1]}, state | {name: state[name] * torch.nan}):
+        for refuse in (lambda: check_backbone(reference, spoiled), lambda: _build(text, spoiled)):  # noqa: B023
+            with pytest.raises(UserError):
+                refuse()
+
+
+@pytest.mark.parametrize("option", ["width_mult=0.35", "round_nearest=16"])
+def test_options_that_published_weights_do_not_have_are_found_without_the_weights(option: str) -> None:
+    text = f"torchvision/mobilenet_v2?{option}"
+    with pytest.raises(
+        UserError,
+        match=r"^The published file of torchvision/mobilenet_v2 holds weights of another architecture than",
+    ):
+        check_backbone(BackboneReference.parse(text), None)
+    check_backbone(BackboneReference.parse(f"{text}@none"), None)
+    check_backbone(BackboneReference.parse("torchvision/mobilenet_v2?crop_px=96&dropout=0.5"), None)
 
 
 def test_options_change_the_network() -> None:

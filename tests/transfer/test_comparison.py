@@ -42,6 +42,15 @@ def test_the_claim_follows_the_interval(n_model: int, helped: bool | None, claim
     assert verdict.sentence.endswith(f"over scratch ({CAVEAT}).")
 
 
+@pytest.mark.parametrize("n_model", [95, 71, 40])
+def test_nothing_is_claimed_of_transfer_where_random_weights_won(n_model: int) -> None:
+    comparison = compare(ACTUAL, _with_right(range(n_model)), "scratch", _with_right(range(70)), 0.95)
+    verdict = judge({"scratch": comparison}, 0.95, pretrained=False)
+    assert verdict.transfer_helped is None
+    assert verdict.sentence.startswith("No pretrained backbone won, so nothing was transferred: ")
+    assert verdict.reasons == judge({"scratch": comparison}, 0.95).reasons
+
+
 def test_the_better_reference_decides() -> None:
     model = _with_right(range(80))
     comparisons = {

@@ -1,6 +1,7 @@
 """Decoding against Pillow's and torchvision's own, and that damaged bytes give a sentence and nothing else."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from transfer.backbones.build import preprocess_of
+from transfer.backbones.reference import BackboneReference
 from transfer.data import decoding
+from transfer.data.batches import normalise
 from transfer.data.decoding import UndecodableError, decode, decode_described, to_example
 from transfer.data.encoding import grey_png
 from transfer.errors import UserError
-from transfer.records import Preprocess
+from transfer.records import INTERPOLATIONS, Preprocess
 
 
 def _pixels(height: int = 30, width: int = 50, seed: int = 0) -> np.ndarray:
@@ -154,18 +158,46 @@ def test_a_changed_byte_in_the_pixels_of_a_png_is_noticed(place: int, change: in
         decode(PNG[:place] + bytes([PNG[place] ^ change]) + PNG[place + 1 :])
 
 
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("size", [(50, 30), (30, 50), (41, 40), (33, 257), (7, 9), (40, 40)])
-def test_an_example_is_torchvisions_resize_and_centre_crop(size: tuple[int, int], transforms: Any) -> None:
+def test_an_example_is_torchvisions_resize_and_centre_crop(
+    size: tuple[int, int], interpolation: str, transforms: Any
+) -> None:
     image = Image.fromarray(_pixels(size[1], size[0]))
     steps = [
-        transforms.Resize(PREPROCESS.resize_px),
+        transforms.Resize(PREPROCESS.resize_px, interpolation=transforms.InterpolationMode(interpolation)),
         transforms.CenterCrop(PREPROCESS.crop_px),
         transforms.PILToTensor(),
     ]
     expected = transforms.Compose(steps)(image)
-    example = to_example(_encoded(image), PREPROCESS)
+    example = to_example(_encoded(image), replace(PREPROCESS, interpolation=interpolation))
     assert (example.dtype, tuple(example.shape)) == (torch.uint8, (3, 32, 32))
-    assert (example.int() - expected.int()).abs().max() <= 1
+    rounding = 2 if interpolation == "lanczos" else 1  # torchvision crops after it has rounded, we before
+    assert (example.int() - expected.int()).abs().max() <= rounding
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0@IMAGENET1K_V1", "vit_b_16@IMAGENET1K_SWAG_LINEAR_V1"])
+def test_an_example_is_what_torchvision_documents_for_published_weights(name: str) -> None:
+    from torchvision import models
+
+    arch, _, weights = name.partition("@")
+    preset = models.get_model_weights(arch)[weights].transforms()
+    preprocess = preprocess_of(BackboneReference.parse(f"torchvision/{name}"))
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 410, 3), dtype=np.uint8))
+    ours, plain = (
+        normalise(to_example(_encoded(photo), each)[None], preprocess)[0]
+        for each in (preprocess, replace(preprocess, interpolation="bilinear"))
+    )
+    one_grey_level = 1 / 255 / min(preprocess.std)
+    assert (ours - preset(photo)).abs().max() <= 1.01 * one_grey_level
+    assert (plain - preset(photo)).abs().max() > 5 * one_grey_level
+
+
+@pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"])
+def test_every_kind_of_netpbm_is_decoded(kind: bytes) -> None:
+    largest = b"" if kind in (b"P1", b"P4") else b" 255"
+    pixels = b"0 " * 12 if kind in (b"P1", b"P2", b"P3") else bytes(12)
+    assert decode(kind + b" 2 2" + largest + b"\n" + pixels).size == (2, 2)
 
 
 def test_a_sliver_does_not_unfold_into_a_giant() -> None:

@@ -1,10 +1,10 @@
-"""Splits depend on content alone: a growing data set moves nothing, copies stay together, every class is everywhere."""
+"""Splits depend on content: a growing data set moves only stand-ins, copies stay together, no class lacks a split."""
 
 import hashlib
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from transfer.data.splits import assign_splits
@@ -23,6 +23,12 @@ def _assign(
     return assign_splits(digests, names, seed=seed, val_fraction=val, test_fraction=test)
 
 
+def _by_content(digests: list[str], seed: int, test: float) -> list[str]:
+    """Return the splits that content alone names, at 0.2 for validation."""
+    drawn = [int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:16], 16) / 2**64 for digest in digests]
+    return ["test" if place < test else "val" if place < test + 0.2 else "train" for place in drawn]
+
+
 @given(seed=SEEDS, n_before=st.integers(120, 200), n_added=st.integers(1, 200), n_classes=st.integers(2, 3))
 def test_growing_a_data_set_never_moves_an_image(seed: int, n_before: int, n_added: int, n_classes: int) -> None:
     before = [(digest, str(label)) for label in range(n_classes) for digest in _digests(n_before, f"{label}-")]
@@ -30,6 +36,37 @@ def test_growing_a_data_set_never_moves_an_image(seed: int, n_before: int, n_add
     old = _assign(*map(list, zip(*before, strict=True)), seed)
     new = _assign(*map(list, zip(*added, *before, strict=True)), seed)
     assert new[len(added) :] == old
+
+
+@given(seed=SEEDS, n_before=st.integers(3, 30), n_added=st.integers(1, 40), test=st.sampled_from((0.0, 0.2)))
+def test_nothing_moves_in_a_class_to_which_content_gives_every_split(
+    seed: int, n_before: int, n_added: int, test: float
+) -> None:
+    before, added = _digests(n_before), _digests(n_added, "new")
+    named = _by_content(before, seed, test)
+    assume(len(set(named)) == (3 if test else 2))
+    grown = _assign(before + added, ["a"] * (n_before + n_added), seed, test=test)
+    assert list(_assign(before, ["a"] * n_before, seed, test=test)) == named == list(grown[:n_before])
+
+
+@given(seed=SEEDS, n_before=st.integers(3, 6), n_added=st.integers(1, 6), test=st.sampled_from((0.0, 0.2)))
+def test_an_image_leaves_training_only_if_it_stood_in_there(
+    seed: int, n_before: int, n_added: int, test: float
+) -> None:
+    before, added = _digests(n_before), _digests(n_added, "new")
+    old = _assign(before, ["a"] * n_before, seed, test=test)
+    new = _assign(before + added, ["a"] * (n_before + n_added), seed, test=test)
+    left = [one for one, other in zip(old, new, strict=False) if one == "train" != other]
+    assert not left or (len(left) == 1 and "train" not in _by_content(before, seed, test))
+
+
+def test_a_stand_in_for_training_goes_where_its_content_belongs_once_it_can() -> None:
+    digests = _digests(40)
+    named = _by_content(digests, 0, 0.2)
+    of_test = [digest for digest, split in zip(digests, named, strict=True) if split == "test"][:3]
+    others = [digests[named.index(split)] for split in ("val", "train")]
+    assert set(_assign(of_test, ["a"] * 3)) == {"train", "val", "test"}
+    assert _assign(of_test + others, ["a"] * 5) == ("test", "test", "test", "val", "train")
 
 
 @given(seed=SEEDS, n_before=st.integers(3, 12), n_added=st.integers(1, 40))
@@ -90,8 +127,7 @@ def test_no_test_split_is_drawn_where_the_user_gave_one() -> None:
 
 def test_positions_are_those_of_the_first_release() -> None:
     drawn = _assign(_digests(12), ["a"] * 12)
-    position = [int(hashlib.sha256(f"0:{digest}".encode()).hexdigest()[:16], 16) / 2**64 for digest in _digests(12)]
-    assert drawn == tuple("test" if place < 0.2 else "val" if place < 0.4 else "train" for place in position)
+    assert list(drawn) == _by_content(_digests(12), 0, 0.2)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,27 @@ def test_a_step_that_hurts_is_undone_to_the_byte(tiny_backbone: MakeBackbone, st
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
+def test_a_step_without_an_epoch_changes_nothing(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
+    val_set = striped(20, 1)
+    classifier, _, probe = probed(tiny_backbone(), striped(40, 0), val_set, 2, 0)
+    before = clone_state(classifier)
+    events = list(run_steps(classifier, striped(40, 0), val_set, GENTLE, replace(BUDGET, max_images=1), 0))
+    for outcome in events:
+        assert isinstance(outcome, StepOutcome)
+        assert (outcome.images_seen, outcome.kept) == (0, False)
+        assert (outcome.val_nll_before, outcome.val_accuracy) == (probe.val_nll_after, probe.val_accuracy)
+    assert [outcome.name for outcome in events if isinstance(outcome, StepOutcome)] == ["last", "all"]
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+
+
+def test_an_outcome_is_what_the_best_epoch_measured(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
+    classifier, val_set = Classifier(tiny_backbone(), 2), striped(20, 1)
+    *epochs, outcome = run_steps(classifier, striped(40, 0), val_set, GENTLE[:1], BUDGET, 0)
+    measured = [(epoch.val_nll, epoch.val_accuracy) for epoch in epochs if isinstance(epoch, EpochRecord)]
+    assert isinstance(outcome, StepOutcome)
+    assert (outcome.val_nll_after, outcome.val_accuracy) == min(measured) == evaluate(classifier, val_set)
+
+
 def test_an_outcome_counts_the_images_that_were_seen(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
     classifier, _, _ = probed(tiny_backbone(), striped(40, 0), striped(20, 1), 2, 0)
     long = replace(BUDGET, max_images=1000, epochs=25, patience=1)

@@ -75,6 +75,7 @@ def test_card_describes_the_shipped_file_and_the_code() -> None:
         "crop_px": PREPROCESS.crop_px,
         "mean": list(PREPROCESS.mean),
         "std": list(PREPROCESS.std),
+        "interpolation": "bilinear",
     }
     assert card["licence"] == "Apache-2.0"
     assert card["images_seen"] == card["training"]["steps"] * card["training"]["batch_size"]

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from transfer.backbones import strokes
 from transfer.backbones.backbone import Backbone, DepthGroup
 from transfer.backbones.depth_groups import depth_groups
-from transfer.backbones.reference import BackboneReference
-from transfer.backbones.weights_check import match
+from transfer.backbones.reference import PREPROCESS_OPTIONS, BackboneReference
+from transfer.backbones.weights_check import match, require_fits
 from transfer.errors import UserError
-from transfer.records import Preprocess
+from transfer.records import INTERPOLATIONS, Preprocess
 
 SHIPPED = ("strokes",)
-_PREPROCESS_OPTIONS = ("resize_px", "crop_px")
+_SIZES = ("resize_px", "crop_px")
 _LARGEST_PX = 4096
 _Parts = tuple[nn.Module, int, tuple[str, ...], tuple[DepthGroup, ...]]  # trunk, feature width, heads, depth groups
 
@@ -39,22 +39,43 @@ def build_backbone(
         UserError: the architecture, an option or the weights do not fit.
     """
     preprocess = preprocess_of(reference)
-    options = {key: value for key, value in reference.options if key not in _PREPROCESS_OPTIONS}
-    if reference.source == "rootstock":
-        trunk, feature_dim, heads, groups = _shipped(reference, options, preprocess, seed)
-    else:
-        trunk, feature_dim, heads, groups = _torchvision(reference, options, preprocess, seed, state_dict is None)
+    trunk, feature_dim, heads, groups = _parts(reference, preprocess, seed, random=state_dict is None)
     if state_dict is not None:
         values = match(trunk.state_dict(), state_dict, heads, str(reference.with_weights(None)), weights_name)
         _fill(trunk, values)
     return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
 
 
+def check_backbone(
+    reference: BackboneReference, state_dict: Mapping[str, Tensor] | None, *, weights_name: str = "the weights"
+) -> None:
+    """Refuse what `build_backbone` would refuse; no weights are made.
+
+    Args:
+        reference: what would be built.
+        state_dict: its weights; None for random weights, and for published ones that are not here: their shapes are
+            those of the architecture without options.
+        weights_name: what an error sentence calls the weights.
+
+    Raises:
+        UserError: the architecture, the name of published weights, an option or the weights do not fit.
+    """
+    preprocess = preprocess_of(reference)
+    trunk, _, heads, _ = _parts(reference, preprocess, seed=0, random=False)
+    network = str(reference.with_weights(None))
+    if state_dict is not None:
+        match(trunk.state_dict(), state_dict, heads, network, weights_name)
+    elif reference.is_published and reference.options:
+        plain = replace(reference, options=())
+        published, _, _, _ = _parts(plain, preprocess_of(plain), seed=0, random=False)
+        require_fits(trunk.state_dict(), published.state_dict(), heads, network, f"The published file of {plain}")
+
+
 def preprocess_of(reference: BackboneReference) -> Preprocess:
     """Return what the images of a backbone must look like, without building it.
 
     Raises:
-        UserError: the architecture, the published weights or a size is unknown or out of range.
+        UserError: the architecture, the published weights or the interpolation is unknown, or a size out of range.
     """
     if reference.source == "rootstock":
         require_shipped(reference)
@@ -62,12 +83,16 @@ def preprocess_of(reference: BackboneReference) -> Preprocess:
     else:
         from transfer.backbones import torchvision_models
 
-        published = reference.weights_file is None and not reference.is_random
-        enum_name = (reference.weights or "DEFAULT") if published else None
+        enum_name = (reference.weights or "DEFAULT") if reference.is_published else None
         documented = torchvision_models.preprocess_of(reference.arch, enum_name)
     options = dict(reference.options)
-    sizes = {key: _pixels(reference, key, options[key]) for key in _PREPROCESS_OPTIONS if key in options}
-    return _resized(reference, documented, sizes)
+    sizes = {key: _pixels(reference, key, options[key]) for key in _SIZES if key in options}
+    interpolation = options.get("interpolation", documented.interpolation)
+    if interpolation not in INTERPOLATIONS:
+        raise UserError(
+            f"{reference}: interpolation is {interpolation!r}, but must be {' or '.join(INTERPOLATIONS)}; change it."
+        )
+    return replace(_resized(reference, documented, sizes), interpolation=interpolation)
 
 
 def require_shipped(reference: BackboneReference) -> None:
@@ -80,10 +105,20 @@ def require_shipped(reference: BackboneReference) -> None:
         raise UserError(f"rootstock has no architecture {reference.arch!r}; it has {', '.join(SHIPPED)}.")
 
 
+def _parts(reference: BackboneReference, preprocess: Preprocess, seed: int, *, random: bool) -> _Parts:
+    """Build the trunk: with random weights, or without any where the architecture allows it."""
+    options = {key: value for key, value in reference.options if key not in PREPROCESS_OPTIONS}
+    if reference.source == "rootstock":
+        return _shipped(reference, options, preprocess, seed)
+    return _torchvision(reference, options, preprocess, seed, random)
+
+
 def _shipped(reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int) -> _Parts:
     name = f"rootstock/{reference.arch}"
     if options:
-        raise UserError(f"{name} has no option {next(iter(options))!r}; its options are resize_px, crop_px.")
+        raise UserError(
+            f"{name} has no option {next(iter(options))!r}; its options are {', '.join(PREPROCESS_OPTIONS)}."
+        )
     if preprocess.crop_px < strokes.MIN_SIDE_PX:
         raise UserError(
             f"{name} cannot run on images of {preprocess.crop_px} px; make crop_px at least {strokes.MIN_SIDE_PX}."

@@ -53,7 +53,11 @@ class ModelCard:
             values["reference"],
             tuple(values["classes"]),
             Preprocess(
-                preprocess["resize_px"], preprocess["crop_px"], tuple(preprocess["mean"]), tuple(preprocess["std"])
+                preprocess["resize_px"],
+                preprocess["crop_px"],
+                tuple(preprocess["mean"]),
+                tuple(preprocess["std"]),
+                preprocess.get("interpolation", "bilinear"),  # cards written before it was stored
             ),
             values["feature_dim"],
             tuple(values["depth_groups"]),

@@ -31,7 +31,7 @@ def extract_features(
         with torch.inference_mode():
             for batch in examples.split(batch_size):
                 images = normalise(batch.to(device), backbone.preprocess)
-                rows.append(backbone(images.contiguous(memory_format=torch.channels_last)).float().cpu())
+                rows.append(backbone(images).float().cpu())
                 advance(len(batch))
     finally:
         for module, training in modes:

@@ -8,6 +8,7 @@ from transfer.errors import UserError
 
 RANDOM = "none"
 SOURCES = ("torchvision", "rootstock")
+PREPROCESS_OPTIONS = ("resize_px", "crop_px", "interpolation")  # of every backbone, whatever its architecture
 _GRAMMAR = re.compile(r"(?P<source>[^/?@]+)/(?P<arch>[^?@]+)(?:\?(?P<options>[^@]*))?(?:@(?P<weights>.+))?", re.DOTALL)
 _ENUM_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -59,6 +60,11 @@ class BackboneReference:
     def is_random(self) -> bool:
         """Say whether the weights are random."""
         return self.weights == RANDOM
+
+    @property
+    def is_published(self) -> bool:
+        """Say whether the weights are torchvision's published ones, which may have to be downloaded."""
+        return self.source == "torchvision" and not self.is_random and self.weights_file is None
 
     @property
     def weights_file(self) -> str | None:

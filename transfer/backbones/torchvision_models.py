@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import torch
 from torch import nn
 
+from transfer.backbones.reference import PREPROCESS_OPTIONS
 from transfer.errors import UserError
 from transfer.records import Preprocess
 
@@ -113,7 +114,7 @@ def require_runs(arch: str, keywords: Mapping[str, Any], crop_px: int) -> None:
 
 
 def preprocess_of(arch: str, weights: str | None) -> Preprocess:
-    """Return the preprocessing that torchvision documents for an architecture's weights.
+    """Return the preprocessing that torchvision documents for an architecture's weights, interpolation included.
 
     Args:
         arch: an architecture; an unknown one is refused.
@@ -132,6 +133,7 @@ def preprocess_of(arch: str, weights: str | None) -> Preprocess:
         crop_px=transforms.crop_size[0],
         mean=_triple(transforms.mean),
         std=_triple(transforms.std),
+        interpolation=transforms.interpolation.value,
     )
 
 
@@ -199,7 +201,7 @@ def _without_head(model: nn.Module) -> tuple[nn.Module, int, str]:
 def _value(arch: str, key: str, text: str) -> Any:
     declared = _declared(arch)
     if key not in declared:
-        allowed = ", ".join(["resize_px", "crop_px", *_settable(arch)])
+        allowed = ", ".join([*PREPROCESS_OPTIONS, *_settable(arch)])
         raise UserError(f"torchvision/{arch} has no option {key!r}; its options are {allowed}.")
     kind = declared[key]
     try:

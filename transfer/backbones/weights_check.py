@@ -49,15 +49,34 @@ def match(
     """Return the trunk's part of a state dict in the trunk's own types.
 
     Args:
-        expected: the trunk's own state dict; its values may be on the meta device.
+        expected: as `require_fits` takes it, like the others.
         given: the file's state dict.
+        heads: names of the head modules.
+        arch: the architecture, for the error sentence.
+        name: the file, for the error sentence.
+
+    Raises:
+        UserError: see `require_fits`; or a type differs, or a value is not finite.
+    """
+    trunk = require_fits(expected, given, heads, arch, name)
+    return {key: _value(value, trunk.get(key), f"{name} holds {key}") for key, value in expected.items()}
+
+
+def require_fits(
+    expected: Mapping[str, Tensor], given: Mapping[str, Tensor], heads: Sequence[str], arch: str, name: str
+) -> dict[str, Tensor]:
+    """Return the trunk's part of a state dict, compared by names and shapes alone.
+
+    Args:
+        expected: the trunk's own state dict; its values may be on the meta device.
+        given: the file's state dict, likewise.
         heads: names of the head modules of the full architecture; what the file has there is dropped, whatever its
             shape.
         arch: the architecture, for the error sentence.
         name: the file, for the error sentence.
 
     Raises:
-        UserError: a key is missing or unexpected, a shape or a type differs, or a value is not finite.
+        UserError: a key is missing or unexpected, or a shape differs.
     """
     renamed = {_renamed(key, expected): value for key, value in given.items()}
     dropped = tuple(f"{_widened(head, expected)}." for head in heads)
@@ -68,7 +87,7 @@ def match(
             f"{name} holds weights of another architecture than {arch} ({'; '.join(problems)}); "
             f"name the architecture and the options it was trained with."
         )
-    return {key: _value(value, trunk.get(key), f"{name} holds {key}") for key, value in expected.items()}
+    return trunk
 
 
 def _plain(key: str) -> str:
@@ -119,6 +138,8 @@ def _listed(word: str, keys: list[str]) -> list[str]:
 def _value(expected: Tensor, given: Tensor | None, where: str) -> Tensor:
     if given is None:
         return torch.zeros(expected.shape, dtype=expected.dtype)
+    if given.layout is not torch.strided:
+        raise UserError(f"{where} as {given.layout} instead of densely; store it with to_dense().")
     if not expected.is_floating_point():
         return given.to(expected.dtype)
     if not given.is_floating_point():

@@ -1,6 +1,7 @@
 """Turn batches of pixels into network input, and vary them for training."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,35 +20,46 @@ def normalise(examples: Tensor, preprocess: Preprocess) -> Tensor:
         preprocess: mean and standard deviation in [0, 1].
 
     Returns:
-        float32 (N, 3, H, W).
+        float32 (N, 3, H, W), channels last in memory, which convolutions on a processor run on soonest.
     """
     mean = torch.tensor(preprocess.mean, device=examples.device).view(1, 3, 1, 1)
     std = torch.tensor(preprocess.std, device=examples.device).view(1, 3, 1, 1)
-    return examples.to(torch.float32).div_(255.0).sub_(mean).div_(std)
+    pixels = examples.to(torch.float32, memory_format=torch.channels_last)
+    return pixels.div_(255.0).sub_(mean).div_(std)
 
 
-def augment(
-    examples: Tensor, generator: torch.Generator, *, min_area: float = 0.35, flip_probability: float = 0.5
-) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How examples are varied while a network trains on them.
+
+    Args:
+        min_area: smallest share of the image a crop may cover, in (0, 1]; 1 switches cropping off.
+        flip_probability: of mirroring left and right, in [0, 1]; 0 switches it off.
+    """
+
+    min_area: float = 0.7
+    flip_probability: float = 0.0
+
+
+def augment(examples: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
     """Crop every image at random, enlarge the crop to the full size and mirror it with some probability.
 
     Args:
         examples: uint8 (N, C, H, W).
         generator: on the CPU; the only source of randomness.
-        min_area: smallest share of the image a crop may cover, in (0, 1]; 1 switches cropping off.
-        flip_probability: of mirroring left and right, in [0, 1]; 0 switches it off.
+        augmentation: how much.
 
     Returns:
         uint8 (N, C, H, W); `examples` itself when both are off.
 
     Source: Szegedy et al., "Going Deeper with Convolutions", 2015, section 6 (crop area and aspect ratio).
     """
-    if min_area == 1.0 and flip_probability == 0.0:
+    if augmentation == Augmentation(min_area=1.0, flip_probability=0.0):
         return examples
     n_images = examples.shape[0]
-    extent = _crop_extent(n_images, min_area, generator)
+    extent = _crop_extent(n_images, augmentation.min_area, generator)
     centre = (torch.rand((n_images, 2), generator=generator) * 2.0 - 1.0) * (1.0 - extent)
-    mirrored = torch.rand(n_images, generator=generator) < flip_probability
+    mirrored = torch.rand(n_images, generator=generator) < augmentation.flip_probability
     theta = torch.zeros((n_images, 2, 3))
     theta[:, 0, 0] = torch.where(mirrored, -extent[:, 0], extent[:, 0])
     theta[:, 1, 1] = extent[:, 1]

@@ -19,6 +19,11 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 89_478_485  # a quarter GiB of 24-bit pixels: Pillow's own limit for a suspected decompression bomb
 MAX_BYTES = 1 << 28
 
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -98,11 +103,11 @@ def decode_described(content: bytes) -> Decoded:
 def to_example(content: bytes, preprocess: Preprocess) -> "Tensor":
     """Decode, resize the short side, crop the centre.
 
-    The result is that of resizing with antialiased bilinear filtering and then cropping; only the crop is computed.
+    The result is that of resizing with an antialiased filter and then cropping; only the crop is computed.
 
     Args:
         content: the whole file.
-        preprocess: sizes in pixels.
+        preprocess: sizes in pixels, and the filter.
 
     Returns:
         uint8 (3, crop_px, crop_px), RGB.
@@ -119,7 +124,7 @@ def to_example(content: bytes, preprocess: Preprocess) -> "Tensor":
     left, top = round((width - crop) / 2.0), round((height - crop) / 2.0)
     scale_x, scale_y = image.width / width, image.height / height
     box = (left * scale_x, top * scale_y, (left + crop) * scale_x, (top + crop) * scale_y)
-    cropped = image.resize((crop, crop), Image.Resampling.BILINEAR, box=_inside(box, image.size))
+    cropped = image.resize((crop, crop), _FILTERS[preprocess.interpolation], box=_inside(box, image.size))
     return torch.from_numpy(np.array(cropped)).permute(2, 0, 1).contiguous()
 
 

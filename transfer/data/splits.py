@@ -1,24 +1,29 @@
-"""Assign examples to training, validation and test by their content, so that a growing data set moves none of them."""
+"""Assign examples to training, validation and test by their content, so that a growing data set moves hardly any."""
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from transfer.errors import UserError
 
 _SCALE = float(1 << 64)
+_FILLED_IN_TURN = ("train", "test", "val")
 
 
 def assign_splits(
     digests: Sequence[str], class_names: Sequence[str], *, seed: int, val_fraction: float, test_fraction: float
 ) -> tuple[str, ...]:
-    """Give every example a split that depends on its own content alone.
+    """Give every example a split that depends on its own content, as far as its class allows.
 
     An example's position, a number in [0, 1) drawn by hashing the seed with its digest, falls into [0, test_fraction)
-    for test, the next val_fraction for validation, the rest for training. So adding or removing other examples never
-    moves it, and identical content always shares a split, whatever its class. One exception: where a class has no
-    example in a split, the one whose position is nearest to that split's interval is moved there; it may move back when
-    the class has grown enough to need it no longer.
+    for test, the next val_fraction for validation, the rest for training. Identical content always shares a split,
+    whatever its class. Where content gives a class none in a split, others of the class stand in: the one of highest
+    position for training, the one of lowest for test, for validation one of test where test can spare it.
+
+    Adding examples moves none of a class to which content gives some in every split. In a class that lacks some,
+    examples move as it grows; one leaves training only if it stood in there, for a class to which content gave no
+    training example, as happens to (val_fraction + test_fraction) ** n of the classes of n examples. Both hold for
+    classes that share no content; each class keeps an example in every split in any case.
 
     Args:
         digests: content hash of each example, hexadecimal.
@@ -31,7 +36,7 @@ def assign_splits(
         "train", "val" or "test" for each example.
 
     Raises:
-        UserError: a class has too few distinct examples to have one in each split.
+        UserError: a class has too few distinct examples to have one in each split, or shares too many with others.
     """
     intervals = _intervals(val_fraction, test_fraction)
     position = {digest: _position(digest, seed) for digest in digests}
@@ -41,10 +46,9 @@ def assign_splits(
         members[class_name].add(digest)
     _refuse_small(members, Counter(class_names), len(intervals))
     for class_name in sorted(members):
-        for name in intervals:
+        for name in (name for name in _FILLED_IN_TURN if name in intervals):
             if all(split[digest] != name for digest in members[class_name]):
-                moved = _nearest(_movable(class_name, members, split), position, intervals[name], class_name)
-                split[moved] = name
+                split[_stand_in(name, class_name, members, split, position)] = name
     return tuple(split[digest] for digest in digests)
 
 
@@ -79,26 +83,44 @@ def _refuse_small(members: Mapping[str, set[str]], n_examples: Mapping[str, int]
             )
 
 
-def _movable(class_name: str, members: Mapping[str, set[str]], split: Mapping[str, str]) -> Iterable[str]:
-    """Yield the digests of a class that no class containing them would miss in the split they are in."""
-    crowded = {
-        name: {place for place, n in Counter(split[digest] for digest in digests).items() if n > 1}
-        for name, digests in members.items()
-        if not digests.isdisjoint(members[class_name])
-    }
-    for digest in members[class_name]:
-        if all(split[digest] in places for name, places in crowded.items() if digest in members[name]):
-            yield digest
-
-
-def _nearest(
-    candidates: Iterable[str], position: Mapping[str, float], interval: tuple[float, float], class_name: str
+def _stand_in(
+    name: str,
+    class_name: str,
+    members: Mapping[str, set[str]],
+    split: Mapping[str, str],
+    position: Mapping[str, float],
 ) -> str:
-    low, high = interval
-    ranked = sorted((max(low - position[digest], position[digest] - high, 0.0), digest) for digest in candidates)
-    if not ranked:
+    """Return the digest of a class that moves to the split `name`, which has none of the class.
+
+    Training never gives one up that validation could get from test: that keeps what was trained on in training.
+    """
+    movable = _movable(name, class_name, members, split)
+    if not movable:
         raise UserError(
             f"Class {class_name!r} shares too many identical files with other classes to have its own in every split; "
             "remove the copies or add files to the class."
         )
-    return ranked[0][1]
+    upwards = sorted(movable, key=lambda digest: (position[digest], digest))
+    if name == "train":
+        return upwards[-1]
+    of_test = [digest for digest in upwards if split[digest] == "test"]
+    return of_test[-1] if of_test else upwards[0]
+
+
+def _movable(name: str, class_name: str, members: Mapping[str, set[str]], split: Mapping[str, str]) -> list[str]:
+    """Return the digests of a class that no class containing them would miss in the split they are in.
+
+    The class itself may be left without validation while training or test is filled: validation is filled last.
+    """
+    crowded = {
+        other: {place for place, n in Counter(split[digest] for digest in digests).items() if n > 1}
+        for other, digests in members.items()
+        if not digests.isdisjoint(members[class_name])
+    }
+    if name != "val":
+        crowded[class_name].add("val")
+    return [
+        digest
+        for digest in members[class_name]
+        if all(split[digest] in places for other, places in crowded.items() if digest in members[other])
+    ]

@@ -11,6 +11,11 @@ from transfer.metrics.intervals import mcnemar_p, paired_difference, wilson_inte
 from transfer.records import Interval
 
 CAVEAT = "equal images seen, not converged"
+_CLAIMS = {
+    True: "Transfer helped",
+    False: "Transfer hurt",
+    None: "Whether transfer helped cannot be told from these test images",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Verdict:
     """What may be claimed.
 
     Args:
-        transfer_helped: True or False where the paired interval excludes 0, None where it does not.
+        transfer_helped: True or False where the paired interval excludes 0, None where it does not or where the model
+            began with random weights, so that nothing was transferred.
         against: the reference the claim is about, the more accurate one.
         sentence: the claim in words.
         reasons: what was measured against every reference, a phrase each.
@@ -74,12 +80,13 @@ def compare(actual: Labels, predicted: Labels, reference: str, by_reference: Lab
     )
 
 
-def judge(comparisons: Mapping[str, Comparison], confidence: float) -> Verdict:
+def judge(comparisons: Mapping[str, Comparison], confidence: float, *, pretrained: bool = True) -> Verdict:
     """Judge the transfer against the more accurate reference; of two as accurate, the one it is harder to tell from.
 
     Args:
         comparisons: reference -> how the model compares with it.
         confidence: of the intervals in the comparisons, in (0, 1).
+        pretrained: whether the model began with pretrained weights; without them nothing can be claimed of transfer.
 
     Raises:
         UserError: there is no reference.
@@ -88,11 +95,9 @@ def judge(comparisons: Mapping[str, Comparison], confidence: float) -> Verdict:
         raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
     best = max(comparisons.values(), key=lambda one: (one.accuracy.value, -one.gain.low))
     helped = True if best.gain.low > 0 else False if best.gain.high < 0 else None
-    claim = {
-        True: "Transfer helped",
-        False: "Transfer hurt",
-        None: "Whether transfer helped cannot be told from these test images",
-    }[helped]
+    claim = _CLAIMS[helped]
+    if not pretrained:
+        helped, claim = None, "No pretrained backbone won, so nothing was transferred"
     reasons = tuple(_reason(one, confidence) for one in comparisons.values())
     return Verdict(helped, best.reference, f"{claim}: {_reason(best, confidence)} ({CAVEAT}).", reasons)
 

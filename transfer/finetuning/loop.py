@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from transfer.backbones.backbone import Classifier
-from transfer.data.batches import augment, normalise
+from transfer.data.batches import Augmentation, augment, normalise
 from transfer.data.examples import Examples
 from transfer.errors import UserError
 from transfer.finetuning.freezing import parameter_groups, thaw
@@ -32,8 +32,7 @@ class Budget:
         weight_decay: AdamW's.
         label_smoothing: in [0, 1).
         patience: epochs in a row without a new lowest validation NLL that end a step; None: it never ends early.
-        min_area: smallest share of an example that augmentation keeps, in (0, 1]; 1 switches it off.
-        flip_probability: of mirroring an example, in [0, 1].
+        augmentation: how examples are varied.
     """
 
     max_images: int
@@ -42,8 +41,7 @@ class Budget:
     weight_decay: float
     label_smoothing: float
     patience: int | None = 3
-    min_area: float = 0.7
-    flip_probability: float = 0.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def n_images(self, n_train: int) -> int:
         """Return how many images a step sees, at most, on a training set of `n_train`."""
@@ -72,7 +70,7 @@ def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[in
     rows = []
     with torch.no_grad():
         for batch in inputs.split(_EVALUATION_BATCH):
-            rows.append(classifier(_network_input(classifier, batch)).float())
+            rows.append(classifier(normalise(batch, classifier.backbone.preprocess)).float())
             advance(len(batch))
     for module, training in modes:
         module.training = training
@@ -168,8 +166,8 @@ def _update(
     budget: Budget,
     varied: torch.Generator,
 ) -> float:
-    inputs = augment(examples.inputs[batch], varied, min_area=budget.min_area, flip_probability=budget.flip_probability)
-    logits = classifier(_network_input(classifier, inputs))
+    inputs = augment(examples.inputs[batch], varied, budget.augmentation)
+    logits = classifier(normalise(inputs, classifier.backbone.preprocess))
     loss = nn.functional.cross_entropy(logits, examples.labels[batch], label_smoothing=budget.label_smoothing)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -177,10 +175,6 @@ def _update(
     nn.utils.clip_grad_norm_(trained, _GRADIENT_NORM)
     optimiser.step()
     return float(loss.detach())
-
-
-def _network_input(classifier: Classifier, inputs: Tensor) -> Tensor:
-    return normalise(inputs, classifier.backbone.preprocess).contiguous(memory_format=torch.channels_last)
 
 
 def _n_batches(n_images: int, batch_size: int) -> int:

@@ -69,15 +69,24 @@ def run_steps(
         seed: of order and augmentation.
         advance: called with the number of images of every batch.
     """
-    nll_before, _ = evaluate(classifier, val_set)
+    nll_before, accuracy_before = evaluate(classifier, val_set)
     for step in steps:
-        before, seen = clone_state(classifier), 0
+        before, records = clone_state(classifier), []
         for record in train(classifier, train_set, val_set, step, budget, seed, advance):
-            seen = record.images_seen
+            records.append(record)
             yield record
-        nll, accuracy = evaluate(classifier, val_set)
-        kept = nll < nll_before
-        if not kept:
+        outcome = _outcome(step, records, nll_before, accuracy_before)
+        if outcome.kept:
+            nll_before, accuracy_before = outcome.val_nll_after, outcome.val_accuracy
+        else:
             classifier.load_state_dict(before)
-        yield StepOutcome(step.name, tuple(step.rates), nll_before, nll, accuracy, seen, kept=kept)
-        nll_before = min(nll_before, nll)
+        yield outcome
+
+
+def _outcome(step: Step, records: Sequence[EpochRecord], nll_before: float, accuracy_before: float) -> StepOutcome:
+    """Return how a step ended: training left the weights of its best epoch, or without any those it began with."""
+    nll, accuracy, seen = nll_before, accuracy_before, 0
+    if records:
+        best = min(records, key=lambda record: record.val_nll)
+        nll, accuracy, seen = best.val_nll, best.val_accuracy, records[-1].images_seen
+    return StepOutcome(step.name, tuple(step.rates), nll_before, nll, accuracy, seen, kept=nll < nll_before)

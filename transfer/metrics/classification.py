@@ -15,12 +15,12 @@ _SMALLEST = 1e-15
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """Precision, recall and F1 of one class in [0, 1]; precision and F1 are None where the class was never predicted.
+    """Precision, recall and F1 of one class in [0, 1]; precision is None where the class was never predicted.
 
     Args:
         precision: share of the predictions of this class that are right.
         recall: share of this class's rows that were found.
-        f1: harmonic mean of the two; 0 when none was found.
+        f1: harmonic mean of the two; 0 where no row of this class was found, a class never predicted included.
         support: rows of this class.
         n_found: rows of this class that were predicted as such.
     """

@@ -1,0 +1,61 @@
+"""Check candidates as the stage `select` will, before anything runs: no data is read and nothing is downloaded."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from adapters import dvc_lock
+from tasks.params import PARAMS_FILE, Params
+from transfer.backbones.reference import BackboneReference
+
+
+def check_changed(project: Path, candidates: Sequence[str], records: Mapping[str, str]) -> None:
+    """Check every candidate, unless they are the shipped ones or those that `select` last ran with.
+
+    Args:
+        project: the project's root; relative weights paths start there.
+        candidates: backbone references.
+        records: path -> sha256 of the weights files they name.
+
+    Raises:
+        UserError: see `check`.
+    """
+    if tuple(candidates) == Params().select.candidates or _has_run(project, candidates, records):
+        return
+    for candidate in candidates:
+        check(project, candidate)
+
+
+def check(project: Path, candidate: str) -> bool:
+    """Refuse a candidate that cannot be built or whose weights do not fit it; return whether its weights are here.
+
+    Args:
+        project: the project's root; a relative weights path starts there.
+        candidate: a backbone reference.
+
+    Returns:
+        False when published weights have yet to be downloaded; their shapes are checked all the same.
+
+    Raises:
+        UserError: the reference, its architecture, an option or the name of published weights is unknown; or the
+            weights file is missing, damaged, unsafe or of another architecture.
+        EnvironmentFault: the memory is too small for the weights.
+    """
+    from adapters.weights_files import load_weights, needs_download
+    from transfer.backbones.build import check_backbone
+
+    reference = BackboneReference.parse(candidate)
+    check_backbone(reference, None)
+    if reference.is_random or needs_download(reference):
+        return reference.is_random
+    if reference.weights_file is not None:
+        reference = reference.with_weights(str(project / reference.weights_file))
+    weights = load_weights(reference)
+    check_backbone(reference, weights.state_dict, weights_name=weights.name)
+    return True
+
+
+def _has_run(project: Path, candidates: Sequence[str], records: Mapping[str, str]) -> bool:
+    """Say whether `select` last ran with these candidates and files, and so has built each of them."""
+    params = dvc_lock.recorded(project).get("select", {}).get("params", {}).get(PARAMS_FILE, {})
+    ran: dict[str, object] = params.get("select", {})
+    return bool(ran.get("candidates") == list(candidates) and ran.get("weights_sha256", {}) == dict(records))
