@@ -84,7 +84,8 @@ def finish_parent(
         parent.metrics(metrics or {})
         for path in artifacts:
             parent.artifact(path)
-        _record_data(client, project, client.get_run(run_id))
+        if status == FINISHED:  # a run that stopped before its data were hashed would get those of the run before it
+            _record_data(client, project, client.get_run(run_id))
         parent.close(status)
 
 

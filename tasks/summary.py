@@ -1,6 +1,7 @@
 """What a person reads at the end of a run: what was checked, which backbone won, how good it is, where it is."""
 
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,12 +118,13 @@ def _close(console: "Console", project: Path, mended: str, notice: str | None) -
         console.print(f"Note: {notice}", soft_wrap=True, markup=False)
     if mended:
         console.print(f"Mended: {mended}.", soft_wrap=True, markup=False)
-    predict = ("rootstock", "predict", _model_uri(project), read_params(project / "params.yaml").data.path)
+    program = ".venv/bin/rootstock" if shutil.which("rootstock") is None else "rootstock"
+    predict = (program, "predict", _model_uri(project), read_params(project / "params.yaml").data.path)
     console.print("\nNext:")
     for command, why in (
         ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
         (shlex.join(predict), "classify images with the registered model"),
-        ("rootstock run data.path=../photos", "your own class folders"),
+        (f"{program} run data.path=data/photos", "your own class folders, once they are in data/photos"),
     ):
         console.print(f"  {escape(command)}   [dim]{why}[/]", soft_wrap=True)
 

@@ -156,6 +156,16 @@ def test_retried_pipeline_goes_on_in_its_run(mlflow_project: Path) -> None:
     assert start_parent("flow-run-2", "heron", {"data.path": "data/digits"}) != first
 
 
+@pytest.mark.parametrize(("status", "n_inputs"), [("FINISHED", 1), ("FAILED", 0), ("KILLED", 0)])
+def test_only_a_finished_pipeline_is_given_the_data_that_dvc_recorded(
+    mlflow_project: Path, status: str, n_inputs: int
+) -> None:
+    (mlflow_project / "dvc.lock").write_text(LOCK)  # of this run, or of the run before one that failed
+    parent = start_parent("flow-run-1", "otter", {"data.path": "data/digits"})
+    finish_parent(parent, status)
+    assert len(open_client().get_run(parent).inputs.dataset_inputs) == n_inputs
+
+
 def test_run_of_a_killed_process_is_closed_by_the_next(mlflow_project: Path) -> None:
     ghost = start_parent("killed", "otter", {"data.path": "data/digits"})
     start_parent("next", "heron", {"data.path": "../photos"})

@@ -20,7 +20,7 @@ ONE_MACHINE = re.compile(
 )
 INDEX_PLACE = re.compile(r"https?://[^\s\"')]*/(?:simp" + r"le|pack" + r"ages)\b|--(?:extra-)?index-url[ =]\S*://")
 TEXTS = {".py", ".md", ".toml", ".yaml", ".yml", ".lock", ".txt", ".cfg", ".json", ".sh", ".html", ".j2", ".csv", ""}
-PLAIN_WORDS = {"git", "cd", "cp", "curl", "ls"}
+PLAIN_WORDS = {"git", "cd", "cp", "curl", "ls", "printf", "export"}
 
 
 def _commands(root: Path) -> Iterator[str]:

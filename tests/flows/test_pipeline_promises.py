@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,17 @@ pytestmark = pytest.mark.slow
 STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
+
+
+@pytest.fixture(autouse=True)
+def _put_back(finished: Any) -> Iterator[None]:
+    """Leave parameters, data, code and results as they were before a test, so that no test knows of another."""
+    names = ("params.yaml", "dvc.lock", "data/tiny.dvc", "tasks/evaluate.py")
+    kept = {path: path.read_bytes() for path in (finished.folder / name for name in names)}
+    yield
+    for path, content in kept.items():
+        path.write_bytes(content)
+    finished.dvc("checkout", "--force")
 
 
 def test_deleted_registry_is_mended(finished: Any) -> None:

@@ -70,8 +70,10 @@ def test_classes_sum_to_the_whole(trained: Path) -> None:
 def test_the_verdict_claims_what_the_interval_allows(trained: Path) -> None:
     evaluate.measure()
     verdict = read_json(VERDICT, made_from={"transfer": finetune.MODEL / "model.safetensors"})
-    gain = verdict["comparisons"][verdict["against"]]["gain"]
-    assert verdict["transfer_helped"] == (True if gain["low"] > 0 else False if gain["high"] < 0 else None)
+    against = verdict["comparisons"][verdict["against"]]
+    gain, told_apart = against["gain"], against["p_value"] < 0.05
+    allowed = True if gain["low"] > 0 else False if gain["high"] < 0 else None
+    assert verdict["transfer_helped"] == (allowed if told_apart else None)
     assert verdict["model_sha256"] == sha256_of(finetune.MODEL / "model.safetensors")
     assert "equal images seen, not converged" in verdict["sentence"]
     assert len(verdict["reasons"]) == 2

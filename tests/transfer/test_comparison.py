@@ -42,6 +42,14 @@ def test_the_claim_follows_the_interval(n_model: int, helped: bool | None, claim
     assert verdict.sentence.endswith(f"over scratch ({CAVEAT}).")
 
 
+def test_an_interval_without_zero_claims_nothing_that_the_exact_test_does_not() -> None:
+    comparison = compare(ACTUAL, _with_right(range(75)), "scratch", _with_right(range(70)), 0.95)
+    assert comparison.gain.low > 0
+    assert comparison.p_value == pytest.approx(stats.binomtest(0, 5).pvalue) == pytest.approx(0.0625)
+    assert judge({"scratch": comparison}, 0.95).transfer_helped is None
+    assert judge({"scratch": comparison}, 0.9).transfer_helped is True
+
+
 @pytest.mark.parametrize("n_model", [95, 71, 40])
 def test_nothing_is_claimed_of_transfer_where_random_weights_won(n_model: int) -> None:
     comparison = compare(ACTUAL, _with_right(range(n_model)), "scratch", _with_right(range(70)), 0.95)

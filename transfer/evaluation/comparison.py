@@ -83,6 +83,8 @@ def compare(actual: Labels, predicted: Labels, reference: str, by_reference: Lab
 def judge(comparisons: Mapping[str, Comparison], confidence: float, *, pretrained: bool = True) -> Verdict:
     """Judge the transfer against the more accurate reference; of two as accurate, the one it is harder to tell from.
 
+    A claim needs both: an interval of the gain without zero, and an exact McNemar test at the same confidence.
+
     Args:
         comparisons: reference -> how the model compares with it.
         confidence: of the intervals in the comparisons, in (0, 1).
@@ -94,12 +96,16 @@ def judge(comparisons: Mapping[str, Comparison], confidence: float, *, pretraine
     if not comparisons:
         raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
     best = max(comparisons.values(), key=lambda one: (one.accuracy.value, -one.gain.low))
-    helped = True if best.gain.low > 0 else False if best.gain.high < 0 else None
+    helped = _direction(best.gain) if best.p_value < 1 - confidence else None
     claim = _CLAIMS[helped]
     if not pretrained:
         helped, claim = None, "No pretrained backbone won, so nothing was transferred"
     reasons = tuple(_reason(one, confidence) for one in comparisons.values())
     return Verdict(helped, best.reference, f"{claim}: {_reason(best, confidence)} ({CAVEAT}).", reasons)
+
+
+def _direction(gain: Interval) -> bool | None:
+    return True if gain.low > 0 else False if gain.high < 0 else None
 
 
 def _reason(comparison: Comparison, confidence: float) -> str:
