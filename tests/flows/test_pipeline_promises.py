@@ -64,6 +64,12 @@ def test_killed_run_leaves_no_process_and_is_named_crashed_later(finished: Any) 
     before = Counter(state for (state,) in finished.rows(".prefect/prefect.db", states))
     killed = finished.stopped_in("evaluate", signal.SIGKILL, "evaluate.confidence=0.85")
     assert killed.code == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while (
+        finished.processes() and time.monotonic() < deadline
+    ):  # the stage and the server are told, and end by themselves
+        time.sleep(0.1)
+    assert finished.processes() == []
     again = finished.rootstock("run")
     assert again.code == 0, again.err
     after = Counter(state for (state,) in finished.rows(".prefect/prefect.db", states))
