@@ -12,7 +12,7 @@ from adapters import environment
 from adapters.json_files import write_plain_json
 from adapters.locks import stage_lock
 from adapters.prefect_api import running_api
-from adapters.processes import die_with_parent, keep_freed_memory
+from adapters.processes import die_with_parent, end_when_orphaned, keep_freed_memory
 from tasks import failures, step
 from transfer.errors import UserError
 
@@ -28,6 +28,7 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
     environment.quieten_prefect()
     environment.put(environment.STAGE_STARTED_MS, str(int(time.time() * 1000)))
     die_with_parent()
+    end_when_orphaned()
     keep_freed_memory()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored

@@ -65,9 +65,7 @@ def test_killed_run_leaves_no_process_and_is_named_crashed_later(finished: Any) 
     killed = finished.stopped_in("evaluate", signal.SIGKILL, "evaluate.confidence=0.85")
     assert killed.code == -signal.SIGKILL
     deadline = time.monotonic() + 30
-    while (
-        finished.processes() and time.monotonic() < deadline
-    ):  # the stage and the server are told, and end by themselves
+    while finished.processes() and time.monotonic() < deadline:  # each is told by the system, or notices by itself
         time.sleep(0.1)
     assert finished.processes() == []
     again = finished.rootstock("run")
