@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import atomic_write, read_json, read_plain_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
-from tasks.evaluation_files import COMPARISON, CONFUSION, METRICS, VERDICT
 from tasks.examples import prepared
+from tasks.handoffs import COMPARISON, CONFUSION, METRICS, MODEL, RANDOM_FROZEN, SCRATCH, VERDICT
 from tasks.params import read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from transfer.evaluation.comparison import Comparison, Verdict
 
 PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
-MODELS = {
-    "transfer": Path("artifacts/finetune/model"),
-    "scratch": Path("artifacts/reference/scratch"),
-    "random_frozen": Path("artifacts/reference/random_frozen"),
-}
+MODELS = {"transfer": MODEL, "scratch": SCRATCH, "random_frozen": RANDOM_FROZEN}
 _DIGITS = 6
 
 

@@ -10,6 +10,7 @@ from adapters.json_files import atomic_write, read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.candidates import candidate
 from tasks.examples import chosen_rows, prepared
+from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
 from tasks.params import FinetuneParams, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from transfer.finetuning.loop import Budget
     from transfer.finetuning.plan import Step
 
-MODEL = Path("artifacts/finetune/model")
 HISTORY = Path("artifacts/finetune/history.json")
-PICTURE = Path("artifacts/finetune/learning_curve.png")
-CURVE = Path("artifacts/finetune/learning_curve.csv")
-RANKING = Path("artifacts/select/ranking.json")
+CURVE = LEARNING_CURVE.with_suffix(".csv")
 _RANKED_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
 _MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING}
 
@@ -67,7 +65,7 @@ def draw() -> None:
     from adapters.pictures import draw_learning_curve
 
     epochs, outcomes = read_history(HISTORY)
-    draw_learning_curve(PICTURE, epochs, outcomes)
+    draw_learning_curve(LEARNING_CURVE, epochs, outcomes)
     with atomic_write(CURVE) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(("images_seen", "step", "train_loss", "val_nll", "val_accuracy"))
@@ -91,7 +89,7 @@ def record() -> None:
         for images_seen, epoch in over_all_images(epochs):
             run.metrics_at(images_seen, {"val_nll": epoch.val_nll, "val_accuracy": epoch.val_accuracy})
             run.metrics_at(images_seen, {"train_loss": epoch.train_loss})
-        run.artifact(PICTURE, "finetune")
+        run.artifact(LEARNING_CURVE, "finetune")
         run.artifact(HISTORY, "finetune")
 
 

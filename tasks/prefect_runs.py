@@ -23,10 +23,9 @@ def run_as_child(stage_flow: Flow[[], None], parent_task_run: str | None) -> Non
         parent_task_run: id of the pipeline's task run; None for a run of its own.
     """
     with get_client(sync_client=True) as client:
-        if parent_task_run is None or not _is_recorded(client, UUID(parent_task_run)):
-            flow_run = None
-        else:
-            flow_run = client.create_flow_run(stage_flow, parent_task_run_id=UUID(parent_task_run))
+        parent = UUID(parent_task_run) if parent_task_run is not None else None
+        is_child = parent is not None and _is_recorded(client, parent)
+        flow_run = client.create_flow_run(stage_flow, parent_task_run_id=parent) if is_child else None
     run_flow(stage_flow, flow_run=flow_run)
 
 

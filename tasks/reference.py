@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
-from tasks.finetune import RANKING, budget, history, read_history, training_sets
+from tasks.finetune import budget, history, read_history, training_sets
+from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Examples
 
-SCRATCH = Path("artifacts/reference/scratch")
-RANDOM_FROZEN = Path("artifacts/reference/random_frozen")
 HISTORY = Path("artifacts/reference/history.json")
 _MADE_FROM = {
     "manifest": MANIFEST,

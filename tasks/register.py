@@ -5,12 +5,12 @@ from pathlib import Path
 from adapters.json_files import write_json
 from adapters.mlflow_registry import Release, register
 from adapters.model_files import CARD, WEIGHTS
-from tasks.evaluation_files import COMPARISON, CONFUSION, METRICS, VERDICT
+from tasks.handoffs import COMPARISON, CONFUSION, LEARNING_CURVE, METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.params import read_params
-from tasks.release import MODEL, REGISTRATION, model_name, read_release
+from tasks.release import model_name, read_release
 from tasks.step import step
 
-_PICTURES = (CONFUSION, COMPARISON, Path("artifacts/finetune/learning_curve.png"))
+_PICTURES = (CONFUSION, COMPARISON, LEARNING_CURVE)
 
 
 @step

@@ -6,9 +6,9 @@ from adapters import mlflow_registry
 from adapters.json_files import read_json, sha256_of
 from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG
 from adapters.model_files import CARD, WEIGHTS
-from tasks.evaluation_files import METRICS, VERDICT
+from tasks.handoffs import METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.params import PARAMS_FILE, read_params
-from tasks.release import MODEL, REGISTRATION, read_release
+from tasks.release import read_release
 
 
 def mend(project: Path) -> str:

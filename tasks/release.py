@@ -9,11 +9,8 @@ from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_registry import Release, check_name, clean_name
 from adapters.mlflow_runs import dataset_name
 from adapters.model_files import CARD, WEIGHTS
-from tasks.evaluation_files import METRICS, VERDICT
+from tasks.handoffs import METRICS, MODEL, VERDICT
 from tasks.params import Params
-
-MODEL = Path("artifacts/finetune/model")
-REGISTRATION = Path("artifacts/register/registration.json")
 
 
 def model_name(params: Params, project: Path) -> str:

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.candidates import candidate
 from tasks.examples import chosen_rows, prepared
+from tasks.handoffs import RANKING
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from transfer.data.examples import Examples
     from transfer.selection.ranking import Scored
 
-RANKING = Path("artifacts/select/ranking.json")
-PICTURE = Path("artifacts/select/ranking.png")
+PICTURE = RANKING.with_suffix(".png")
 MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
 
 
@@ -80,10 +79,10 @@ def record(seconds: dict[str, float]) -> None:
             {key: best[key] for key in ("score", "knn_loo_accuracy", "ridge_loo_accuracy", "ridge_loo_error", "n_rows")}
         )
         run.metrics({"pixel_baseline": ranking["pixel_baseline"]["score"]})
-        for place, candidate in enumerate(ranking["candidates"], start=1):
-            run.params({f"candidate_{place}": candidate["reference"]})
-            run.metrics({f"candidate_{place}.score": candidate["score"]})
-            run.metrics({f"candidate_{place}.seconds": seconds[candidate["reference"]]})
+        for place, ranked in enumerate(ranking["candidates"], start=1):
+            run.params({f"candidate_{place}": ranked["reference"]})
+            run.metrics({f"candidate_{place}.score": ranked["score"]})
+            run.metrics({f"candidate_{place}.seconds": seconds[ranked["reference"]]})
         run.artifact(PICTURE, "select")
         run.artifact(RANKING, "select")
 

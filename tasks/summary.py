@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import aliased
-from tasks.evaluation_files import METRICS, VERDICT
+from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
 from tasks.params import read_params
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ def show_unchanged(project: Path, mended: str, notice: str | None = None) -> Non
 
 def facts(project: Path) -> Iterator[tuple[str, str]]:
     """Yield what happened, a line each, read from artifacts."""
-    report = read_json(project / "artifacts/validate/report.json")
-    ranking = read_json(project / "artifacts/select/ranking.json")
+    report = read_json(project / REPORT)
+    ranking = read_json(project / RANKING)
     metrics, verdict = read_plain_json(project / METRICS), read_json(project / VERDICT)
-    registration = read_json(project / "artifacts/register/registration.json")
+    registration = read_json(project / REGISTRATION)
     yield "Data", f"{read_params(project / 'params.yaml').data.path}: {report['summary']}{_left_out(report)}"
     yield "Backbone", ranking["why"]
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
-    yield from _references(metrics)
+    yield from _references(metrics, verdict["comparisons"])
     yield "Verdict", verdict["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
@@ -66,15 +66,17 @@ def _left_out(report: Mapping[str, Any]) -> str:
     return f" Left out: {named}{more}" if files else ""
 
 
-def _references(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield what it beat, where the whole interval of the gain is above 0, and what it was only compared with."""
+def _references(metrics: Mapping[str, Any], comparisons: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what it surely beat, and what it was only compared with."""
     beaten: list[str] = []
     others: list[str] = []
     for key, name in (("scratch", "from scratch"), ("random_frozen", "random frozen features")):
         accuracy, low, high = (metrics[f"{key}_accuracy{suffix}"] for suffix in ("", "_low", "_high"))
         gain, least, most = (100 * metrics[f"{key}_gain{suffix}"] for suffix in ("", "_low", "_high"))
         points = f"{gain:+.1f} points ({least:+.1f} to {most:+.1f})"
-        (beaten if least > 0 else others).append(f"{name} {accuracy:.3f} ({low:.3f} to {high:.3f}), {points}")
+        (beaten if comparisons[key]["better"] else others).append(
+            f"{name} {accuracy:.3f} ({low:.3f} to {high:.3f}), {points}"
+        )
     for what, parts in (("It beat", beaten), ("Compared with", others)):
         if parts:
             yield what, f"{'; '.join(parts)} — {metrics['references']}"
@@ -103,11 +105,11 @@ def _version(project: Path, registration: Mapping[str, Any]) -> str:
 
 
 def _model_name(project: Path) -> str:
-    return str(read_json(project / "artifacts/register/registration.json")["name"])
+    return str(read_json(project / REGISTRATION)["name"])
 
 
 def _model_uri(project: Path) -> str:
-    registration = read_json(project / "artifacts/register/registration.json")
+    registration = read_json(project / REGISTRATION)
     return f"models:/{registration['name']}@{registration['alias']}"
 
 

@@ -10,6 +10,7 @@ from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Header, read_frame, read_header
 from adapters.project import state_folder
 from adapters.report_page import write_page
+from tasks.handoffs import REPORT
 from tasks.params import read_params
 from tasks.step import step
 from transfer.data.expectations import Finding, failed, suite
@@ -19,8 +20,7 @@ from transfer.records import SPLITS
 if TYPE_CHECKING:
     import pandas as pd
 
-REPORT = Path("artifacts/validate/report.json")
-PAGE = Path("artifacts/validate/report.html")
+PAGE = REPORT.with_suffix(".html")
 _KEYS = {"files": "path", "readable": "path", "classes": "class_name"}
 _N_NAMED = 3
 

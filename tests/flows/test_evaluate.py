@@ -8,7 +8,7 @@ import pytest
 from adapters.json_files import read_json
 from adapters.mlflow_store import open_client
 from tasks import evaluate as steps
-from tasks.evaluation_files import VERDICT
+from tasks.handoffs import VERDICT
 
 
 def test_the_flow_writes_its_files(in_staged: Path) -> None:

@@ -13,7 +13,7 @@ def test_the_flow_writes_model_history_and_curve(in_staged: Path) -> None:
     card = json.loads((steps.MODEL / "card.json").read_text(encoding="utf-8"))
     assert card["sha256"] == sha256_of(steps.MODEL / "model.safetensors")
     assert card["classes"] == ["ant", "bee", "cat"]
-    assert steps.PICTURE.read_bytes().startswith(b"\x89PNG")
+    assert steps.LEARNING_CURVE.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_points_for_dvc_are_the_epochs_of_the_history(in_staged: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from adapters.json_files import read_json, sha256_of
 from adapters.manifest_file import read_manifest
 from tasks import evaluate, finetune, reference
-from tasks.evaluation_files import METRICS, VERDICT
+from tasks.handoffs import METRICS, VERDICT
 from transfer.errors import UserError
 from transfer.metrics.intervals import wilson_interval
 
@@ -73,7 +73,7 @@ def test_the_verdict_claims_what_the_interval_allows(trained: Path) -> None:
     against = verdict["comparisons"][verdict["against"]]
     gain, told_apart = against["gain"], against["p_value"] < 0.05
     allowed = True if gain["low"] > 0 else False if gain["high"] < 0 else None
-    assert verdict["transfer_helped"] == (allowed if told_apart else None)
+    assert verdict["transfer_helped"] == against["better"] == (allowed if told_apart else None)
     assert verdict["model_sha256"] == sha256_of(finetune.MODEL / "model.safetensors")
     assert "equal images seen, not converged" in verdict["sentence"]
     assert len(verdict["reasons"]) == 2

@@ -134,4 +134,4 @@ def test_epochs_are_placed_over_all_images() -> None:
 def test_the_picture_is_drawn_from_the_history(ranked: Path) -> None:
     finetune.train()
     finetune.draw()
-    assert finetune.PICTURE.read_bytes().startswith(b"\x89PNG")
+    assert finetune.LEARNING_CURVE.read_bytes().startswith(b"\x89PNG")

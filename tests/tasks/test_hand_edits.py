@@ -79,27 +79,21 @@ def test_edit_after_an_override_is_kept(project: Path) -> None:
         write_overrides(project, {"finetune.epochs": 4})
 
 
-@pytest.mark.parametrize("interrupted", [True, False])
-def test_edit_back_to_what_rootstock_wrote_before_a_later_run_is_kept(project: Path, interrupted: bool) -> None:
+@pytest.mark.parametrize(
+    ("interrupted", "run_between", "asked_between"), [(True, 7, False), (False, 7, False), (False, 10, True)]
+)
+def test_edit_back_to_what_rootstock_wrote_before_a_later_run_is_kept(
+    project: Path, interrupted: bool, run_between: int, asked_between: bool
+) -> None:
     ran(project, 10)
     write_overrides(project, {"finetune.epochs": 5})
     if not interrupted:
         ran(project, 5)
-    edit(project, "epochs: 5", "epochs: 7")
-    ran(project, 7)
-    edit(project, "epochs: 7", "epochs: 5")
-    with pytest.raises(UserError, match=r"finetune\.epochs: 5, edited by hand and not yet run"):
-        write_overrides(project, {"finetune.epochs": 3})
-
-
-def test_edit_back_to_what_rootstock_wrote_is_kept_after_runs_that_saw_another_value(project: Path) -> None:
-    ran(project, 10)
-    write_overrides(project, {"finetune.epochs": 5})
-    ran(project, 5)
-    edit(project, "epochs: 5", "epochs: 10")
-    write_overrides(project, {})
-    ran(project, 10)
-    edit(project, "epochs: 10", "epochs: 5")
+    edit(project, "epochs: 5", f"epochs: {run_between}")
+    if asked_between:
+        write_overrides(project, {})
+    ran(project, run_between)
+    edit(project, f"epochs: {run_between}", "epochs: 5")
     with pytest.raises(UserError, match=r"finetune\.epochs: 5, edited by hand and not yet run"):
         write_overrides(project, {"finetune.epochs": 3})
 

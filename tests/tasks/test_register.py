@@ -14,9 +14,8 @@ from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.mlflow_store import open_client
 from adapters.model_files import save_model
 from tasks import registry_care
-from tasks.evaluation_files import METRICS, VERDICT
+from tasks.handoffs import METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.register import check, publish
-from tasks.release import MODEL, REGISTRATION
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.card import ModelCard

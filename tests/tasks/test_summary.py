@@ -1,14 +1,13 @@
 """What a person reads at the end: every fact, none of it taken for markup or cut."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.json_files import write_json, write_plain_json
+from adapters.json_files import read_json, write_json, write_plain_json
 from tasks import summary
-from tasks.evaluation_files import METRICS, VERDICT
+from tasks.handoffs import METRICS, VERDICT
 
 STAGES = [
     {"stage": "manifest", "ran": True, "seconds": 4.2, "compute_s": 1.5},
@@ -27,7 +26,8 @@ def finished(project: Path) -> Path:
         figures |= {f"{name}_accuracy": 0.5, f"{name}_accuracy_low": 0.4, f"{name}_accuracy_high": 0.6}
         figures |= {f"{name}_gain": 0.4, f"{name}_gain_low": 0.3, f"{name}_gain_high": 0.5}
     write_plain_json(project / METRICS, figures)
-    write_json(project / VERDICT, {"sentence": "It helped [really]."})
+    surely = {name: {"better": True} for name in ("scratch", "random_frozen")}
+    write_json(project / VERDICT, {"sentence": "It helped [really].", "comparisons": surely})
     report = {"summary": "45 files; 19 of 19 expectations hold.", "quarantined": []}
     write_json(project / "artifacts/validate/report.json", report)
     write_json(project / "artifacts/select/ranking.json", {"why": "rootstock/strokes wins."})
@@ -62,14 +62,16 @@ def test_next_steps_can_be_pasted(finished: Path, capsys: pytest.CaptureFixture[
     assert "rootstock predict models:/photos@champion '../my [2] photos'" in shown(finished, capsys)
 
 
-@pytest.mark.parametrize(("gain", "low"), [(0.0, 0.0), (-0.1, -0.2), (0.02, -0.01)])
-def test_only_what_it_surely_beat_is_called_beaten(finished: Path, gain: float, low: float) -> None:
-    figures = json.loads((finished / METRICS).read_text(encoding="utf-8"))
-    write_plain_json(finished / METRICS, figures | {"scratch_gain": gain, "scratch_gain_low": low})
+@pytest.mark.parametrize("better", [None, False])
+def test_only_what_it_surely_beat_is_called_beaten(finished: Path, better: bool | None) -> None:
+    verdict = read_json(finished / VERDICT)
+    verdict["comparisons"]["scratch"]["better"] = better
+    write_json(finished / VERDICT, verdict)
     rows = dict(summary.facts(finished))
     assert rows["It beat"].startswith("random frozen features 0.500")
-    assert rows["Compared with"].startswith(f"from scratch 0.500 (0.400 to 0.600), {100 * gain:+.1f} points")
-    write_plain_json(finished / METRICS, figures | {"scratch_gain_low": low, "random_frozen_gain_low": low})
+    assert rows["Compared with"].startswith("from scratch 0.500 (0.400 to 0.600), +40.0 points")
+    verdict["comparisons"]["random_frozen"]["better"] = better
+    write_json(finished / VERDICT, verdict)
     assert "It beat" not in dict(summary.facts(finished))
 
 

@@ -27,12 +27,15 @@ class Comparison:
         accuracy: the reference's, with its interval.
         gain: the model's accuracy minus the reference's, with its paired interval.
         p_value: exact McNemar, two-sided.
+        better: whether the model is better (True) or worse (False), claimed only where the interval of the gain
+            excludes 0 and the exact test agrees at the same confidence; None otherwise.
     """
 
     reference: str
     accuracy: Interval
     gain: Interval
     p_value: float
+    better: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class Verdict:
     """What may be claimed.
 
     Args:
-        transfer_helped: True or False where the paired interval excludes 0, None where it does not or where the model
-            began with random weights, so that nothing was transferred.
+        transfer_helped: whether the model is better than that reference; None where that cannot be told, or where the
+            model began with random weights, so that nothing was transferred.
         against: the reference the claim is about, the more accurate one.
         sentence: the claim in words.
         reasons: what was measured against every reference, a phrase each.
@@ -72,18 +75,14 @@ def compare(actual: Labels, predicted: Labels, reference: str, by_reference: Lab
     right, reference_right = predicted == actual, by_reference == actual
     only_model = int(np.sum(right & ~reference_right))
     only_reference = int(np.sum(~right & reference_right))
-    return Comparison(
-        reference,
-        accuracy_interval(actual, by_reference, confidence),
-        paired_difference(only_model, only_reference, len(actual), confidence),
-        mcnemar_p(only_model, only_reference),
-    )
+    gain = paired_difference(only_model, only_reference, len(actual), confidence)
+    p_value = mcnemar_p(only_model, only_reference)
+    better = _direction(gain) if p_value < 1 - confidence else None
+    return Comparison(reference, accuracy_interval(actual, by_reference, confidence), gain, p_value, better)
 
 
 def judge(comparisons: Mapping[str, Comparison], confidence: float, *, pretrained: bool = True) -> Verdict:
     """Judge the transfer against the more accurate reference; of two as accurate, the one it is harder to tell from.
-
-    A claim needs both: an interval of the gain without zero, and an exact McNemar test at the same confidence.
 
     Args:
         comparisons: reference -> how the model compares with it.
@@ -96,10 +95,8 @@ def judge(comparisons: Mapping[str, Comparison], confidence: float, *, pretraine
     if not comparisons:
         raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
     best = max(comparisons.values(), key=lambda one: (one.accuracy.value, -one.gain.low))
-    helped = _direction(best.gain) if best.p_value < 1 - confidence else None
-    claim = _CLAIMS[helped]
-    if not pretrained:
-        helped, claim = None, "No pretrained backbone won, so nothing was transferred"
+    helped = best.better if pretrained else None
+    claim = _CLAIMS[helped] if pretrained else "No pretrained backbone won, so nothing was transferred"
     reasons = tuple(_reason(one, confidence) for one in comparisons.values())
     return Verdict(helped, best.reference, f"{claim}: {_reason(best, confidence)} ({CAVEAT}).", reasons)
 
