@@ -2,7 +2,7 @@
 UV_VERSION := 0.13.8
 BIN := .venv/bin
 STAMP := .venv/.installed
-RECIPE := requirements.lock pyproject.toml
+RECIPE := requirements.lock pyproject.toml adapters/empty_databases.py
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 ARGS ?=
 UPGRADE ?=
@@ -89,4 +89,5 @@ $(STAMP): $(RECIPE)
 	  $(BIN)/python -m pip install --quiet --requirement requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --no-deps --editable .; \
 	fi
+	@$(BIN)/python -m adapters.empty_databases
 	@printf '%s\n' "$$PWD" > $(STAMP)

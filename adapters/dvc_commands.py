@@ -6,17 +6,26 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from adapters import dvc_busy
+from adapters import dvc_busy, launch
 from adapters.processes import die_with_parent
 from transfer.errors import EnvironmentFault, UserError
 
 _GRACE_S = 15.0
 _POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    code: int
+    out: str
+    err: str
 
 
 def command(*arguments: str) -> list[str]:
@@ -32,13 +41,15 @@ def status(project: Path) -> dict[str, Any]:
     """
     dvc_busy.forget_dead(project)
     done = _run("status", "--json", project=project)
-    if done.returncode != 0:
-        raise EnvironmentFault(f"`dvc status` failed: {_essence(done.stderr)}.")
-    answer: dict[str, Any] = json.loads(done.stdout or "{}")
+    if done.code != 0:
+        raise EnvironmentFault(f"`dvc status` failed: {_essence(done.err)}.")
+    answer: dict[str, Any] = json.loads(done.out or "{}")
     return answer
 
 
-def repro(project: Path, stage: str, log: Path, tick: Callable[[], None], run_cache: bool = True) -> int:
+def repro(
+    project: Path, stage: str, log: Path, tick: Callable[[], None], *, run_cache: bool = True, alone: bool = False
+) -> int:
     """Reproduce one stage and what it needs; return DVC's exit code. Ctrl-C here ends the whole process group first.
 
     Args:
@@ -47,23 +58,13 @@ def repro(project: Path, stage: str, log: Path, tick: Callable[[], None], run_ca
         log: file that receives what DVC and the stage print.
         tick: called about every 50 ms while it runs.
         run_cache: False to run the stage even where DVC remembers its outputs.
+        alone: True to leave out what the stage needs, tracked data included, because it is known to be up to date.
     """
-    flags = () if run_cache else ("--no-run-cache",)
+    flags = (*(() if run_cache else ("--no-run-cache",)), *(("--single-item",) if alone else ()))
     dvc_busy.forget_dead(project)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:
-        process = _start(command("repro", *flags, stage), project, stream)
-        try:
-            while process.poll() is None:
-                tick()
-                try:
-                    process.wait(_POLL_S)
-                except subprocess.TimeoutExpired:
-                    continue
-        except BaseException:
-            _end_group(process)
-            raise
-    return process.returncode
+        return _finish(_start(("repro", *flags, stage), project, stream, stream), tick)
 
 
 def add(project: Path, folder: str) -> None:
@@ -73,8 +74,8 @@ def add(project: Path, folder: str) -> None:
         UserError: DVC refused; its own words are quoted.
     """
     done = _run("add", "-q", folder, project=project)
-    if done.returncode != 0:
-        raise UserError(f"`dvc add {folder}` failed: {_essence(done.stderr)}.")
+    if done.code != 0:
+        raise UserError(f"`dvc add {folder}` failed: {_essence(done.err)}.")
 
 
 def complaint(log: Path) -> str:
@@ -91,26 +92,55 @@ def outputs(project: Path) -> list[Path]:
     return [Path(next(iter(out)) if isinstance(out, dict) else out) for out in outs]
 
 
-def _run(*arguments: str, project: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command(*arguments), cwd=project, env=_environment(), capture_output=True, text=True, check=False
-    )
+def _run(*arguments: str, project: Path) -> _Done:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
+        code = _finish(_start(arguments, project, out, err), lambda: None)
+        for stream in (out, err):
+            stream.seek(0)
+        return _Done(code, out.read(), err.read())
 
 
-def _start(arguments: list[str], project: Path, stream: IO[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        arguments,
-        cwd=project,
-        env=_environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=stream,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - it only calls prctl
-    )
+def _start(
+    arguments: tuple[str, ...], project: Path, out: IO[str], err: IO[str]
+) -> "subprocess.Popen[bytes] | launch.Copy":
+    """Start DVC in a session of its own: as a copy of the warm process where there is one for this directory."""
+    with Path(os.devnull).open("rb") as nothing:
+        streams = (nothing.fileno(), out.fileno(), err.fileno())
+        if project.samefile(Path.cwd()):
+            copy = launch.ask(("dvc", *arguments), streams, _environment(), leads=True)
+            if copy is not None:
+                return copy
+        return subprocess.Popen(
+            command(*arguments),
+            cwd=project,
+            env=_environment(),
+            stdin=nothing,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - it only calls prctl
+        )
 
 
-def _end_group(process: "subprocess.Popen[bytes]") -> None:
+def _finish(process: "subprocess.Popen[bytes] | launch.Copy", tick: Callable[[], None]) -> int:
+    """Wait for the exit code; whatever interrupts that ends the whole process group first."""
+    try:
+        while (code := _code(process, _POLL_S)) is None:
+            tick()
+    except BaseException:
+        _end_group(process)
+        raise
+    return code
+
+
+def _code(process: "subprocess.Popen[bytes] | launch.Copy", timeout_s: float) -> int | None:
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _end_group(process: "subprocess.Popen[bytes] | launch.Copy") -> None:
     """End DVC, its shell and the stage, and wait for the last of them: a stage may outlive the DVC that began it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -119,9 +149,9 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
             return
 
 
-def _gone(process: "subprocess.Popen[bytes]", deadline: float) -> bool:
+def _gone(process: "subprocess.Popen[bytes] | launch.Copy", deadline: float) -> bool:
     while time.monotonic() < deadline:
-        ended = process.poll() is not None
+        ended = _code(process, 0.0) is not None
         try:
             os.killpg(process.pid, 0)
         except ProcessLookupError:

@@ -8,6 +8,7 @@ PARENT_TASK_RUN = "ROOTSTOCK_PARENT_TASK_RUN"  # Prefect task run that started t
 LOCK_HOLDER = "ROOTSTOCK_LOCK_HOLDER"  # process id of the pipeline that holds the project's lock
 PROGRESS_FILE = "ROOTSTOCK_PROGRESS"  # where a stage writes its progress for the pipeline to draw
 STAGE_STARTED_MS = "ROOTSTOCK_STAGE_STARTED_MS"  # when the stage's process began, milliseconds since the epoch
+CACHE_GB = "ROOTSTOCK_CACHE_GB"  # how much of the disk computed rows may take
 DEBUG = "ROOTSTOCK_DEBUG"
 
 _TELEMETRY_OFF = {

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters import environment
+from adapters import empty_databases, environment
 from adapters.project import find_project
 from transfer.errors import EnvironmentFault
 
@@ -155,6 +155,7 @@ def _own_client(project: Path) -> "MlflowClient":
     uri = own_uri(project)
     (project / ARTIFACTS).mkdir(parents=True, exist_ok=True)
     with FileLock(project / STORE / ".migration.lock"):
+        empty_databases.lay_down(empty_databases.MLFLOW, project / DATABASE)
         client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
         follow_move(project)

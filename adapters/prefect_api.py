@@ -12,7 +12,7 @@ from adapters.json_files import write_plain_json
 from adapters.project import state_folder
 
 # Where one of these is set, the server's database is not the one in its home.
-_DATABASE_SETTINGS = tuple(
+DATABASE_SETTINGS = tuple(
     f"PREFECT_{part}_DATABASE_{name}" for part in ("API", "SERVER") for name in ("CONNECTION_URL", "HOST")
 )
 RUNNING_FILE = "servers.json"  # written while `rootstock up` runs
@@ -41,7 +41,7 @@ def is_its_own(url: str, project: Path) -> bool:
         url: the API's URL, which ends in /api.
         project: the project's folder.
     """
-    elsewhere = any(environment.get(name) for name in _DATABASE_SETTINGS)
+    elsewhere = any(environment.get(name) for name in DATABASE_SETTINGS)
     return not elsewhere and _is_local(url) and _home(url) == _own_home(project)
 
 

@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import environment
+from adapters import empty_databases, environment
 from adapters.answering import HOST, answers
+from adapters.prefect_api import DATABASE_SETTINGS
 from adapters.project import state_folder
 from transfer.errors import EnvironmentFault, UserError
 
@@ -23,8 +24,11 @@ _LAST_LINES = 5
 
 # What a server that lives for one run does not need; nothing here touches recording.
 _TEMPORARY_SETTINGS = {
-    f"PREFECT_SERVER_{name}_ENABLED": "false"
-    for name in ("UI", "SERVICES_SCHEDULER", "SERVICES_LATE_RUNS", "SERVICES_TRIGGERS", "SERVICES_FOREMAN")
+    "PREFECT_SERVER_API_BLOCKS_REGISTER_ON_START": "false",
+    **{
+        f"PREFECT_SERVER_{name}_ENABLED": "false"
+        for name in ("UI", "SERVICES_SCHEDULER", "SERVICES_LATE_RUNS", "SERVICES_TRIGGERS", "SERVICES_FOREMAN")
+    },
 }
 
 
@@ -62,6 +66,10 @@ def start_prefect_server(project: Path, port: int, *, temporary: bool = False) -
         port: TCP port on 127.0.0.1.
         temporary: without UI and schedules, for the duration of one run.
     """
+    environment.prepare(project)
+    home = environment.get("PREFECT_HOME")
+    if home is not None and not any(environment.get(name) for name in DATABASE_SETTINGS):
+        empty_databases.lay_down(empty_databases.PREFECT, Path(home) / "prefect.db")
     address = f"http://{HOST}:{port}"
     settings = {
         "PREFECT__SERVER_FINAL": "1",  # as `prefect server start` does: serve this app only
@@ -99,6 +107,18 @@ def start_mlflow(project: Path, port: int) -> Server:
     command += ["--default-artifact-root", str(store / "artifacts")]
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return _start("MLflow UI", f"http://{HOST}:{port}", command, project, settings)
+
+
+def start_warm_process(project: Path, address: Path, groups: Sequence[Sequence[str]]) -> Server:
+    """Start the process whose copies run stages and DVC; see `adapters/warm_process.py`.
+
+    Args:
+        project: the project's root.
+        address: its socket, relative to the project.
+        groups: the packages that it imports, what is needed first in the first group.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("warm_process.py")), str(address), *map(",".join, groups)]
+    return _start("warm process", "", command, project, {})
 
 
 def wait_until(server: Server, path: str, timeout_s: float = START_TIMEOUT_S) -> None:

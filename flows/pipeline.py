@@ -21,8 +21,9 @@ def pipeline(data_path: str | None = None, settings: dict[str, Any] | None = Non
         with steps.project_run(data_path, settings) as project:
             steps.apply_settings(project, data_path, settings)
             stale = steps.stale_stages(project)
+            alone = steps.alone_after(stale)
             with steps.parent_run(project):
-                times = [steps.repro(stage, stage in stale) for stage in steps.STAGES]
+                times = [steps.repro(stage, stage in stale, stage in alone) for stage in steps.STAGES]
                 return steps.settle(project, times)
     except steps.ProjectBusyError as error:
         return Cancelled(message=str(error))

@@ -1,15 +1,18 @@
 """Examples of the manifest's rows: as many as a limit allows, prepared for a backbone."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.image_files import load_examples
+from adapters.image_files import load_examples, pixel_recipe
+from adapters.row_cache import open_cache
 from tasks.progress import progress
 from transfer.records import Preprocess, Row
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transfer.data.examples import Examples
 
 
@@ -34,18 +37,33 @@ def chosen_rows(rows: Sequence[Row], max_rows: int) -> tuple[Row, ...]:
 
 
 def prepared(data_path: str, rows: Sequence[Row], preprocess: Preprocess, text: str = "decoding") -> "Examples":
-    """Load rows with a progress bar.
+    """Load rows with a progress bar; pixels that any stage decoded before come from the project's cache.
 
     Args:
         data_path: the data set's folder.
         rows: what to load.
         preprocess: of the backbone that will read them.
         text: what the bar says.
+
+    Returns:
+        Pixels with channels last in memory, and labels.
+
+    Raises:
+        UserError: a file that has to be read is gone or is not the one the manifest describes.
     """
     import torch
 
     from transfer.data.examples import Examples
 
+    cache = open_cache(Path.cwd())
     with progress(text, total=len(rows)) as bar:
-        inputs = load_examples(Path(data_path), rows, preprocess, bar.advance)
-    return Examples(inputs, torch.tensor([row.label for row in rows], dtype=torch.int64))
+
+        def decoded(missing: Sequence[int]) -> "Iterator[Tensor]":
+            bar.advance(len(rows) - len(missing))
+            return load_examples(Path(data_path), [rows[index] for index in missing], preprocess, bar.advance)
+
+        pixels = cache.rows(pixel_recipe(preprocess), [row.sha256 for row in rows], decoded)
+    if cache.note:
+        print(f"Note: {cache.note}")
+    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+    return Examples(pixels.permute(0, 3, 1, 2), labels, tuple(row.sha256 for row in rows))

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
 from tasks.pipeline_settings import chosen_data_path
 from tasks.staleness import STAGES, stale_stages
+from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
 
 __all__ = [
     "STAGES",
     "ProjectBusyError",
+    "alone_after",
     "apply_settings",
     "parent_run",
     "project_run",
@@ -77,7 +79,8 @@ def project_run(data_path: str | None, settings: Mapping[str, Any] | None) -> It
         kept = [*_FILES, *_replaceable(project), *_data_record(project, named)]
         snapshots.take(project, kept)
         try:
-            yield project
+            with warm_process(project):
+                yield project
         except UserError:
             snapshots.restore(project, kept)
             raise
@@ -109,12 +112,13 @@ def parent_run(project: Path) -> Iterator[None]:
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
-def repro(stage: str, stale: bool) -> dict[str, Any]:
+def repro(stage: str, stale: bool, alone: bool = False) -> dict[str, Any]:
     """Reproduce one stage with DVC; the stage's own flow run becomes a child of this task run.
 
     Args:
         stage: a key of `STAGES`.
         stale: False to skip a stage that DVC already found up to date.
+        alone: True when this run has brought everything that the stage reads up to date; see `alone_after`.
 
     Returns:
         A `StageTime` as a plain mapping.
@@ -132,12 +136,26 @@ def repro(stage: str, stale: bool) -> dict[str, Any]:
     failures.clear(project)
     log = state_folder(project) / "logs" / f"{stage}.log"
     with shown(project, stage) as tick:
-        code = dvc_commands.repro(project, stage, log, tick, run_cache=stage not in WITHOUT_RUN_CACHE)
+        code = dvc_commands.repro(project, stage, log, tick, run_cache=stage not in WITHOUT_RUN_CACHE, alone=alone)
     if code != 0:
         _raise(project, stage, log)
     seconds = time.perf_counter() - started
     compute_s = _compute_s(project, stage, began_at)
     return asdict(StageTime(stage, compute_s is not None, round(seconds, 2), compute_s or 0.0))
+
+
+def alone_after(stale: Iterable[str]) -> set[str]:
+    """Return the stale stages that DVC may reproduce alone: those after the first that reads the data.
+
+    DVC checks everything above a stage with it, which takes longer with each stage of a run. The first stale stage and
+    the manifest are reproduced with all that they need, data tracked by a `.dvc` file included; the others then read
+    what this run has just made. What changes meanwhile is found stale by the next run.
+
+    Args:
+        stale: keys of `STAGES`.
+    """
+    reading = [stage for stage in STAGES if stage in set(stale) and stage != "sample"]
+    return set(reading[1:])
 
 
 def settle(project: Path, times: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The stage `reference`: what transfer has to beat, the winner's architecture with random weights on as many images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
+from tasks.adaptation import budget, training_target
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
-from tasks.finetune import budget, history, read_history, training_sets
 from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
+from tasks.history import Event, history, read_history
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -15,7 +17,7 @@ from transfer.records import EpochRecord, StepOutcome
 
 if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone, Classifier
-    from transfer.data.examples import Examples
+    from transfer.data.examples import Target
 
 HISTORY = Path("artifacts/reference/history.json")
 _MADE_FROM = {
@@ -37,42 +39,43 @@ def train_from_scratch() -> None:
     from dataclasses import replace
 
     from transfer.backbones.backbone import Classifier
-    from transfer.finetuning.loop import train
+    from transfer.finetuning.loop import Problem, train
     from transfer.finetuning.plan import scratch_plan
 
     params, manifest = read_params(), read_manifest()
-    backbone, train_set, val_set = _prepare(params, manifest)
-    classifier = Classifier(backbone, len(manifest.classes))
+    backbone, target = _prepare(params, manifest)
+    classifier = Classifier(backbone, target.n_classes)
     plan = scratch_plan([group.name for group in backbone.depth_groups], params.reference.learning_rate)
     n_images = images_seen()
     limits = replace(budget(params.finetune), max_images=n_images, epochs=n_images, patience=None)
-    with progress("training from scratch", total=limits.n_images(len(train_set))) as bar:
-        epochs = list(train(classifier, train_set, val_set, plan, limits, params.reference.seed, bar.advance))
+    with progress("training from scratch", total=limits.n_images(len(target.train))) as bar:
+        problem = Problem.of_images(classifier, target, limits.augmentation)
+        events = list(train(classifier, problem, plan, limits, params.reference.seed, advance=bar.advance))
+    epochs = [event for event in events if isinstance(event, EpochRecord)]
     best, seen = min(epochs, key=lambda epoch: epoch.val_nll), epochs[-1].images_seen
     outcome = StepOutcome(plan.name, tuple(plan.rates), None, best.val_nll, best.val_accuracy, seen, kept=True)
-    _save(SCRATCH, classifier, manifest, [*epochs, outcome])
+    _save(SCRATCH, classifier, manifest, [*events, outcome])
 
 
 @step
 def probe_random_features() -> None:
-    """Fit the converged probe on a random frozen trunk, and write the common history.
+    """Fit the probe on a random frozen trunk, and write the common history.
 
     A frozen trunk gives the same features at every pass: one pass stands for all the images the fine-tuned model saw.
+    Its norm statistics are those of the training images, since random ones describe nothing.
     """
     from dataclasses import replace
 
+    from transfer.finetuning.norms import reestimate
     from transfer.finetuning.staged import probed
 
     params, manifest = read_params(), read_manifest()
-    backbone, train_set, val_set = _prepare(params, manifest)
-    with progress("probing random features", total=len(train_set)) as bar:
-        classifier, record, outcome = probed(
-            backbone, train_set, val_set, len(manifest.classes), params.reference.seed, bar.advance
-        )
-    named: list[EpochRecord | StepOutcome] = [
-        replace(record, step_name="random_frozen"),
-        replace(outcome, name="random_frozen"),
-    ]
+    backbone, target = _prepare(params, manifest)
+    reestimate(backbone, target.train.inputs)
+    with progress("probing random features", total=1) as bar:
+        classifier, (record, outcome) = probed(backbone, target)
+        bar.advance()
+    named: list[Event] = [replace(record, step_name="random_frozen"), replace(outcome, name="random_frozen")]
     _save(RANDOM_FROZEN, classifier, manifest, named)
     _join()
 
@@ -106,17 +109,17 @@ def images_seen() -> int:
     return sum(outcome.images_seen for outcome in read_history(FINETUNE_HISTORY, made_from)[1])
 
 
-def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Examples, Examples]":
+def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Target]":
     from transfer.backbones.build import build_backbone
     from transfer.backbones.reference import BackboneReference
 
     winner = BackboneReference.parse(read_json(RANKING)["winner"])
     backbone = build_backbone(winner, None, seed=params.reference.seed)
     limit = params.finetune.max_images_seen
-    return backbone, *training_sets(params.data.path, manifest, backbone.preprocess, limit)
+    return backbone, training_target(params.data.path, manifest, backbone.preprocess, limit)
 
 
-def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: list[EpochRecord | StepOutcome]) -> None:
+def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: Sequence[Event]) -> None:
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
 
@@ -131,5 +134,5 @@ def _join() -> None:
     from transfer.evaluation.comparison import CAVEAT
 
     parts = [json.loads((folder / _PART).read_text(encoding="utf-8")) for folder in (SCRATCH, RANDOM_FROZEN)]
-    joined = {key: [row for part in parts for row in part[key]] for key in ("epochs", "steps")}
+    joined = {key: [row for part in parts for row in part[key]] for key in ("epochs", "rescues", "steps")}
     write_json(HISTORY, {"note": CAVEAT, **joined}, _MADE_FROM)

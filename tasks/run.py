@@ -9,10 +9,12 @@ from typing import Any
 
 from adapters import environment, prefect_api, servers
 from adapters.locks import refuse_if_busy
+from adapters.mlflow_store import open_client
 from adapters.project import enter_project
 from tasks import data_source, overrides, pipeline_settings, registry_care, summary
 from tasks.staleness import stale_stages
-from transfer.errors import UserError
+from tasks.warm import warm_process
+from transfer.errors import EnvironmentFault, UserError
 
 LoadPipeline = Callable[[], Callable[..., Any]]
 
@@ -41,7 +43,7 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
         mended = registry_care.mend(project)
         summary.show_unchanged(project, mended, data_source.track(project, data_path))
         return
-    with _api(project):
+    with warm_process(project), _api(project):
         outcome = _call(load_pipeline(), data_path, settings)
     summary.show(project, outcome)
 
@@ -50,7 +52,7 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
 def _api(project: Path) -> Iterator[None]:
     """Let Prefect talk to the API that answers, or to the project's own server on a free port for this run.
 
-    The heavy clients are imported while the server starts: it is another process, on another core.
+    The heavy clients are imported and opened while the server starts: it is another process, on another core.
     """
     answering = prefect_api.running_api(project)
     if answering is not None:
@@ -60,19 +62,31 @@ def _api(project: Path) -> Iterator[None]:
     server = servers.start_prefect_server(project, servers.find_free_port(), temporary=True)
     try:
         environment.put("PREFECT_API_URL", f"{server.address}/api")
-        warm_up = threading.Thread(target=_import_clients, daemon=True)
+        warm_up = threading.Thread(target=_warm_up, args=(project,), daemon=True)
         warm_up.start()
         servers.wait_until(server, "/api/health")
         warm_up.join()
-        yield
+        with _without_heartbeats():
+            yield
     finally:
         environment.drop("PREFECT_API_URL")
         servers.stop(server)
 
 
-def _import_clients() -> None:
-    for name in ("prefect", "mlflow.tracking"):
+def _warm_up(project: Path) -> None:
+    for name in ("tasks.pipeline", "mlflow.tracking"):
         import_module(name)
+    with contextlib.suppress(EnvironmentFault):  # whoever needs the store says so
+        open_client(project)
+
+
+@contextlib.contextmanager
+def _without_heartbeats() -> Iterator[None]:
+    """Send none to a server that lives for one run: it looks for no lost runs, and ending them takes up to a second."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
 
 
 def _call(pipeline: Callable[..., Any], data_path: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """The stage `select`: every candidate scored on the training rows, the best one first."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.candidates import candidate
 from tasks.examples import chosen_rows, prepared
+from tasks.features import features_of
 from tasks.handoffs import RANKING
 from tasks.params import Params, read_params
-from tasks.progress import progress
 from tasks.step import step
 from transfer.records import CandidateScore, Preprocess, Row
 
@@ -29,7 +30,7 @@ def rank_candidates() -> dict[str, float]:
     """Score every candidate on the same training rows and write the ranking.
 
     Returns:
-        Candidate -> seconds its score took, decoding not counted.
+        Candidate -> seconds its score took; the first of each image size also waits for what must be decoded.
 
     Raises:
         UserError: a reference or its weights are at fault, or there are too few training rows.
@@ -100,6 +101,8 @@ def training_rows(max_rows: int) -> tuple[Row, ...]:
 def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], CandidateScore, dict[str, float]]":
     """Score the candidates of one image size after the other, so that one decoded set is in memory at a time.
 
+    An image size is decoded when the first of its candidates misses features that no stage computed before.
+
     Returns:
         Candidate -> score; the score of the raw pixels at the smallest size; candidate -> seconds.
     """
@@ -113,12 +116,12 @@ def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], Ca
     baselines: list[CandidateScore] = []
     seconds: dict[str, float] = {}
     for _, group in sorted(by_size.items()):
-        examples = prepared(params.data.path, rows, next(iter(group.values())))
+        load = cache(partial(prepared, params.data.path, rows, next(iter(group.values()))))
         if not baselines:
-            baselines.append(score_pixels(examples.inputs, examples.labels, params.select.knn_k))
+            baselines.append(score_pixels(load().inputs, load().labels, params.select.knn_k))
         for text in group:
             started = time.perf_counter()
-            scores[text] = _score(text, examples, params)
+            scores[text] = _score(text, rows, load, params)
             seconds[text] = time.perf_counter() - started
     return scores, baselines[0], seconds
 
@@ -131,11 +134,13 @@ def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
     return candidate(reference, params.select.weights_sha256.get(reference.weights_file or ""))
 
 
-def _score(text: str, examples: "Examples", params: Params) -> "Scored":
-    from transfer.backbones.features import extract_features
+def _score(text: str, rows: Sequence[Row], load: "Callable[[], Examples]", params: Params) -> "Scored":
+    import torch
+
     from transfer.selection.ranking import score_features
 
     backbone, weights_sha256 = _built(text, params)
-    with progress(f"features of {text.partition('@')[0]}", total=len(examples)) as bar:
-        features = extract_features(backbone, examples.inputs, advance=bar.advance)
-    return score_features(features, examples.labels, params.select.knn_k, text, backbone.n_parameters(), weights_sha256)
+    shown = f"features of {text.partition('@')[0]}"
+    features = features_of(backbone, weights_sha256, params.data.path, rows, shown, lambda: load().inputs)
+    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+    return score_features(features, labels, params.select.knn_k, text, backbone.n_parameters(), weights_sha256)

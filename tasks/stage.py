@@ -54,11 +54,12 @@ def _run(stage_flow: Flow[[], None], project: Path) -> None:
     if url is None:
         stage_flow.fn()
         return
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from tasks.prefect_runs import run_as_child
 
-    with temporary_settings({PREFECT_API_URL: url}):
+    # The pipeline's own run beats for its stages: the end of a run waits up to a second for the thread that does.
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         run_as_child(stage_flow, environment.get(environment.PARENT_TASK_RUN))
 
 

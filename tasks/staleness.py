@@ -23,6 +23,8 @@ def stale_stages(project: Path) -> set[str]:
     A change that belongs to no stage (a data set tracked by a `.dvc` file) counts for the stages that read it: DVC
     reports those too.
     """
+    if not (project / "dvc.lock").is_file():  # nothing has run yet: asking DVC would take a second
+        return set(STAGES)
     stale = {name for name in dvc_commands.status(project) if name in STAGES}
     for stage, upstream in STAGES.items():
         if stale.intersection(upstream):

@@ -67,8 +67,27 @@ class EpochRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescue:
+    """Training went wrong and was taken back to where it last went well: at a tenth of the rate, or in smaller parts.
+
+    Args:
+        step_name: which step of the plan.
+        epoch: 1-based, in which it went wrong.
+        what: the quantity that exploded, "loss", "gradient" or "validation loss"; or "memory", which ran out.
+        rate_scale: what every learning rate is multiplied by from then on, in (0, 1].
+        at_once: images that go through the network at once from then on; a whole batch when None.
+    """
+
+    step_name: str
+    epoch: int
+    what: str
+    rate_scale: float
+    at_once: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """How a step of the plan ended: kept only if the mean validation NLL fell.
+    """How a step of the plan ended: kept only if the mean validation NLL fell beyond paired noise.
 
     Args:
         name: the step's name.
@@ -78,6 +97,8 @@ class StepOutcome:
         val_accuracy: after the step, in [0, 1].
         images_seen: training images seen in the step.
         kept: False when the step was rolled back.
+        val_nll_noise: how far the mean would fall by chance, one-sided at 95 %, nats; None for the first step.
+        blend: share of the step's change of weights that validation preferred, in (0, 1].
     """
 
     name: str
@@ -87,6 +108,8 @@ class StepOutcome:
     val_accuracy: float
     images_seen: int
     kept: bool
+    val_nll_noise: float | None = None
+    blend: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def reproduce(project: Path, stage: str, run_cache: bool = True) -> int:
-    return dvc_commands.repro(project, stage, project / "log.txt", lambda: None, run_cache)
+    return dvc_commands.repro(project, stage, project / "log.txt", lambda: None, run_cache=run_cache)
 
 
 def test_stage_is_stale_until_it_ran_and_again_after_its_data_changed(repository: Path) -> None:

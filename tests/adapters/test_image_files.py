@@ -180,7 +180,7 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(photos: Path, 
 def test_describe_reads_digest_size_and_facts(photos: Path) -> None:
     advanced: list[int] = []
     described = describe(photos, list_images(photos).files, advanced.append)
-    assert advanced == [1, 1, 1, 1]
+    assert sum(advanced) == 4
     for entry in described:
         content = (photos / entry.found.path).read_bytes()
         assert (entry.sha256, entry.n_bytes, entry.problem) == (hashlib.sha256(content).hexdigest(), len(content), "")
@@ -235,9 +235,9 @@ def _rows(photos: Path) -> list[Row]:
 def test_examples_come_in_the_order_of_the_rows(photos: Path, torch: Any) -> None:
     rows = _rows(photos)
     advanced: list[int] = []
-    examples = load_examples(photos, rows, PREPROCESS, advanced.append)
-    backwards = load_examples(photos, rows[::-1], PREPROCESS)
-    assert (tuple(examples.shape), examples.dtype, sum(advanced)) == ((4, 3, 10, 10), torch.uint8, 4)
+    examples = torch.cat(list(load_examples(photos, rows, PREPROCESS, advanced.append)))
+    backwards = torch.cat(list(load_examples(photos, rows[::-1], PREPROCESS)))
+    assert (tuple(examples.shape), examples.dtype, sum(advanced)) == ((4, 10, 10, 3), torch.uint8, 4)
     assert torch.equal(examples.flip(0), backwards)
     assert len({example.numpy().tobytes() for example in examples}) == 4
 
@@ -246,10 +246,10 @@ def test_a_file_that_changed_since_the_manifest_is_refused(photos: Path) -> None
     rows = _rows(photos)
     _image(photos / "a" / "1.jpg", seed=77)
     with pytest.raises(UserError, match=r"1\.jpg has changed since the manifest was made"):
-        load_examples(photos, rows, PREPROCESS)
+        list(load_examples(photos, rows, PREPROCESS))
     (photos / "a" / "1.jpg").unlink()
     with pytest.raises(UserError, match=r"1\.jpg cannot be read \(No such file"):
-        load_examples(photos, rows, PREPROCESS)
+        list(load_examples(photos, rows, PREPROCESS))
 
 
 def test_real_photos_are_found_and_read(shared: Path) -> None:

@@ -1,6 +1,7 @@
 """One stage, one word; DVC's graph is the graph that the flow runs; every stage depends on the code it runs."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def test_one_stage_is_one_word_everywhere(root: Path, every_stage: Mapping[str, 
     for word, stage in every_stage.items():
         places = (f"flows/{word}.py", f"tasks/{word}.py", f"tests/flows/test_{word}.py", f"tests/tasks/test_{word}.py")
         missing += [f"{word}: {place} is missing" for place in places if not (root / place).is_file()]
-        if not stage.command.endswith(f"python -m flows.{word}"):
+        if not re.search(rf"python -m (adapters\.launch )?flows\.{word}$", stage.command):
             missing.append(f"{word}: its command runs something else than flows.{word}: {stage.command}")
         blocks = yaml.safe_load((root / stage.folder / "params.yaml").read_text())
         if word not in blocks or word not in stage.params:

@@ -7,6 +7,7 @@ from pathlib import Path
 from adapters.json_files import read_json, sha256_of
 from adapters.mlflow_store import open_client
 from tasks import finetune as steps
+from tasks.history import over_all_images, read_history
 
 
 def test_the_flow_writes_model_history_and_curve(in_staged: Path) -> None:
@@ -17,7 +18,7 @@ def test_the_flow_writes_model_history_and_curve(in_staged: Path) -> None:
 
 
 def test_the_points_for_dvc_are_the_epochs_of_the_history(in_staged: Path) -> None:
-    epochs, _ = steps.read_history(steps.HISTORY)
+    epochs, _ = read_history(steps.HISTORY)
     with steps.CURVE.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [float(row["val_nll"]) for row in rows] == [epoch.val_nll for epoch in epochs]
@@ -29,9 +30,9 @@ def test_mlflow_has_a_point_an_epoch(in_staged: Path) -> None:
     client = open_client()
     experiment = client.get_experiment_by_name("digits")
     (run,) = client.search_runs([experiment.experiment_id], "tags.stage = 'finetune'")
-    epochs, _ = steps.read_history(steps.HISTORY)
+    epochs, _ = read_history(steps.HISTORY)
     points = client.get_metric_history(run.info.run_id, "val_nll")
-    placed = [(place, epoch.val_nll) for place, epoch in steps.over_all_images(epochs)]
+    placed = [(place, epoch.val_nll) for place, epoch in over_all_images(epochs)]
     assert [(point.step, point.value) for point in points] == placed
     assert run.data.params["backbone"] == read_json(steps.RANKING)["winner"]
     assert run.info.status == "FINISHED"

@@ -13,6 +13,7 @@ from adapters.model_files import load_model
 from tasks import finetune, select
 from tasks.candidates import candidate
 from tasks.examples import chosen_rows
+from tasks.history import over_all_images, read_history
 from tasks.params import read_params
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import UserError
@@ -25,14 +26,14 @@ WEIGHTS = finetune.MODEL / "model.safetensors"
 def test_it_writes_a_model_that_loads_and_a_history_that_tells_its_steps(ranked: Path) -> None:
     finetune.train()
     classifier, card = load_model(finetune.MODEL)
-    epochs, outcomes = finetune.read_history(finetune.HISTORY)
+    epochs, outcomes = read_history(finetune.HISTORY)
     assert card.classes == read_manifest().classes
     assert not classifier.training
-    assert [outcome.name for outcome in outcomes] == ["probe", "last", "all"]
+    assert [outcome.name for outcome in outcomes] == ["probe", "norms", "last", "all"]
     assert {epoch.step_name for epoch in epochs} == {"probe", "last", "all"}
     n_train, limit = len(read_manifest().of_split("train")), read_params().finetune.max_images_seen
     assert outcomes[0].images_seen == n_train
-    assert all(0 < outcome.images_seen <= limit for outcome in outcomes[1:])
+    assert all(0 < outcome.images_seen <= limit for outcome in outcomes[2:])
     recorded = read_json(finetune.HISTORY)["made_from"]
     assert recorded == {
         "manifest": sha256_of(MANIFEST),
@@ -50,9 +51,10 @@ def test_no_more_rows_are_read_than_a_step_may_see(ranked: Path, set_params: Set
         for row in set(of_split) - set(chosen[split]):
             (Path("data/digits") / row.path).unlink()
     finetune.train()
-    _, outcomes = finetune.read_history(finetune.HISTORY)
+    _, outcomes = read_history(finetune.HISTORY)
     assert outcomes[0].images_seen == 7
-    assert all(0 < outcome.images_seen <= 7 for outcome in outcomes)
+    assert [outcome.images_seen for outcome in outcomes[:2]] == [7, 14]
+    assert all(0 < outcome.images_seen <= 7 for outcome in outcomes[2:])
 
 
 def test_fewer_rows_than_classes_are_refused(ranked: Path, set_params: SetParams) -> None:
@@ -78,10 +80,11 @@ def test_random_weights_are_those_that_were_ranked_whatever_the_seed(ranked: Pat
 
 def test_a_step_is_kept_only_where_validation_gained(ranked: Path) -> None:
     finetune.train()
-    _, outcomes = finetune.read_history(finetune.HISTORY)
+    _, outcomes = read_history(finetune.HISTORY)
     for outcome in outcomes[1:]:
         assert outcome.val_nll_before is not None
-        assert outcome.kept == (outcome.val_nll_after < outcome.val_nll_before)
+        assert outcome.val_nll_noise is not None
+        assert outcome.kept == (outcome.val_nll_before - outcome.val_nll_after > outcome.val_nll_noise)
 
 
 def test_the_same_inputs_give_the_same_bytes(ranked: Path) -> None:
@@ -128,7 +131,7 @@ def test_epochs_are_placed_over_all_images() -> None:
         return EpochRecord(name, number, images_seen, 1.0, 1.0, 0.5)
 
     epochs = [epoch("probe", 1, 20), epoch("last", 1, 20), epoch("last", 2, 30), epoch("all", 1, 20)]
-    assert [place for place, _ in finetune.over_all_images(epochs)] == [20, 40, 50, 70]
+    assert [place for place, _ in over_all_images(epochs)] == [20, 40, 50, 70]
 
 
 def test_the_picture_is_drawn_from_the_history(ranked: Path) -> None:

@@ -8,12 +8,18 @@ from typing import Any, NoReturn
 
 import pytest
 
-from adapters import dvc_commands, environment
+from adapters import dvc_commands, environment, launch
 from adapters.json_files import write_plain_json
 from adapters.locks import ProjectBusyError, holder_of, project_lock
 from tasks import data_source, failures, pipeline, prefect_runs, registry_care
 from tasks.failures import Failure
 from transfer.errors import EnvironmentFault, UserError
+
+
+@pytest.fixture(autouse=True)
+def _no_warm_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each run find a warm process that serves nobody: these tests start no stage."""
+    monkeypatch.setenv(launch.WARM, "nobody.sock")
 
 
 def content(project: Path) -> dict[str, bytes]:
@@ -179,3 +185,17 @@ def test_parent_run_is_closed_as_the_pipeline_ended(
     assert run.info.status == status
     assert run.data.metrics == ({"accuracy": 0.5} if error is None else {})
     assert environment.get(environment.PARENT_RUN) is None
+
+
+@pytest.mark.parametrize(
+    ("stale", "alone"),
+    [
+        (set(), set()),
+        ({"sample", "manifest", "validate"}, {"validate"}),
+        ({"finetune", "reference", "evaluate", "register"}, {"reference", "evaluate", "register"}),
+        ({"register"}, set()),
+        (set(pipeline.STAGES), set(pipeline.STAGES) - {"sample", "manifest"}),
+    ],
+)
+def test_only_what_follows_a_stage_that_checked_the_data_is_reproduced_alone(stale: set[str], alone: set[str]) -> None:
+    assert pipeline.alone_after(stale) == alone

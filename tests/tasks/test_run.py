@@ -99,7 +99,7 @@ def test_server_of_a_run_is_stopped_however_it_ends(idle: Path, monkeypatch: pyt
     monkeypatch.setattr(servers, "start_prefect_server", lambda *_, **__: server)
     monkeypatch.setattr(servers, "wait_until", lambda *_: None)
     monkeypatch.setattr(servers, "stop", stopped.append)
-    monkeypatch.setattr(run, "_import_clients", lambda: None)
+    monkeypatch.setattr(run, "_warm_up", lambda _: None)
     with pytest.raises(KeyboardInterrupt), run._api(idle):
         raise KeyboardInterrupt
     assert stopped == [server]

@@ -22,10 +22,16 @@ from tasks.staleness import STAGES, stale_stages
     ],
 )
 def test_change_reaches_everything_that_reads_from_it(
-    reported: dict[str, Any], expected: set[str], monkeypatch: pytest.MonkeyPatch
+    reported: dict[str, Any], expected: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "dvc.lock").touch()
     monkeypatch.setattr(dvc_commands, "status", lambda _: reported)
-    assert stale_stages(Path()) == expected
+    assert stale_stages(tmp_path) == expected
+
+
+def test_everything_is_stale_where_nothing_ran_as_dvc_would_say(project: Path) -> None:
+    reported = dvc_commands.status(project)
+    assert stale_stages(project) == set(STAGES) == set(reported) & set(STAGES)
 
 
 def test_order_of_the_stages_is_one_that_dvc_could_run() -> None:

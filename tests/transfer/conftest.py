@@ -1,13 +1,16 @@
 """A network small enough to train within a test, and examples that it can learn."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from transfer.backbones.backbone import Backbone, DepthGroup
-from transfer.data.examples import Examples
+from transfer.backbones.backbone import Backbone, Classifier, DepthGroup
+from transfer.data.examples import Examples, Target
+from transfer.finetuning.loop import Budget, Event, Problem, train
+from transfer.finetuning.plan import Step
 from transfer.records import Preprocess
 
 SIDE_PX = 8
@@ -45,6 +48,25 @@ def tiny_backbone() -> Callable[[], Backbone]:
         return Backbone("test/tiny", trunk, WIDTH, groups, preprocess)
 
     return make
+
+
+@pytest.fixture
+def learn() -> Callable[..., Iterator[Event]]:
+    """Return the loop on whole images, for training and validation examples of two classes."""
+
+    def run(
+        classifier: Classifier,
+        train_set: Examples,
+        val_set: Examples,
+        step: Step,
+        budget: Budget,
+        seed: int,
+        **lent: Any,
+    ) -> Iterator[Event]:
+        problem = Problem.of_images(classifier, Target(train_set, val_set, 2), budget.augmentation)
+        return train(classifier, problem, step, budget, seed, **lent)
+
+    return run
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from hypothesis import given
@@ -15,7 +16,7 @@ from transfer.backbones.build import preprocess_of
 from transfer.backbones.reference import BackboneReference
 from transfer.data import decoding
 from transfer.data.batches import normalise
-from transfer.data.decoding import UndecodableError, decode, decode_described, to_example
+from transfer.data.decoding import UndecodableError, decode, decode_described, to_example, to_pixels
 from transfer.data.encoding import grey_png
 from transfer.errors import UserError
 from transfer.records import INTERPOLATIONS, Preprocess
@@ -211,3 +212,83 @@ def test_grey_png_enlarges_and_repeats_itself() -> None:
     assert content == grey_png(scan, 32)
     expected = Image.fromarray(scan).resize((32, 32), Image.Resampling.BICUBIC)
     assert np.array_equal(Image.open(io.BytesIO(content)), expected)
+
+
+def _photo(width: int, height: int, kind: str = "JPEG", orientation: int = 1, **options: Any) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return _encoded(Image.fromarray(_pixels(height, width)), kind, exif=exif, quality=95, **options)
+
+
+def _in_full(content: bytes, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    with monkeypatch.context() as patched:
+        patched.setattr(decoding, "_REDUCTIONS", ())
+        return to_pixels(content, PREPROCESS).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("size", "reduction"),
+    [((159, 400), 1), ((160, 400), 2), ((400, 319), 2), ((333, 487), 4), ((641, 1283), 8), ((2001, 1999), 8)],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_jpeg_is_reduced_while_decoding_and_shows_the_same(
+    size: tuple[int, int], reduction: int, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = _photo(*size, orientation=orientation)
+    decoded = decoding._decoded(content, PREPROCESS.resize_px * 2)
+    turned = size if orientation < 5 else size[::-1]
+    assert (decoded.reduction, decoded.size) == (reduction, turned)
+    assert decoded.image.size == tuple(-(-side // reduction) for side in turned)
+    difference = np.abs(to_pixels(content, PREPROCESS).astype(int) - _in_full(content, monkeypatch))
+    assert difference.mean() < 0.7
+    assert difference.max() <= 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_image_is_not_shifted(orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sloping edge next to the side where a reduced image ends in a partial pixel shows a shift of a fraction."""
+    slope = np.add.outer(np.arange(321), np.arange(329)) * 255 / (321 + 329)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.repeat(slope[..., None], 3, axis=2).astype(np.uint8))
+    content = _encoded(image, "JPEG", exif=exif, quality=100, subsampling=0)
+    signed = to_pixels(content, PREPROCESS).astype(int) - _in_full(content, monkeypatch)
+    assert abs(signed.mean()) < 0.2
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_every_kind_of_jpeg_is_reduced(mode: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    content = _encoded(Image.fromarray(_pixels(500, 700)).convert(mode), "JPEG", quality=95, **options)
+    assert decoding._decoded(content, 80).reduction == 4
+    assert np.abs(to_pixels(content, PREPROCESS) - _in_full(content, monkeypatch)).mean() < 0.7
+
+
+def test_pictures_of_several_frames_are_reduced_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Image.fromarray(_pixels(500, 700, seed)) for seed in (1, 2)]
+    content = _encoded(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=95)
+    assert decoding._decoded(content, 80).reduction == 4
+    assert np.abs(to_pixels(content, PREPROCESS) - _in_full(content, monkeypatch)).mean() < 0.7
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_other_formats_are_decoded_in_full(kind: str) -> None:
+    assert decoding._decoded(_photo(700, 500, kind), 80).reduction == 1
+
+
+def test_a_large_jpeg_that_is_cut_short_is_refused() -> None:
+    content = _photo(1600, 1300)
+    with pytest.raises(UndecodableError, match=r"damaged .*truncated"):
+        to_pixels(content[: len(content) * 9 // 10], PREPROCESS)
+
+
+def test_an_example_is_its_pixels_with_channels_first() -> None:
+    example = to_example(PNG, PREPROCESS)
+    assert np.array_equal(example.permute(1, 2, 0), to_pixels(PNG, PREPROCESS))
+    assert example[None].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_pixels_depend_on_is_said() -> None:
+    facts = decoding.decoder_facts()
+    assert facts["pillow"] == PIL.__version__
+    assert set(facts) == {"decoder", "pillow", "libjpeg_turbo", "webp", "libtiff"}

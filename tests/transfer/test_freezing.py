@@ -1,7 +1,8 @@
 """What a step does not name stays as it is, byte for byte: weights, norm statistics and their counters."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,12 @@ from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.examples import Examples
 from transfer.errors import UserError
 from transfer.finetuning.freezing import group_names, parameter_groups, parameters_of, thaw
-from transfer.finetuning.loop import Budget, clone_state, train
+from transfer.finetuning.loop import Budget, clone_state
 from transfer.finetuning.plan import Step
 
 MakeBackbone = Callable[[], Backbone]
 MakeExamples = Callable[[int, int], Examples]
+Learn = Callable[..., Iterator[Any]]
 GROUPS = ("stem", "middle", "deep", "head")
 BUDGET = Budget(max_images=24, epochs=2, batch_size=6, weight_decay=0.1, label_smoothing=0.1)
 
@@ -28,22 +30,24 @@ def _bytes_of(value: Tensor) -> bytes:
     return value.numpy().tobytes()
 
 
-def _trained(classifier: Classifier, striped: MakeExamples, groups: tuple[str, ...], *, adapts_norms: bool) -> None:
+def _trained(
+    learn: Learn, classifier: Classifier, striped: MakeExamples, groups: tuple[str, ...], *, adapts_norms: bool
+) -> None:
     step = Step("step", dict.fromkeys(groups, 0.01), adapts_norms)
-    for _ in train(classifier, striped(12, 0), striped(6, 1), step, BUDGET, 0):
+    for _ in learn(classifier, striped(12, 0), striped(6, 1), step, BUDGET, 0):
         pass
 
 
 @pytest.mark.parametrize("adapts_norms", [False, True], ids=["fixed norms", "adapting norms"])
 @pytest.mark.parametrize("groups", [pick for n in (1, 2, 4) for pick in itertools.combinations(GROUPS, n)])
 def test_only_the_named_groups_change(
-    tiny_backbone: MakeBackbone, striped: MakeExamples, groups: tuple[str, ...], adapts_norms: bool
+    learn: Learn, tiny_backbone: MakeBackbone, striped: MakeExamples, groups: tuple[str, ...], adapts_norms: bool
 ) -> None:
     classifier = Classifier(tiny_backbone(), 2)
     nn.init.constant_(classifier.head.weight, 0.1)
     classifier.head.weight.data[1] = -0.1
     before = {name: _bytes_of(value) for name, value in clone_state(classifier).items()}
-    _trained(classifier, striped, groups, adapts_norms=adapts_norms)
+    _trained(learn, classifier, striped, groups, adapts_norms=adapts_norms)
     after = {name: _bytes_of(value) for name, value in clone_state(classifier).items()}
     changed = {_group_of(name) for name in before if after[name] != before[name]}
     assert changed == set(groups)

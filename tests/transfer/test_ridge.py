@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge, RidgeCV
 
 from transfer.errors import UserError
-from transfer.selection.ridge import _RELATIVE_STRENGTHS, ridge_without_one
+from transfer.metrics.ridge import _RELATIVE_STRENGTHS, RidgePath
+from transfer.selection.ridge import ridge_without_one
 
 
 def ridge_loo_accuracy(features: torch.Tensor, labels: torch.Tensor) -> float:
@@ -89,3 +90,15 @@ def test_the_order_of_rows_changes_nothing(order: list[int]) -> None:
 def test_features_that_are_not_finite_are_refused() -> None:
     with pytest.raises(UserError, match="not finite"):
         ridge_loo_accuracy(torch.tensor([[1.0], [float("inf")]]), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(("n_rows", "width"), [(40, 8), (25, 60), (30, 30)])
+@pytest.mark.parametrize("place", [0, 6, 12])
+def test_the_fit_to_all_rows_is_scikit_learns(n_rows: int, width: int, place: int) -> None:
+    features, labels = _rows(n_rows, width)
+    path = RidgePath(features, labels, 3)
+    strength = path.strengths()[place]
+    weight, bias = path.fitted(strength)
+    theirs = Ridge(alpha=strength).fit(features.numpy(), path.targets.numpy())
+    assert torch.allclose(weight, torch.from_numpy(theirs.coef_), atol=1e-7)
+    assert torch.allclose(bias, torch.from_numpy(theirs.intercept_), atol=1e-6)

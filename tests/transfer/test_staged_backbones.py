@@ -1,6 +1,7 @@
 """The staged plan on real architectures: what is frozen stays byte-equal, norm statistics included; the rest moves."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +10,14 @@ from torch import Tensor
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
-from transfer.data.examples import Examples
-from transfer.finetuning.loop import Budget, clone_state, train
+from transfer.data.examples import Examples, Target
+from transfer.finetuning.loop import Budget, clone_state
 from transfer.finetuning.plan import Step, staged_plan
+from transfer.finetuning.planning import plan_steps
 from transfer.finetuning.staged import probed, run_steps
 from transfer.records import StepOutcome
 
+Learn = Callable[..., Iterator[Any]]
 REFERENCES = (
     "rootstock/strokes@none",
     "torchvision/mobilenet_v2?resize_px=32&crop_px=32@none",
@@ -57,11 +60,11 @@ def changed(before: Mapping[str, Tensor], classifier: Classifier) -> set[str]:
 
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("place", [0, 1], ids=["last", "all"])
-def test_a_step_moves_what_it_names_and_nothing_else(reference: str, place: int) -> None:
+def test_a_step_moves_what_it_names_and_nothing_else(learn: Learn, reference: str, place: int) -> None:
     classifier = built(reference)
     step = plan_of(classifier, 1e-4)[place]
     before = clone_state(classifier)
-    epochs = list(train(classifier, shaded(8), shaded(6), step, BUDGET, 0))
+    epochs = list(learn(classifier, shaded(8), shaded(6), step, BUDGET, 0))
     frozen = frozen_names(classifier, step)
     assert bool(frozen) == (step.name == "last")
     assert changed(before, classifier) == set(before) - frozen
@@ -71,22 +74,23 @@ def test_a_step_moves_what_it_names_and_nothing_else(reference: str, place: int)
 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_a_ruinous_step_is_undone_to_the_byte(reference: str) -> None:
-    classifier, _, _ = probed(built(reference).backbone, shaded(8), shaded(6), N_CLASSES, 0)
+    classifier, _ = probed(built(reference).backbone, Target(shaded(8), shaded(6), N_CLASSES))
     before = clone_state(classifier)
     mislabelled = Examples(shaded(8).inputs, 1 - shaded(8).labels)
-    events = run_steps(classifier, mislabelled, shaded(6), plan_of(classifier, 3.0), BUDGET, 0)
+    plans = plan_steps(classifier, plan_of(classifier, 3.0), 8, 6, BUDGET, max_bytes=1_000_000)
+    events = run_steps(classifier, Target(mislabelled, shaded(6), N_CLASSES), plans, BUDGET, 0)
     outcomes = [event for event in events if isinstance(event, StepOutcome)]
     assert [outcome.kept for outcome in outcomes] == [False, False]
     assert changed(before, classifier) == set()
 
 
 @pytest.mark.parametrize("reference", REFERENCES[:2])
-def test_the_seed_fixes_every_byte(reference: str) -> None:
+def test_the_seed_fixes_every_byte(learn: Learn, reference: str) -> None:
     states = []
     for seed in (0, 0, 1):
         classifier = built(reference)
         for step in plan_of(classifier, 1e-4):
-            list(train(classifier, shaded(8), shaded(6), step, BUDGET, seed))
+            list(learn(classifier, shaded(8), shaded(6), step, BUDGET, seed))
         states.append(clone_state(classifier))
         torch.rand(seed + 3)  # the global state is nobody's business
     first, again, other = states

@@ -1,18 +1,23 @@
 """Features of a frozen backbone."""
 
+import hashlib
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.backbones.backbone import Backbone
+from transfer.backbones.executors import BATCH_SIZE, run_rows
+from transfer.backbones.modes import evaluating
 from transfer.data.batches import normalise
 
 
 def extract_features(
-    backbone: Backbone, examples: Tensor, batch_size: int = 64, advance: Callable[[int], None] = lambda _: None
+    backbone: Backbone, examples: Tensor, batch_size: int = BATCH_SIZE, advance: Callable[[int], None] = lambda _: None
 ) -> Tensor:
-    """Run a backbone over examples with its weights and norm statistics as they are.
+    """Run a backbone over examples as PyTorch runs it, with its weights and norm statistics as they are.
+
+    `transfer.backbones.trial` finds faster executors, which pay for themselves from some hundred images on.
 
     Args:
         backbone: every module is left in the mode it was in.
@@ -23,17 +28,25 @@ def extract_features(
     Returns:
         float32 (N, feature_dim).
     """
-    modes = [(module, module.training) for module in backbone.modules()]
     device = next(backbone.parameters()).device
-    backbone.eval()
-    rows = []
-    try:
-        with torch.inference_mode():
-            for batch in examples.split(batch_size):
-                images = normalise(batch.to(device), backbone.preprocess)
-                rows.append(backbone(images).float().cpu())
-                advance(len(batch))
-    finally:
-        for module, training in modes:
-            module.training = training
-    return torch.cat(rows) if len(examples) else torch.empty(0, backbone.feature_dim)
+
+    def run(batch: Tensor) -> Tensor:
+        made: Tensor = backbone(normalise(batch.to(device), backbone.preprocess))
+        return made.float().cpu()
+
+    with evaluating(backbone), torch.inference_mode():
+        rows = list(run_rows(run, examples, batch_size, advance))
+    return torch.cat(rows) if rows else torch.empty(0, backbone.feature_dim)
+
+
+def digest_of(network: nn.Module) -> str:
+    """Return the sha256 over names, shapes and bytes of a network's weights and statistics: what names random ones.
+
+    Args:
+        network: on any device.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

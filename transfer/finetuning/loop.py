@@ -1,24 +1,43 @@
-"""The training loop: it yields what happened; its caller logs, draws and stops."""
+"""The training loop: it yields what happened and keeps where it stands; its caller logs, draws, stores and stops.
+
+All randomness is a function of seed, step, epoch and batch, so that a run taken up again where it was stored goes on to
+the very weights it would have reached.
+
+Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; warm-up and cosine, Goyal et al. 2017, arXiv:1706.02677,
+and Loshchilov and Hutter 2017, arXiv:1608.03983; label smoothing, Szegedy et al. 2016, arXiv:1512.00567, section 7;
+L2-SP, Li et al. 2018, arXiv:1802.01483.
+"""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from transfer.backbones.backbone import Classifier
-from transfer.data.batches import Augmentation, augment, normalise
-from transfer.data.examples import Examples
+from transfer.backbones.modes import evaluating
+from transfer.data.batches import Augmentation, normalise
+from transfer.data.examples import Target
 from transfer.errors import UserError
-from transfer.finetuning.freezing import parameter_groups, thaw
+from transfer.finetuning.averaging import MovingAverage
+from transfer.finetuning.freezing import HEAD, parameter_groups, thaw
+from transfer.finetuning.inputs import Inputs, Pixels
 from transfer.finetuning.plan import Step
-from transfer.randomness import generator
-from transfer.records import EpochRecord
+from transfer.randomness import generator, global_randomness
+from transfer.records import EpochRecord, Rescue
 
 _WARM_UP = 0.1
 _GRADIENT_NORM = 1.0
 _EVALUATION_BATCH = 64
+_SNAPSHOT_EVERY = 16
+_MOST_RESCUES = 3
+_EXPLODED = 100.0  # times the loss of guessing
+MEMORY = "memory"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+State = dict[str, Tensor]
+Event = EpochRecord | Rescue
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +52,9 @@ class Budget:
         label_smoothing: in [0, 1).
         patience: epochs in a row without a new lowest validation NLL that end a step; None: it never ends early.
         augmentation: how examples are varied.
+        anchor: L2-SP's weight of the distance between the trunk and where it began, at least 0.
+        at_once: images that go through the network at once, at most; a batch of more is made of several such parts,
+            whose gradients are added. All of a batch when None.
     """
 
     max_images: int
@@ -42,6 +64,8 @@ class Budget:
     label_smoothing: float
     patience: int | None = 3
     augmentation: Augmentation = field(default_factory=Augmentation)
+    anchor: float = 0.0
+    at_once: int | None = None
 
     def n_images(self, n_train: int) -> int:
         """Return how many images a step sees, at most, on a training set of `n_train`."""
@@ -56,125 +80,367 @@ class Budget:
         return (n_train,) * whole + ((rest,) if rest > 1 else ())
 
 
-def evaluate(classifier: Classifier, examples: Examples) -> tuple[float, float]:
-    """Return the mean negative log likelihood (nats) and the accuracy of a classifier in evaluation mode."""
-    logits = predict_logits(classifier, examples.inputs)
-    loss = nn.functional.cross_entropy(logits.double(), examples.labels)
-    return float(loss), float((logits.argmax(1) == examples.labels).double().mean())
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is learned.
+
+    Args:
+        network: inputs -> logits (n, n_classes); its trained weights are the classifier's own.
+        train: training rows.
+        val: validation rows.
+    """
+
+    network: nn.Module
+    train: Inputs
+    val: Inputs
+
+    @classmethod
+    def of_images(cls, classifier: Classifier, target: Target, augmentation: Augmentation) -> "Problem":
+        """Return the problem of a classifier that reads whole images."""
+        train, val = (Pixels(one, classifier.backbone.preprocess, augmentation) for one in (target.train, target.val))
+        return cls(classifier, train, val)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where a run stands between two updates.
+
+    Args:
+        epoch: 1-based.
+        batch: 0-based, the next one of the epoch.
+        loss_sum: training loss of the epoch so far, summed over its images, nats.
+        rate_scale: what rescues left of the learning rates, in (0, 1].
+        rescues: how many there were.
+        at_once: images that go through the network at once, what memory left of them; a whole batch when None.
+        average_weight: of the moving average's sums, in [0, 1).
+        best_epoch: the one with the lowest validation NLL; 0 before the first.
+        best_nll: that NLL, nats; None before the first.
+        tensors: weights and statistics that training changes, their moving sums, the optimiser's moments, the best.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    loss_sum: float = 0.0
+    rate_scale: float = 1.0
+    rescues: int = 0
+    at_once: int | None = None
+    average_weight: float = 0.0
+    best_epoch: int = 0
+    best_nll: float | None = None
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def row_losses(network: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """Return the negative log likelihood of every row, float64 (N,), nats, and whether it was recognised, bool (N,).
+
+    The network runs in evaluation mode; the mode is restored.
+    """
+    logits = _logits(network, inputs.plain())
+    losses = nn.functional.cross_entropy(logits.double(), inputs.labels, reduction="none")
+    return losses, logits.argmax(1) == inputs.labels
+
+
+def evaluate(network: nn.Module, inputs: Inputs) -> tuple[float, float]:
+    """Return the mean negative log likelihood (nats) and the accuracy of a network in evaluation mode."""
+    losses, right = row_losses(network, inputs)
+    return float(losses.mean()), float(right.double().mean())
 
 
 def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:
-    """Return logits float32 (N, n_classes) of prepared inputs, in evaluation mode; the mode is restored."""
-    modes = [(module, module.training) for module in classifier.modules()]
-    classifier.eval()
+    """Return logits float32 (N, n_classes) of prepared images, in evaluation mode; the mode is restored."""
+    images = (normalise(batch, classifier.backbone.preprocess) for batch in inputs.split(_EVALUATION_BATCH))
+    return _logits(classifier, images, advance)
+
+
+def _logits(network: nn.Module, batches: Iterator[Tensor], advance: Callable[[int], None] = lambda _: None) -> Tensor:
     rows = []
-    with torch.no_grad():
-        for batch in inputs.split(_EVALUATION_BATCH):
-            rows.append(classifier(normalise(batch, classifier.backbone.preprocess)).float())
+    with evaluating(network), torch.no_grad():
+        for batch in batches:
+            rows.append(network(batch).float().cpu())
             advance(len(batch))
-    for module, training in modes:
-        module.training = training
     return torch.cat(rows)
 
 
 def train(
     classifier: Classifier,
-    train_set: Examples,
-    val_set: Examples,
+    problem: Problem,
     step: Step,
     budget: Budget,
     seed: int,
+    start: Snapshot | None = None,
+    keep: Callable[[Snapshot], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
-) -> Iterator[EpochRecord]:
+) -> Iterator[Event]:
     """Train the groups that a step names; yield a record an epoch; leave the weights with the lowest validation NLL.
+
+    Validation measures the moving average of the weights, and that is what is left. A loss or gradient that
+    explodes takes training back to the last snapshot, at a tenth of the rates.
 
     Args:
         classifier: changed in place; at the end nothing in it is trainable and it is in evaluation mode.
-        train_set: at least two rows.
-        val_set: at least one row.
+        problem: at least two training rows and one validation row.
         step: group -> learning rate; other groups stay byte-equal.
         budget: how long.
-        seed: of the order and the augmentation.
+        seed: of the order, the augmentation and dropout.
+        start: where to go on; the beginning when None. The classifier must be the one that the run began with.
+        keep: called with where the run stands, every few updates.
         advance: called with the number of images of every batch.
 
     Raises:
-        UserError: the loss is no longer finite.
+        UserError: training diverges in spite of `_MOST_RESCUES` rescues.
     """
     thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
-    sizes = budget.epoch_sizes(len(train_set))
-    schedule = _schedule(classifier, step, budget, sum(_n_batches(size, budget.batch_size) for size in sizes))
-    order, varied = generator(seed, f"{step.name} order"), generator(seed, f"{step.name} augmentation")
-    best_nll, best_state, best_epoch = math.inf, clone_state(classifier), 0
-    for epoch, size in enumerate(sizes, start=1):
-        rows = torch.randperm(len(train_set), generator=order)[:size]
-        train_loss = _mean_loss(classifier, train_set, rows, schedule, budget, varied, advance)
-        record = EpochRecord(step.name, epoch, sum(sizes[:epoch]), train_loss, *evaluate(classifier, val_set))
-        _require_finite(step, record.train_loss + record.val_nll)
-        if record.val_nll < best_nll:
-            best_nll, best_state, best_epoch = record.val_nll, clone_state(classifier), epoch
-        yield record
-        if budget.patience is not None and epoch - best_epoch >= budget.patience:
-            break
-    classifier.load_state_dict(best_state)
+    run = _Run(classifier, problem, step, budget, seed)
+    run.restore(start or run.captured(Snapshot(at_once=budget.at_once)))
+    if start is not None:
+        advance(run.images_before())
+    while not run.ended():
+        failure = run.go_on(keep, advance)
+        yield run.rescued(failure) if failure else run.closed_epoch()
+    run.leave_best()
     thaw(classifier, ())
 
 
-def _require_finite(step: Step, loss: float) -> None:
-    if not math.isfinite(loss):
-        raise UserError(
-            f"Training diverged in the step {step.name!r} at learning rates up to {max(step.rates.values()):g}; "
-            "lower them."
-        )
+class _ExplodedError(Exception):
+    """A quantity is no longer finite, or beyond all reason; the message names it."""
 
 
-def clone_state(classifier: Classifier) -> dict[str, Tensor]:
+class _ShortOfMemoryError(Exception):
+    """An update did not fit."""
+
+
+class _Run:
+    """A run of the loop: the network, its optimiser, and where it stands."""
+
+    def __init__(self, classifier: Classifier, problem: Problem, step: Step, budget: Budget, seed: int) -> None:
+        self.problem, self.step, self.budget, self.seed = problem, step, budget, seed
+        self.n_train = len(problem.train.labels)
+        self.sizes = budget.epoch_sizes(self.n_train)
+        self.n_updates = self._updates(len(self.sizes))
+        self.groups = parameter_groups(classifier, step.rates, budget.weight_decay)
+        self.optimiser = torch.optim.AdamW(self.groups, fused=True)
+        self.peaks = [float(group["lr"]) for group in self.optimiser.param_groups]
+        self.live = trained_state(classifier)
+        self.average = MovingAverage(self.n_updates)
+        self.anchors = _anchors(classifier) if budget.anchor else []
+        self.at = Snapshot()
+        self.good = self.at
+        self.best: State = {name: value.clone() for name, value in self.live.items()}
+        self.closed: EpochRecord | None = None
+
+    def ended(self) -> bool:
+        """Say whether all epochs are done, or none of the last ones helped."""
+        done = self.at.epoch - 1
+        if done >= len(self.sizes):
+            return True
+        patience = self.budget.patience
+        return patience is not None and done - self.at.best_epoch >= patience
+
+    def images_before(self) -> int:
+        """Return the images of this run that went by before where it stands."""
+        within = _batches(self._order(), self.budget.batch_size)[: self.at.batch] if not self.ended() else ()
+        return sum(self.sizes[: self.at.epoch - 1]) + sum(len(batch) for batch in within)
+
+    def captured(self, at: Snapshot) -> Snapshot:
+        """Return a snapshot with copies of everything that an update changes."""
+        tensors = {f"live.{name}": value.detach().clone() for name, value in self.live.items()}
+        tensors |= {f"average.{name}": value.clone() for name, value in self.average.sums.items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}  # replaced as a whole, never changed
+        for index, parameter in enumerate(self._parameters()):
+            moments = self.optimiser.state.get(parameter, {})
+            tensors |= {f"moment.{index}.{name}": moments[name].clone() for name in _MOMENTS if name in moments}
+        return replace(at, average_weight=self.average.weight, tensors=tensors)
+
+    def restore(self, at: Snapshot) -> None:
+        """Go to where a snapshot stands."""
+        found = _by_prefix(at.tensors)
+        with torch.no_grad():
+            for name, value in self.live.items():
+                value.copy_(found["live"][name])
+        self.best = dict(found["best"])
+        self.average.sums = {name: value.clone() for name, value in found.get("average", {}).items()}
+        self.average.weight = at.average_weight
+        self.optimiser.state.clear()
+        moments = found.get("moment", {})
+        for index, parameter in enumerate(self._parameters()):
+            state = {name: moments[f"{index}.{name}"].clone() for name in _MOMENTS if f"{index}.{name}" in moments}
+            if state:
+                self.optimiser.state[parameter] = state
+        self.at, self.good = replace(at, tensors={}), at
+
+    def go_on(self, keep: Callable[[Snapshot], None], advance: Callable[[int], None]) -> str | None:
+        """Train to the end of the epoch and measure it; return what went wrong, if anything did."""
+        batches = _batches(self._order(), self.budget.batch_size)
+        try:
+            for number in range(self.at.batch, len(batches)):
+                loss = self._update(number, batches[number], keep)
+                self.at = replace(self.at, batch=number + 1, loss_sum=self.at.loss_sum + loss * len(batches[number]))
+                advance(len(batches[number]))
+            self._close(sum(len(batch) for batch in batches))
+        except _ExplodedError as failure:
+            return str(failure)
+        except _ShortOfMemoryError:
+            return MEMORY
+        return None
+
+    def closed_epoch(self) -> EpochRecord:
+        """Return the record of the epoch that was measured last."""
+        if self.closed is None:
+            raise RuntimeError("No epoch was closed.")
+        return self.closed
+
+    def rescued(self, what: str) -> Rescue:
+        """Go back to the last snapshot: at a tenth of the rates, or where memory ran out with half as many at once.
+
+        Raises:
+            UserError: that was done often enough, or a single image does not fit.
+        """
+        epoch = self.at.epoch
+        if what == MEMORY:
+            at_once = min(self.at.at_once or self.budget.batch_size, self.n_train)
+            if at_once == 1:
+                raise UserError(
+                    f"Memory ran out in the step {self.step.name!r} with a single image; "
+                    "choose a smaller backbone or a smaller crop_px."
+                )
+            self.restore(replace(self.good, at_once=(at_once + 1) // 2))
+            return Rescue(self.step.name, epoch, what, self.good.rate_scale, self.good.at_once)
+        if self.good.rescues >= _MOST_RESCUES:
+            raise UserError(
+                f"Training diverged in the step {self.step.name!r} at learning rates up to {max(self.peaks):g}, "
+                f"and at a tenth of them {_MOST_RESCUES} times over; lower them."
+            )
+        scale = self.good.rate_scale / 10
+        self.restore(replace(self.good, rate_scale=scale, rescues=self.good.rescues + 1))
+        return Rescue(self.step.name, epoch, what, scale, self.good.at_once)
+
+    def leave_best(self) -> None:
+        """Give the network the weights with the lowest validation NLL."""
+        with torch.no_grad():
+            for name, value in self.live.items():
+                value.copy_(self.best[name])
+
+    def _order(self) -> Tensor:
+        drawn = generator(self.seed, f"{self.step.name} order {self.at.epoch}")
+        return torch.randperm(self.n_train, generator=drawn)[: self.sizes[self.at.epoch - 1]]
+
+    def _updates(self, n_epochs: int) -> int:
+        return sum(_n_batches(size, self.budget.batch_size) for size in self.sizes[:n_epochs])
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+
+    def _update(self, number: int, rows: Tensor, keep: Callable[[Snapshot], None]) -> float:
+        """Make an update; a snapshot of where it began counts only once its loss is known to be sane."""
+        due = number % _SNAPSHOT_EVERY == 0
+        before = self.captured(self.at) if due else None
+        purpose = f"{self.step.name} {self.at.epoch} {number}"
+        inputs = self.problem.train.varied(rows, self.at.epoch, generator(self.seed, f"variation {purpose}"))
+        self.optimiser.zero_grad(set_to_none=True)
+        with global_randomness(self.seed, f"dropout {purpose}", inputs.device):
+            loss = self._add_gradients(inputs, self.problem.train.labels[rows])
+        for parameter, anchor in self.anchors:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - anchor, alpha=self.budget.anchor)
+        _require_sane(nn.utils.clip_grad_norm_(self._parameters(), _GRADIENT_NORM), "gradient")
+        if before is not None:
+            self.good = before
+            keep(before)
+        self._set_rates(self._updates(self.at.epoch - 1) + number)
+        self.optimiser.step()
+        self.average.update({name: value.detach() for name, value in self.live.items() if value.is_floating_point()})
+        return loss
+
+    def _add_gradients(self, inputs: Tensor, labels: Tensor) -> float:
+        """Add the gradients of a batch's mean loss, a part that fits into memory at a time; return that loss."""
+        n_parts = math.ceil(len(inputs) / (self.at.at_once or len(inputs)))
+        total = 0.0
+        try:
+            for part, wanted in zip(inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True):
+                logits = self.problem.network(part)
+                loss = nn.functional.cross_entropy(logits, wanted, label_smoothing=self.budget.label_smoothing)
+                _require_sane(loss.detach(), "loss", _EXPLODED * max(1.0, math.log(logits.shape[1])))
+                (loss * (len(part) / len(inputs))).backward()
+                total += float(loss.detach()) * (len(part) / len(inputs))
+        except (RuntimeError, MemoryError) as error:
+            if not _is_memory_shortage(error):
+                raise
+            shortage = True
+        else:
+            shortage = False
+        if shortage:  # raised here, where nothing of the part that did not fit is held any more
+            raise _ShortOfMemoryError
+        return total
+
+    def _set_rates(self, update: int) -> None:
+        factor = self.at.rate_scale * warm_up_cosine(update, self.n_updates)
+        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def _close(self, n_images: int) -> None:
+        """Measure the averaged weights on validation and begin the next epoch."""
+        averaged, live = self.average.values(), {name: value.detach().clone() for name, value in self.live.items()}
+        with torch.no_grad():
+            for name, value in averaged.items():
+                self.live[name].copy_(value)
+            nll, accuracy = evaluate(self.problem.network, self.problem.val)
+            _require_sane(torch.tensor(nll), "validation loss")
+            if self.at.best_nll is None or nll < self.at.best_nll:
+                self.best = {name: value.detach().clone() for name, value in self.live.items()}
+                self.at = replace(self.at, best_epoch=self.at.epoch, best_nll=nll)
+            for name, value in live.items():
+                self.live[name].copy_(value)
+        epoch, train_loss = self.at.epoch, self.at.loss_sum / n_images
+        self.closed = EpochRecord(self.step.name, epoch, sum(self.sizes[:epoch]), train_loss, nll, accuracy)
+        self.at = replace(self.at, epoch=epoch + 1, batch=0, loss_sum=0.0)
+
+
+def trained_state(classifier: Classifier) -> State:
+    """Return what training changes, by name: weights that ask for a gradient, statistics of modules in training mode.
+
+    The tensors are the classifier's own, not copies.
+    """
+    state: State = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    for prefix, module in classifier.named_modules():
+        if module.training:
+            for name, buffer in module.named_buffers(recurse=False):
+                state[f"{prefix}.{name}".lstrip(".")] = buffer
+    return state
+
+
+def clone_state(classifier: Classifier) -> State:
     """Return a copy of all parameters and buffers."""
     return {name: value.detach().clone() for name, value in classifier.state_dict().items()}
 
 
-def _schedule(classifier: Classifier, step: Step, budget: Budget, n_updates: int) -> torch.optim.lr_scheduler.LambdaLR:
-    optimiser = torch.optim.AdamW(parameter_groups(classifier, step.rates, budget.weight_decay))
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_cosine(n_updates))
+def _anchors(classifier: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
+    """Return the trunk's trained weights with copies of their values."""
+    return [
+        (parameter, parameter.detach().clone())
+        for name, parameter in classifier.named_parameters()
+        if parameter.requires_grad and not name.startswith(f"{HEAD}.")
+    ]
 
 
-def _mean_loss(
-    classifier: Classifier,
-    examples: Examples,
-    rows: Tensor,
-    schedule: torch.optim.lr_scheduler.LambdaLR,
-    budget: Budget,
-    varied: torch.Generator,
-    advance: Callable[[int], None],
-) -> float:
-    """Make one update a batch of the named rows; return the mean loss over the rows.
-
-    The trunk's frozen prefix runs without a graph: nothing in it asks for a gradient, so autograd records nothing.
-    """
-    loss_sum = 0.0
-    for batch in rows.tensor_split(_n_batches(len(rows), budget.batch_size)):
-        loss_sum += _update(classifier, examples, batch, schedule.optimizer, budget, varied) * len(batch)
-        schedule.step()
-        advance(len(batch))
-    return loss_sum / len(rows)
+def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, State]:
+    found: dict[str, State] = {}
+    for name, value in tensors.items():
+        prefix, _, rest = name.partition(".")
+        found.setdefault(prefix, {})[rest] = value
+    return found
 
 
-def _update(
-    classifier: Classifier,
-    examples: Examples,
-    batch: Tensor,
-    optimiser: torch.optim.Optimizer,
-    budget: Budget,
-    varied: torch.Generator,
-) -> float:
-    inputs = augment(examples.inputs[batch], varied, budget.augmentation)
-    logits = classifier(normalise(inputs, classifier.backbone.preprocess))
-    loss = nn.functional.cross_entropy(logits, examples.labels[batch], label_smoothing=budget.label_smoothing)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    nn.utils.clip_grad_norm_(trained, _GRADIENT_NORM)
-    optimiser.step()
-    return float(loss.detach())
+def _require_sane(value: Tensor, what: str, most: float = math.inf) -> None:
+    if not bool(torch.isfinite(value)) or float(value) > most:
+        raise _ExplodedError(what)
+
+
+def _is_memory_shortage(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _batches(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    return rows.tensor_split(_n_batches(len(rows), batch_size))
 
 
 def _n_batches(n_images: int, batch_size: int) -> int:
@@ -182,13 +448,14 @@ def _n_batches(n_images: int, batch_size: int) -> int:
     return max(1, min(math.ceil(n_images / batch_size), n_images // 2))
 
 
-def _warm_up_cosine(n_updates: int) -> Callable[[int], float]:
+def warm_up_cosine(update: int, n_updates: int) -> float:
+    """Return the share of the peak rate at an update: a linear warm-up over a tenth of them, then half a cosine.
+
+    Args:
+        update: 0-based.
+        n_updates: of the whole run.
+    """
     warm_up = max(1, round(_WARM_UP * n_updates))
-
-    def factor(update: int) -> float:
-        if update < warm_up:
-            return (update + 1) / warm_up
-        progress = (update - warm_up) / max(1, n_updates - warm_up)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-    return factor
+    if update < warm_up:
+        return (update + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm_up) / max(1, n_updates - warm_up))))

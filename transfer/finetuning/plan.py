@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from transfer.finetuning.freezing import HEAD
 
-PROBE = "probe"
+PROBE, NORMS = "probe", "norms"
 
 
 @dataclass(frozen=True, slots=True)

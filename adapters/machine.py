@@ -1,0 +1,110 @@
+"""What this machine lets the process use."""
+
+import hashlib
+import math
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_CPU_INFO = Path("/proc/cpuinfo")
+_VERSIONS = ("torch", "onnxruntime")  # the packages that decide how fast a network runs
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def usable_cores() -> int:
+    """Return how many cores may work at once: those the process may run on, or fewer where a container's quota says so.
+
+    Source: Linux kernel documentation, "Control Group v2" (cpu.max) and "CFS Bandwidth Control" (cpu.cfs_quota_us).
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [math.ceil(quota) for quota in _cpu_quotas()]
+    return max(1, min([allowed, *quotas]))
+
+
+def memory_limit_bytes() -> int | None:
+    """Return how much memory the process may use: what the machine has, or less where a control group says so.
+
+    None where neither is known.
+
+    Source: Linux kernel documentation, "Control Group v2" (memory.max), "Memory Resource Controller"
+    (memory.limit_in_bytes).
+    """
+    limits = [
+        int(word)
+        for folder in _groups("memory")
+        for name in ("memory.max", "memory.limit_in_bytes")
+        for word in _words(folder / name)
+        if word.isdigit()  # "max" means no limit
+    ]
+    with suppress(AttributeError, ValueError, OSError):  # not asked for in this way outside Linux and macOS
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min((limit for limit in limits if limit > 0), default=None)
+
+
+def machine_facts() -> dict[str, str | int | None]:
+    """Return what decides how fast a network runs here: two machines with equal facts are as fast as each other."""
+    import torch
+
+    info = _cpu_info()
+    flags = info.get("flags", info.get("Features", ""))
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": info.get("model name", platform.processor()),
+        "cpu_flags": hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:16],
+        "usable_cores": usable_cores(),
+        "torch_threads": torch.get_num_threads(),
+        "memory_limit_bytes": memory_limit_bytes(),
+        **{package: _version(package) for package in _VERSIONS},
+    }
+
+
+def _cpu_info() -> dict[str, str]:
+    """Return what Linux tells of the first core."""
+    try:
+        text = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_quotas() -> Iterator[float]:
+    """Yield the quota of every control group around the process, in cores."""
+    for folder in _groups("cpu"):
+        words = [
+            word for name in ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us") for word in _words(folder / name)
+        ]
+        if len(words) == 2 and all(word.isdigit() and int(word) for word in words):  # "max" and -1 mean no quota
+            yield int(words[0]) / int(words[1])
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Yield the folders of the control groups around the process, of version 1 or 2, the innermost first."""
+    try:
+        lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = _CGROUPS / controllers if controllers else _CGROUPS
+        inner = root / path.lstrip("/")
+        yield from (folder for folder in (inner, *inner.parents) if folder == root or root in folder.parents)
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return []

@@ -1,0 +1,188 @@
+"""Adapt a backbone to a project's data: rows, features, plan, training, from the last checkpoint on."""
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapters.manifest_file import Manifest, read_manifest
+from adapters.row_cache import open_cache
+from tasks.checkpoints import Checkpoints
+from tasks.examples import chosen_rows, prepared
+from tasks.features import features_of, prefix_executor
+from tasks.history import Event
+from tasks.params import FinetuneParams, Params
+from tasks.plan_table import show_plan
+from tasks.progress import progress
+from transfer.errors import UserError
+from transfer.records import Preprocess, Rescue, Row, StepOutcome
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfer.backbones.backbone import Backbone, Classifier
+    from transfer.data.examples import Examples, Target
+    from transfer.finetuning.loop import Budget
+    from transfer.finetuning.plan import Step
+    from transfer.finetuning.planning import StepPlan
+
+MOST_KEPT_BYTES = 2_000_000_000  # of values at a freeze boundary, held in memory while a step learns from them
+_FEW_PER_CLASS = 20  # below, regularisers toward the source help: Li et al. 2018, arXiv:1802.01483, section 4
+_ANCHOR = 0.01
+
+
+def training_target(data_path: str, manifest: Manifest, preprocess: Preprocess, max_rows: int) -> "Target":
+    """Return training and validation rows, prepared: of either at most `max_rows`, each class by its share.
+
+    Args:
+        data_path: the data set's folder.
+        manifest: whose rows.
+        preprocess: of the backbone that will read them.
+        max_rows: `finetune.max_images_seen`.
+
+    Raises:
+        UserError: there are no rows to validate on, so no step could be judged, or fewer may be read than there are
+            classes.
+    """
+    from transfer.data.examples import Target
+
+    n_classes = len(manifest.classes)
+    train_rows, val_rows = chosen_splits(manifest, max_rows)
+    if not val_rows:
+        raise UserError(f"{data_path} has no validation images; raise manifest.val_fraction or add a val/ folder.")
+    if max_rows < n_classes:
+        raise UserError(
+            f"finetune.max_images_seen is {max_rows}, but {data_path} has {n_classes} classes and each needs a training"
+            f" image; make it at least {n_classes}."
+        )
+    train_set = prepared(data_path, train_rows, preprocess, "decoding training images")
+    val_set = prepared(data_path, val_rows, preprocess, "decoding validation images")
+    return Target(train_set, val_set, n_classes)
+
+
+def chosen_splits(manifest: Manifest, max_rows: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Return the training and the validation rows that `training_target` prepares."""
+    train_rows, val_rows = map(manifest.of_split, ("train", "val"))
+    return chosen_rows(train_rows, max_rows), chosen_rows(val_rows, max_rows)
+
+
+def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Budget":
+    """Return the limits that each step has.
+
+    Args:
+        settings: the stage's parameters.
+        images_per_class: training images; with few of them weights are held near the pretrained ones they began with.
+            Infinite where there are none to be held near.
+    """
+    from transfer.finetuning.loop import Budget
+
+    return Budget(
+        max_images=settings.max_images_seen,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        weight_decay=settings.weight_decay,
+        label_smoothing=settings.label_smoothing,
+        anchor=_ANCHOR if images_per_class < _FEW_PER_CLASS else 0.0,
+    )
+
+
+def adapted(
+    backbone: "Backbone",
+    target: "Target",
+    params: Params,
+    checkpoints: Checkpoints,
+    weights_sha256: str | None,
+) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event]]":
+    """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
+
+    Args:
+        backbone: the winner; changed in place.
+        target: what `training_target` returned.
+        params: of the project.
+        checkpoints: of this run.
+        weights_sha256: of the backbone's file; None where its weights are random.
+
+    Raises:
+        UserError: training diverges, or a single image does not fit into memory.
+    """
+    from transfer.backbones.backbone import Classifier
+    from transfer.finetuning.loop import clone_state
+    from transfer.finetuning.plan import NORMS
+    from transfer.finetuning.planning import plan_steps
+    from transfer.finetuning.staged import Checkpoint, Hooks, run_steps
+
+    settings, start = params.finetune, checkpoints.load()
+    if start is None:
+        classifier, first = _probed(backbone, target, params, weights_sha256)
+        start = Checkpoint(0, first, clone_state(classifier))
+        checkpoints.save_now(start)
+    else:
+        classifier = Classifier(backbone, target.n_classes)
+        classifier.load_state_dict(start.weights)
+        print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
+    has_own_norms = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in start.events)
+    limits = budget(settings, len(target.train) / target.n_classes)
+    plans = plan_steps(
+        classifier,
+        _steps(backbone, settings, adapts_norms=has_own_norms),
+        len(target.train),
+        len(target.val),
+        limits,
+        MOST_KEPT_BYTES,
+    )
+    show_plan(plans)
+    events = list(start.events)
+    with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
+        execute = partial(prefix_executor, backbone)
+        hooks = Hooks(open_cache(Path.cwd()).rows, execute, checkpoints.save, bar.advance)
+        for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
+            events.append(event)
+            if isinstance(event, Rescue):
+                print(_sentence(event))
+    return classifier, plans, events
+
+
+def _probed(
+    backbone: "Backbone", target: "Target", params: Params, weights_sha256: str | None
+) -> "tuple[Classifier, tuple[Event, ...]]":
+    """Return the probed classifier, under the norm statistics that validation prefers."""
+    from transfer.backbones.reference import BackboneReference
+    from transfer.finetuning.norms import reestimate
+    from transfer.finetuning.staged import probed, with_own_norms
+
+    rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
+
+    def features(changed: "Backbone", examples: "Examples", sha256: str | None = weights_sha256) -> "Tensor":
+        of_split = rows[0] if examples is target.train else rows[1]
+        text = "features" if sha256 else "features under other norm statistics"
+        return features_of(changed, sha256, params.data.path, of_split, text, lambda: examples.inputs)
+
+    if BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
+        reestimate(backbone, target.train.inputs)
+        return probed(backbone, target, features)
+    classifier, first = probed(backbone, target, features)
+    classifier, more = with_own_norms(classifier, target, partial(features, sha256=None))
+    return classifier, (*first, *more)
+
+
+def _steps(backbone: "Backbone", settings: FinetuneParams, *, adapts_norms: bool) -> "tuple[Step, ...]":
+    from transfer.backbones.reference import BackboneReference
+    from transfer.finetuning.plan import staged_plan
+
+    return staged_plan(
+        [group.name for group in backbone.depth_groups],
+        settings.head_lr,
+        settings.backbone_lr,
+        settings.lr_decay,
+        adapts_norms=adapts_norms or BackboneReference.parse(backbone.reference).is_random,
+    )
+
+
+def _sentence(rescue: Rescue) -> str:
+    where = f"step {rescue.step_name!r}, epoch {rescue.epoch}"
+    if rescue.what == "memory":
+        return f"Memory ran out in {where}: a batch is made of parts of at most {rescue.at_once} images from here on."
+    return (
+        f"Training went wrong in {where}: the {rescue.what} exploded; it goes on from the last good state at "
+        f"{rescue.rate_scale:g} of the learning rates."
+    )

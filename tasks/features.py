@@ -1,0 +1,178 @@
+"""Features of a frozen backbone: each image's computed once, by the executor that is fastest here."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.executor_choices import recall, remember
+from adapters.image_files import pixel_recipe
+from adapters.machine import machine_facts
+from adapters.row_cache import open_cache
+from tasks.examples import prepared
+from tasks.progress import progress
+from transfer.records import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from transfer.backbones.backbone import Backbone
+    from transfer.backbones.executors import Run
+    from transfer.backbones.trial import Choice
+
+_VERSION = 1  # of what the code between pixels and features does
+
+
+def features_of(
+    backbone: "Backbone",
+    weights_sha256: str | None,
+    data_path: str,
+    rows: Sequence[Row],
+    text: str,
+    pixels: "Callable[[], Tensor] | None" = None,
+) -> "Tensor":
+    """Return the features of rows; those that any stage computed before come from the project's cache.
+
+    Args:
+        backbone: left as it is.
+        weights_sha256: of its weights file; None where its weights are random.
+        data_path: the data set's folder.
+        rows: of the manifest; only those whose features are missing are decoded.
+        text: what the progress bar says.
+        pixels: returns the prepared pixels of all rows, where the caller has them anyway.
+
+    Returns:
+        float32 (N, feature_dim), in the order of `rows`.
+
+    Raises:
+        UserError: a file that has to be read is gone or is not the one the manifest describes.
+    """
+    import torch
+
+    from transfer.backbones.executors import UnavailableError
+
+    if not rows:
+        return torch.empty(0, backbone.feature_dim)
+    work = _Work(backbone, weights_sha256, data_path, rows, text, pixels)
+    project, facts = Path.cwd(), executor_facts(backbone)
+    remembered = recall(project, facts)
+    if remembered is not None and remembered.covers(len(rows)):
+        with suppress(UnavailableError):  # chosen here before, and yet it does not work any more: choose again
+            return _done(work, remembered)
+    choice, run = _chosen(backbone, len(rows), work.load)
+    remember(project, facts, choice)
+    return _done(work, choice, run)
+
+
+def executor_facts(backbone: "Backbone") -> dict[str, Any]:
+    """Return what decides which executor is the fastest: the machine, the architecture and the size of its images."""
+    return {**machine_facts(), "backbone": _architecture(backbone), "crop_px": backbone.preprocess.crop_px}
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What `features_of` was asked for."""
+
+    backbone: "Backbone"
+    weights_sha256: str | None
+    data_path: str
+    rows: Sequence[Row]
+    text: str
+    pixels: "Callable[[], Tensor] | None"
+
+    def load(self, indices: Sequence[int]) -> "Tensor":
+        """Return the pixels of some rows."""
+        if self.pixels is not None:
+            return self.pixels()[list(indices)]
+        return prepared(self.data_path, [self.rows[index] for index in indices], self.backbone.preprocess).inputs
+
+
+def _chosen(
+    backbone: "Backbone", n_images: int, load: "Callable[[Sequence[int]], Tensor]"
+) -> "tuple[Choice, Run | None]":
+    """Return the executor for so many images; none is measured where PyTorch is through before a trial ends."""
+    import torch
+
+    from transfer.backbones.executors import BATCH_SIZE, EAGER, FromPixels
+    from transfer.backbones.trial import Choice, choose, small_work
+
+    network, side_px = FromPixels(backbone.trunk, backbone.preprocess), backbone.preprocess.crop_px
+    n_small = small_work(network, torch.zeros(1, 3, side_px, side_px, dtype=torch.uint8))
+    if n_images <= n_small:
+        return Choice(EAGER, up_to_images=n_small), None
+    return choose(network, load(range(min(n_images, BATCH_SIZE))), n_images, time.perf_counter)
+
+
+def _done(work: _Work, choice: "Choice", run: "Run | None" = None) -> "Tensor":
+    """Return the features, computing those that the cache lacks.
+
+    Decoding ends before computing begins: either keeps all cores busy by itself (docs/frozen_trunk.md).
+    """
+    from transfer.backbones.executors import FromPixels, prepare, run_rows
+
+    def compute(indices: Sequence[int]) -> "Iterator[Tensor]":
+        inputs, network = work.load(indices), FromPixels(work.backbone.trunk, work.backbone.preprocess)
+        ready = run or prepare(choice.executor, network, inputs[:1])
+        with progress(work.text, total=len(indices)) as bar:
+            yield from run_rows(ready, inputs, choice.batch_size, bar.advance)
+
+    cache = open_cache(Path.cwd())
+    recipe = _recipe(work.backbone, work.weights_sha256, choice.executor)
+    features = cache.rows(recipe, [row.sha256 for row in work.rows], compute)
+    if cache.note:
+        print(f"Note: {cache.note}")
+    return features
+
+
+def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor", n_images: int) -> "tuple[str, Run]":
+    """Return the name of an executor and the executor for a frozen part of a backbone: remembered, or measured now.
+
+    Args:
+        backbone: whose part it is.
+        network: pixels, uint8 (N, 3, H, W) -> float32 (N, width).
+        sample: rows of its input, at least one.
+        n_images: that it will run on.
+    """
+    import torch
+
+    from transfer.backbones.executors import EAGER, UnavailableError, prepare
+    from transfer.backbones.trial import choose, small_work
+
+    if n_images <= small_work(network, torch.zeros_like(sample[:1])):
+        return EAGER, prepare(EAGER, network, sample[:1])
+    part = hashlib.sha256(str(network).encode()).hexdigest()
+    project, facts = Path.cwd(), {**executor_facts(backbone), "part": part}
+    remembered = recall(project, facts)
+    if remembered is not None and remembered.covers(n_images):
+        with suppress(UnavailableError):  # chosen here before, and yet it does not work any more: choose again
+            return remembered.executor, prepare(remembered.executor, network, sample[:1])
+    choice, run = choose(network, sample, n_images, time.perf_counter)
+    remember(project, facts, choice)
+    return choice.executor, run
+
+
+def _recipe(backbone: "Backbone", weights_sha256: str | None, executor: str) -> dict[str, Any]:
+    """Return everything that features depend on beside the image."""
+    from transfer.backbones.features import digest_of
+
+    facts = machine_facts()
+    return {
+        "kind": "features",
+        "version": _VERSION,
+        "backbone": _architecture(backbone),
+        "weights_sha256": weights_sha256 or digest_of(backbone.trunk),
+        "pixels": pixel_recipe(backbone.preprocess),
+        "preprocess": asdict(backbone.preprocess),
+        "executor": executor,
+        "dtype": "float32",
+        **{package: facts[package] for package in ("torch", "onnxruntime")},
+    }
+
+
+def _architecture(backbone: "Backbone") -> str:
+    from transfer.backbones.reference import BackboneReference
+
+    return str(BackboneReference.parse(backbone.reference).with_weights(None))

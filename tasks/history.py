@@ -1,0 +1,60 @@
+"""What happened in a training stage, in order, as a hand-off: epochs, rescues, outcomes of steps."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from adapters.json_files import read_json
+from transfer.records import EpochRecord, Rescue, StepOutcome
+
+Event = EpochRecord | Rescue | StepOutcome
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (EpochRecord, Rescue, StepOutcome)}
+
+
+def history(events: Iterable[Event]) -> dict[str, Any]:
+    """Return epochs, rescues and outcomes as plain lists."""
+    kept = list(events)
+    kinds = {"epochs": EpochRecord, "rescues": Rescue, "steps": StepOutcome}
+    return {name: [asdict(event) for event in kept if isinstance(event, kind)] for name, kind in kinds.items()}
+
+
+def plain_of(event: Event) -> dict[str, Any]:
+    """Return an event as JSON-able values that say what kind it is."""
+    return {"kind": type(event).__name__, **asdict(event)}
+
+
+def event_of(plain: Mapping[str, Any]) -> Event:
+    """Read what `plain_of` returned."""
+    values = {name: value for name, value in plain.items() if name != "kind"}
+    if "trained_groups" in values:
+        values["trained_groups"] = tuple(values["trained_groups"])
+    return _KINDS[plain["kind"]](**values)
+
+
+def read_history(
+    path: Path, made_from: Mapping[str, Path] | None = None
+) -> tuple[list[EpochRecord], list[StepOutcome]]:
+    """Read what `history` returned and a stage wrote.
+
+    Args:
+        path: the history.
+        made_from: inputs that it must have been made from.
+
+    Raises:
+        UserError: it is missing, or was made from other inputs.
+    """
+    content = read_json(path, made_from)
+    outcomes = [StepOutcome(**{**row, "trained_groups": tuple(row["trained_groups"])}) for row in content["steps"]]
+    return [EpochRecord(**row) for row in content["epochs"]], outcomes
+
+
+def over_all_images(epochs: Sequence[EpochRecord]) -> list[tuple[int, EpochRecord]]:
+    """Return each epoch with the images seen since the first step began."""
+    placed, before, within, name = [], 0, 0, ""
+    for epoch in epochs:
+        if epoch.step_name != name:
+            before, name = before + within, epoch.step_name
+        within = epoch.images_seen
+        placed.append((before + within, epoch))
+    return placed

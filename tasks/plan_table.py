@@ -1,0 +1,46 @@
+"""The plan of fine-tuning as a table: what each step trains, how, and what it need not compute again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transfer.finetuning.planning import GroupPlan, StepPlan
+
+
+def show_plan(plans: "Sequence[StepPlan]") -> None:
+    """Print a row for every group of every step."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("step", "group", "rate", "norms", "prefix", title="Plan of fine-tuning", title_justify="left")
+    table.add_column("parameters", justify="right")
+    for plan in plans:
+        for index, group in enumerate(plan.groups):
+            row = [plan.step.name if not index else "", group.name, *_treatment(group, plan), f"{group.n_parameters:,}"]
+            table.add_row(*row, end_section=index == len(plan.groups) - 1)
+    console = Console(width=100)
+    console.print(table)
+    for line in notes(plans):
+        console.print(line, markup=False, highlight=False)
+
+
+def notes(plans: "Sequence[StepPlan]") -> Iterator[str]:
+    """Yield a sentence a step: how long it is and what is kept for it."""
+    for plan in plans:
+        yield (
+            f"Step {plan.step.name!r}: {plan.n_images} images in {plan.n_epochs:.3g} passes; "
+            f"{'cached' if plan.cache.n_views else 'not cached'}: {plan.cache.why}; "
+            f"{plan.cache.speed_up_over_all:.1f} times fewer operations than training every layer as long."
+        )
+
+
+def plain_plan(plans: "Sequence[StepPlan]") -> dict[str, Any]:
+    """Return the plan as JSON-able values."""
+    return {"steps": [asdict(plan) for plan in plans]}
+
+
+def _treatment(group: "GroupPlan", plan: "StepPlan") -> tuple[str, str, str]:
+    if group.rate is not None:
+        return f"{group.rate:.2g}", group.norms, ""
+    return "frozen", group.norms, f"{plan.cache.n_views} views kept" if plan.cache.n_views else "computed anew"

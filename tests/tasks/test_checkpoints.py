@@ -1,0 +1,186 @@
+"""Fine-tuning that is killed at any instant ends, started again, in the very weights it would have reached."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters import checkpoint_files
+from adapters.json_files import sha256_of
+from tasks import checkpoints, finetune
+from tasks.checkpoints import Checkpoints
+from tasks.history import read_history
+from transfer.errors import EnvironmentFault
+from transfer.finetuning.loop import Snapshot
+from transfer.finetuning.staged import Checkpoint
+from transfer.records import EpochRecord, Rescue, StepOutcome
+
+SetParams = Callable[..., None]
+WEIGHTS = finetune.MODEL / "model.safetensors"
+EVENTS = (
+    EpochRecord("probe", 1, 40, 0.1 + 0.2, 1 / 3, 0.5),
+    Rescue("last", 1, "loss", 0.1),
+    StepOutcome("last", ("deep", "head"), None, 0.25, 0.5, 40, kept=True),
+)
+RUN = """
+import sys, torch
+from pathlib import Path
+from tasks import checkpoints, finetune
+torch.set_num_threads(1)
+checkpoints._EVERY_S = 0.0
+Path("began").touch()
+finetune.train()
+"""
+
+
+def state(epoch: int) -> Checkpoint:
+    snapshot = Snapshot(
+        epoch=epoch, loss_sum=0.1, tensors={"live.w": torch.randn(3), "moment.0.step": torch.tensor(2.0)}
+    )
+    return Checkpoint(1, EVENTS, {"head.weight": torch.randn(2, 3), "n": torch.tensor(7)}, snapshot)
+
+
+def test_a_checkpoint_comes_back_as_it_was(project: Path) -> None:
+    stored = state(3)
+    Checkpoints(project, {"seed": 0}).save_now(stored)
+    found = Checkpoints(project, {"seed": 0}).load()
+    assert found is not None
+    assert found.events == EVENTS
+    assert (found.step_index, found.snapshot is None) == (1, False)
+    assert found.snapshot is not None
+    assert stored.snapshot is not None
+    assert (found.snapshot.epoch, found.snapshot.loss_sum, found.snapshot.best_nll) == (3, 0.1, None)
+    assert all(torch.equal(found.weights[name], value) for name, value in stored.weights.items())
+    assert all(torch.equal(found.snapshot.tensors[name], value) for name, value in stored.snapshot.tensors.items())
+
+
+def test_another_run_does_not_find_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Checkpoints(project, {"seed": 0}).save_now(state(1))
+    assert Checkpoints(project, {"seed": 1}).load() is None
+    monkeypatch.setattr(checkpoint_files, "code_digest", lambda _: "other code")
+    assert Checkpoints(project, {"seed": 0}).load() is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped header", "empty", "not ours"])
+def test_a_damaged_one_is_none(project: Path, damage: str) -> None:
+    Checkpoints(project, {"seed": 0}).save_now(state(1))
+    (path,) = (project / ".rootstock/checkpoints").iterdir()
+    content = path.read_bytes()
+    other = content.replace(
+        json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["key"].encode(), b"0" * 32
+    )
+    path.write_bytes(
+        {"cut": content[:-5], "flipped header": b"\xff" + content[1:], "empty": b"", "not ours": other}[damage]
+    )
+    assert Checkpoints(project, {"seed": 0}).load() is None
+
+
+def test_a_run_that_ended_leaves_none_and_old_ones_go(project: Path) -> None:
+    for seed in range(5):
+        Checkpoints(project, {"seed": seed}).save_now(state(1))
+        os.utime(next(iter((project / ".rootstock/checkpoints").iterdir())))
+    Checkpoints(project, {"seed": 4}).discard()
+    assert Checkpoints(project, {"seed": 4}).load() is None
+    assert len(list((project / ".rootstock/checkpoints").iterdir())) == 2
+
+
+def test_a_full_disk_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = Checkpoints(project, {"seed": 0})
+    kept.save_now(state(1))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EnvironmentFault, match="The disk is full"):
+        kept.save_now(state(2))
+    monkeypatch.undo()
+    found = kept.load()
+    assert found is not None
+    assert found.snapshot is not None
+    assert found.snapshot.epoch == 1
+
+
+def test_it_is_written_every_few_seconds_only(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    kept = Checkpoints(project, {"seed": 0})
+    written = []
+    for second in range(12):
+        now[0] = float(second)
+        kept.save(state(second + 1))
+        found = kept.load()
+        written.append(None if found is None or found.snapshot is None else found.snapshot.epoch)
+    assert written == [None] * 5 + [6] * 5 + [11] * 2
+
+
+def test_an_interrupted_run_goes_on(
+    ranked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune.train()
+    expected = WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()
+    monkeypatch.setattr(checkpoints, "_EVERY_S", 0.0)
+    save, saved = Checkpoints.save, []
+
+    def interrupted(self: Checkpoints, checkpoint: Checkpoint) -> None:
+        save(self, checkpoint)
+        saved.append(checkpoint)
+        if checkpoint.snapshot is not None and checkpoint.snapshot.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoints, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.train()
+    monkeypatch.setattr(Checkpoints, "save", save)
+    capsys.readouterr()
+    finetune.train()
+    assert "Going on where an earlier run of the same inputs was stopped" in capsys.readouterr().out
+    assert (WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()) == expected
+    assert not list((ranked / ".rootstock/checkpoints").iterdir())
+
+
+@pytest.fixture
+def begun(ranked: Path, set_params: SetParams) -> tuple[str, float]:
+    """Return the digest of the weights of a run that nobody disturbed, and the seconds it trained."""
+    set_params(finetune={"max_images_seen": 400})
+    process = _start()
+    _wait_until_begun(process)
+    began = time.perf_counter()
+    assert process.wait() == 0
+    return sha256_of(WEIGHTS), time.perf_counter() - began
+
+
+@pytest.mark.parametrize("n_kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_at_random_instants_change_no_byte(begun: tuple[str, float], n_kills: int) -> None:
+    expected, seconds = begun
+    draw = random.Random(0)
+    for _ in range(n_kills):
+        WEIGHTS.unlink()
+        process = _start()
+        _wait_until_begun(process)
+        time.sleep(draw.uniform(0.0, seconds))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert _start().wait() == 0
+        assert sha256_of(WEIGHTS) == expected
+        epochs, outcomes = read_history(finetune.HISTORY)
+        assert len({(epoch.step_name, epoch.epoch) for epoch in epochs}) == len(epochs)
+        assert [outcome.name for outcome in outcomes] == ["probe", "norms", "last", "all"]
+
+
+def _start() -> subprocess.Popen[bytes]:
+    Path("began").unlink(missing_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(finetune.__file__).resolve().parents[1])}
+    return subprocess.Popen([sys.executable, "-c", RUN], env=environment, stdout=subprocess.DEVNULL)
+
+
+def _wait_until_begun(process: subprocess.Popen[bytes]) -> None:
+    while not Path("began").exists() and process.poll() is None:
+        time.sleep(0.01)
