@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Examples, Target
-    from transfer.finetuning.loop import Budget
+    from transfer.finetuning.budget import Budget
     from transfer.finetuning.plan import Step
     from transfer.finetuning.planning import StepPlan
+    from transfer.finetuning.staged import Checkpoint
 
 MOST_KEPT_BYTES = 2_000_000_000  # of values at a freeze boundary, held in memory while a step learns from them
 _FEW_PER_CLASS = 20  # below, regularisers toward the source help: Li et al. 2018, arXiv:1802.01483, section 4
@@ -74,7 +75,7 @@ def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Bud
         images_per_class: training images; with few of them weights are held near the pretrained ones they began with.
             Infinite where there are none to be held near.
     """
-    from transfer.finetuning.loop import Budget
+    from transfer.finetuning.budget import Budget
 
     return Budget(
         max_images=settings.max_images_seen,
@@ -105,31 +106,14 @@ def adapted(
     Raises:
         UserError: training diverges, or a single image does not fit into memory.
     """
-    from transfer.backbones.backbone import Classifier
-    from transfer.finetuning.loop import clone_state
-    from transfer.finetuning.plan import NORMS
     from transfer.finetuning.planning import plan_steps
-    from transfer.finetuning.staged import Checkpoint, Hooks, run_steps
+    from transfer.finetuning.staged import Hooks, run_steps
 
-    settings, start = params.finetune, checkpoints.load()
-    if start is None:
-        classifier, first = _probed(backbone, target, params, weights_sha256)
-        start = Checkpoint(0, first, clone_state(classifier))
-        checkpoints.save_now(start)
-    else:
-        classifier = Classifier(backbone, target.n_classes)
-        classifier.load_state_dict(start.weights)
-        print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
-    has_own_norms = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in start.events)
+    settings = params.finetune
+    classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
     limits = budget(settings, len(target.train) / target.n_classes)
-    plans = plan_steps(
-        classifier,
-        _steps(backbone, settings, adapts_norms=has_own_norms),
-        len(target.train),
-        len(target.val),
-        limits,
-        MOST_KEPT_BYTES,
-    )
+    steps, sizes = _steps(backbone, settings, start), (len(target.train), len(target.val))
+    plans = plan_steps(classifier, steps, *sizes, limits, MOST_KEPT_BYTES)
     show_plan(plans)
     events = list(start.events)
     with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
@@ -140,6 +124,24 @@ def adapted(
             if isinstance(event, Rescue):
                 print(_sentence(event))
     return classifier, plans, events
+
+
+def _begun(
+    backbone: "Backbone", target: "Target", params: Params, checkpoints: Checkpoints, weights_sha256: str | None
+) -> "tuple[Classifier, Checkpoint]":
+    """Return the classifier and where it stands: after the probe, or where an earlier run was stopped."""
+    from transfer.backbones.backbone import Classifier
+    from transfer.finetuning.staged import Checkpoint
+    from transfer.finetuning.states import clone_state
+
+    start = checkpoints.load()
+    if start is not None:
+        print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
+        return Classifier(backbone, target.n_classes), start
+    classifier, first = _probed(backbone, target, params, weights_sha256)
+    start = Checkpoint(0, first, clone_state(classifier))
+    checkpoints.save_now(start)
+    return classifier, start
 
 
 def _probed(
@@ -165,16 +167,18 @@ def _probed(
     return classifier, (*first, *more)
 
 
-def _steps(backbone: "Backbone", settings: FinetuneParams, *, adapts_norms: bool) -> "tuple[Step, ...]":
+def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") -> "tuple[Step, ...]":
+    """Return the steps; statistics of norms are trained on only where those of the target's images were better."""
     from transfer.backbones.reference import BackboneReference
-    from transfer.finetuning.plan import staged_plan
+    from transfer.finetuning.plan import NORMS, staged_plan
 
+    has_own_norms = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in start.events)
     return staged_plan(
         [group.name for group in backbone.depth_groups],
         settings.head_lr,
         settings.backbone_lr,
         settings.lr_decay,
-        adapts_norms=adapts_norms or BackboneReference.parse(backbone.reference).is_random,
+        adapts_norms=has_own_norms or BackboneReference.parse(backbone.reference).is_random,
     )
 
 

@@ -40,7 +40,7 @@ class Checkpoints:
 
     def load(self) -> "Checkpoint | None":
         """Return where an earlier run of the same inputs stood; None where there was none."""
-        from transfer.finetuning.loop import Snapshot
+        from transfer.finetuning.snapshot import Snapshot
         from transfer.finetuning.staged import Checkpoint
 
         found = checkpoint_files.fetch(self._project, self._key)

@@ -95,7 +95,7 @@ def record() -> None:
 
 def _predict(data_path: str, manifest: Manifest, rows: Sequence[Row]) -> "dict[str, NDArray[np.float64]]":
     from adapters.model_files import load_model
-    from transfer.finetuning.loop import predict_logits
+    from transfer.finetuning.measuring import predict_logits
 
     loaded: dict[Preprocess, Examples] = {}
     probabilities = {}

@@ -1,5 +1,6 @@
 """Flow runs on a Prefect API: a stage as the child of the pipeline's task, ghosts of killed runs marked Crashed."""
 
+import contextlib
 import time
 from uuid import UUID
 
@@ -26,7 +27,13 @@ def run_as_child(stage_flow: Flow[[], None], parent_task_run: str | None) -> Non
         parent = UUID(parent_task_run) if parent_task_run is not None else None
         is_child = parent is not None and _is_recorded(client, parent)
         flow_run = client.create_flow_run(stage_flow, parent_task_run_id=parent) if is_child else None
-    run_flow(stage_flow, flow_run=flow_run)
+    try:
+        run_flow(stage_flow, flow_run=flow_run)
+    except BaseException:
+        if flow_run is not None:  # Ctrl-C before the engine took it up leaves it Pending
+            with contextlib.suppress(Exception):
+                mark_crashed(str(flow_run.id), "The stage was interrupted before its first step.")
+        raise
 
 
 def _is_recorded(client: SyncPrefectClient, task_run: UUID) -> bool:

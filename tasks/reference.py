@@ -39,8 +39,9 @@ def train_from_scratch() -> None:
     from dataclasses import replace
 
     from transfer.backbones.backbone import Classifier
-    from transfer.finetuning.loop import Problem, train
+    from transfer.finetuning.loop import train
     from transfer.finetuning.plan import scratch_plan
+    from transfer.finetuning.problem import Problem
 
     params, manifest = read_params(), read_manifest()
     backbone, target = _prepare(params, manifest)

@@ -41,6 +41,7 @@ def pytest_configure() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="rootstock-tests-"))
     _SCRATCH.append(scratch)
     environment.prepare(scratch)
+    (scratch / ".prefect").mkdir()  # Prefect makes it when it is imported
     os.environ["PREFECT_API_URL"] = (
         ""  # prefect.toml names the server that `make ui` starts: it is not ours to write to
     )

@@ -33,8 +33,16 @@ def stated(root: Path) -> list[Requirement]:
     return [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["dev"])]
 
 
-def test_the_lock_names_no_place(root: Path) -> None:
-    text = (root / "requirements.lock").read_text()
+@pytest.fixture(scope="module")
+def bench(root: Path) -> list[Requirement]:
+    """Return what only `make bench` needs; it has a lock and an environment of its own."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    return [Requirement(line) for line in project["optional-dependencies"]["bench"]]
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-bench.lock"])
+def test_a_lock_names_no_place(root: Path, name: str) -> None:
+    text = (root / name).read_text()
     assert [mark for mark in ("://", "--index", "--extra-index", "--find-links", " @ ") if mark in text] == []
 
 
@@ -58,20 +66,35 @@ def test_the_lock_satisfies_pyproject(locked: dict[str, list[Requirement]], stat
     assert unmet == []
 
 
-def test_what_is_imported_is_stated(root: Path, python_files: tuple[Path, ...], stated: list[Requirement]) -> None:
-    named = {_canonical(wanted.name) for wanted in stated}
+def test_the_lock_of_the_benchmark_adds_to_the_other(
+    root: Path, locked: dict[str, list[Requirement]], bench: list[Requirement]
+) -> None:
+    added = [Requirement(line) for line in (root / "requirements-bench.lock").read_text().splitlines()]
+    assert [str(one) for one in added if [pin.operator for pin in one.specifier] != ["=="]] == []
+    assert {_canonical(one.name) for one in added} & set(locked) == set()
+    for wanted in bench:
+        assert [str(one) for one in added if one.name == wanted.name and _version(one) in wanted.specifier] != []
+
+
+def test_what_is_imported_is_stated(
+    root: Path, python_files: tuple[Path, ...], stated: list[Requirement], bench: list[Requirement]
+) -> None:
+    product, measured = ({_canonical(wanted.name) for wanted in part} for part in (stated, bench))
     providers = packages_distributions()
     unstated = {}
     for path in python_files:
+        named = product | measured if "benchmarks" in path.relative_to(root).parts[:1] else product
         for package in _imported(path) - set(sys.stdlib_module_names) - OWN:
-            if not named & {_canonical(name) for name in providers.get(package, ())}:
+            if not named & {_canonical(name) for name in providers.get(package, (package,))}:
                 unstated[package] = str(path.relative_to(root))
     assert unstated == {}, "import only what pyproject.toml names; a transitive package can disappear"
 
 
-def test_every_direct_dependency_has_its_reason(root: Path, stated: list[Requirement]) -> None:
+def test_every_direct_dependency_has_its_reason(
+    root: Path, stated: list[Requirement], bench: list[Requirement]
+) -> None:
     reasons = (root / "docs" / "dependencies.md").read_text()
-    assert [wanted.name for wanted in stated if f"| `{wanted.name}` |" not in reasons] == []
+    assert [wanted.name for wanted in (*stated, *bench) if f"| `{wanted.name}` |" not in reasons] == []
 
 
 def test_the_server_can_be_imported() -> None:

@@ -19,7 +19,7 @@ from tasks import checkpoints, finetune
 from tasks.checkpoints import Checkpoints
 from tasks.history import read_history
 from transfer.errors import EnvironmentFault
-from transfer.finetuning.loop import Snapshot
+from transfer.finetuning.snapshot import Snapshot
 from transfer.finetuning.staged import Checkpoint
 from transfer.records import EpochRecord, Rescue, StepOutcome
 

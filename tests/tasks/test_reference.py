@@ -19,7 +19,8 @@ from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
 from transfer.data.batches import Augmentation
 from transfer.errors import UserError
-from transfer.finetuning.loop import Problem, evaluate
+from transfer.finetuning.measuring import evaluate
+from transfer.finetuning.problem import Problem
 
 SetParams = Callable[..., None]
 

@@ -9,8 +9,10 @@ from torch import nn
 
 from transfer.backbones.backbone import Backbone, Classifier, DepthGroup
 from transfer.data.examples import Examples, Target
-from transfer.finetuning.loop import Budget, Event, Problem, train
+from transfer.finetuning.budget import Budget
+from transfer.finetuning.loop import Event, train
 from transfer.finetuning.plan import Step
+from transfer.finetuning.problem import Problem
 from transfer.records import Preprocess
 
 SIDE_PX = 8

@@ -13,9 +13,10 @@ from transfer.backbones.depth_groups import depth_groups
 from transfer.backbones.reference import BackboneReference
 from transfer.backbones.torchvision_models import architectures, build_trunk, keywords_of, preprocess_of
 from transfer.data.examples import Examples
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.freezing import group_names, parameter_groups, thaw
-from transfer.finetuning.loop import Budget, clone_state
 from transfer.finetuning.plan import Step
+from transfer.finetuning.states import clone_state
 
 Learn = Callable[..., Iterator[Any]]
 SIDE_PX = 64

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.examples import Examples
 from transfer.errors import UserError
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.freezing import group_names, parameter_groups, parameters_of, thaw
-from transfer.finetuning.loop import Budget, clone_state
 from transfer.finetuning.plan import Step
+from transfer.finetuning.states import clone_state
 
 MakeBackbone = Callable[[], Backbone]
 MakeExamples = Callable[[int, int], Examples]

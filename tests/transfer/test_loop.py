@@ -13,18 +13,15 @@ from hypothesis import strategies as st
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.examples import Examples, Target
 from transfer.errors import UserError
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.inputs import Pixels
-from transfer.finetuning.loop import (
-    Budget,
-    Problem,
-    Snapshot,
-    clone_state,
-    evaluate,
-    predict_logits,
-    train,
-    warm_up_cosine,
-)
+from transfer.finetuning.loop import train
+from transfer.finetuning.measuring import evaluate, predict_logits
 from transfer.finetuning.plan import Step, scratch_plan
+from transfer.finetuning.problem import Problem
+from transfer.finetuning.schedule import warm_up_cosine
+from transfer.finetuning.snapshot import Snapshot
+from transfer.finetuning.states import clone_state
 from transfer.records import EpochRecord, Rescue
 
 MakeBackbone = Callable[[], Backbone]

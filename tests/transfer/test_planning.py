@@ -7,7 +7,7 @@ import torch
 
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.batches import Augmentation
-from transfer.finetuning.loop import Budget
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.plan import staged_plan
 from transfer.finetuning.planning import plan_steps
 

@@ -10,11 +10,13 @@ import torch
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.batches import Augmentation
 from transfer.data.examples import Examples, Target
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.inputs import Pixels
-from transfer.finetuning.loop import Budget, clone_state, evaluate
+from transfer.finetuning.measuring import evaluate
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepPlan, plan_steps
 from transfer.finetuning.staged import Checkpoint, Event, Hooks, probed, run_steps, with_own_norms
+from transfer.finetuning.states import clone_state
 from transfer.records import EpochRecord, StepOutcome
 
 MakeBackbone = Callable[[], Backbone]

@@ -11,10 +11,11 @@ from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
 from transfer.data.examples import Examples, Target
-from transfer.finetuning.loop import Budget, clone_state
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import plan_steps
 from transfer.finetuning.staged import probed, run_steps
+from transfer.finetuning.states import clone_state
 from transfer.records import StepOutcome
 
 Learn = Callable[..., Iterator[Any]]

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from transfer.backbones.backbone import Backbone
-from transfer.backbones.modes import evaluating
+from transfer.backbones.operations import n_operations, shapes_of
 
 _OF_TORCHVISION = "torchvision.ops."
 
@@ -154,13 +152,12 @@ def _values(backbone: Backbone, graph: fx.Graph, nodes: list[fx.Node], n_images:
         if node.op != "output":
             copies[node] = picked.node_copy(node, copies.__getitem__)
     picked.output(tuple(copies[node] for node in nodes))
-    with FakeTensorMode(allow_non_fake_inputs=True), evaluating(backbone), torch.no_grad():
-        return list(_module(backbone.trunk, picked)(_no_images(backbone, n_images)))
+    return list(shapes_of(_module(backbone.trunk, picked), _no_images(backbone, n_images)))
 
 
 def _no_images(backbone: Backbone, n_images: int) -> Tensor:
     side = backbone.preprocess.crop_px
-    return torch.empty(n_images, 3, side, side, device=next(backbone.parameters()).device)
+    return torch.empty(n_images, 3, side, side, device="meta")
 
 
 def _module(trunk: nn.Module, graph: fx.Graph) -> fx.GraphModule:
@@ -205,10 +202,5 @@ def _suffix_graph(
 
 
 def _frozen_share(backbone: Backbone, prefix: nn.Module) -> float:
-    counts = []
-    for module in (prefix, backbone):
-        counter = FlopCounterMode(display=False)
-        with FakeTensorMode(allow_non_fake_inputs=True), evaluating(backbone), torch.no_grad(), counter:
-            module(_no_images(backbone, 1))
-        counts.append(counter.get_total_flops())
-    return counts[0] / counts[1] if counts[1] else 0.0
+    of_prefix, of_all = (n_operations(network, _no_images(backbone, 1)) for network in (prefix, backbone))
+    return of_prefix / of_all if of_all else 0.0

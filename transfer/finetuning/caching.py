@@ -18,10 +18,10 @@ from transfer.backbones.modes import evaluating
 from transfer.data.batches import augment
 from transfer.finetuning.inputs import Pixels, Views
 from transfer.randomness import generator
+from transfer.records import Preprocess
 
 MOST_VIEWS = 4
 HARMLESS = 1e-3  # relative error of logits, root mean square
-_SAMPLE = BATCH_SIZE
 _BYTES = {"float16": 2, "float32": 4}
 
 Compute = Callable[[Sequence[int]], Iterable[Tensor]]
@@ -125,17 +125,10 @@ def views_of(
         execute: how the prefix runs; straight through PyTorch when None.
         keep: where the values are kept.
     """
-    examples, preprocess, augmentation = pixels.examples, pixels.preprocess, pixels.augmentation
-    network = FromPixels(boundary.prefix, preprocess)
-    executor, run = (execute or _straight)(network, examples.inputs[:_SAMPLE], n_views * len(examples))
-    facts = {
-        "kind": "boundary",
-        "prefix": boundary.digest(),
-        "executor": executor,
-        "preprocess": [preprocess.resize_px, preprocess.crop_px, *preprocess.mean, *preprocess.std],
-        "interpolation": preprocess.interpolation,
-        "dtype": str(dtype).removeprefix("torch."),
-    }
+    examples, augmentation = pixels.examples, pixels.augmentation
+    network = FromPixels(boundary.prefix, pixels.preprocess)
+    executor, run = (execute or _straight)(network, examples.inputs[:BATCH_SIZE], n_views * len(examples))
+    facts = _facts(boundary, pixels.preprocess, executor, dtype)
     values = []
     for view in range(n_views):
         varied = {"variation": [seed, augmentation.min_area, augmentation.flip_probability]} if view else {}
@@ -147,6 +140,18 @@ def views_of(
 
         values.append(keep({**facts, "view": view, **varied}, examples.keys, compute))
     return Views(torch.stack(values), examples.labels)
+
+
+def _facts(boundary: Boundary, preprocess: Preprocess, executor: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Return all that values depend on beside the image and its variation."""
+    return {
+        "kind": "boundary",
+        "prefix": boundary.digest(),
+        "executor": executor,
+        "preprocess": [preprocess.resize_px, preprocess.crop_px, *preprocess.mean, *preprocess.std],
+        "interpolation": preprocess.interpolation,
+        "dtype": str(dtype).removeprefix("torch."),
+    }
 
 
 def is_harmless(boundary: Boundary, head: nn.Module, images: Tensor, dtype: torch.dtype) -> bool:

@@ -3,162 +3,39 @@
 All randomness is a function of seed, step, epoch and batch, so that a run taken up again where it was stored goes on to
 the very weights it would have reached.
 
-Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; warm-up and cosine, Goyal et al. 2017, arXiv:1706.02677,
-and Loshchilov and Hutter 2017, arXiv:1608.03983; label smoothing, Szegedy et al. 2016, arXiv:1512.00567, section 7;
-L2-SP, Li et al. 2018, arXiv:1802.01483.
+Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; label smoothing, Szegedy et al. 2016, arXiv:1512.00567,
+section 7; L2-SP, Li et al. 2018, arXiv:1802.01483.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from transfer.backbones.backbone import Classifier
-from transfer.backbones.modes import evaluating
-from transfer.data.batches import Augmentation, normalise
-from transfer.data.examples import Target
 from transfer.errors import UserError
 from transfer.finetuning.averaging import MovingAverage
+from transfer.finetuning.budget import Budget, batches, n_batches
 from transfer.finetuning.freezing import HEAD, parameter_groups, thaw
-from transfer.finetuning.inputs import Inputs, Pixels
+from transfer.finetuning.measuring import evaluate
 from transfer.finetuning.plan import Step
+from transfer.finetuning.problem import Problem
+from transfer.finetuning.schedule import warm_up_cosine
+from transfer.finetuning.snapshot import Snapshot, by_prefix
+from transfer.finetuning.states import State, trained_state
 from transfer.randomness import generator, global_randomness
 from transfer.records import EpochRecord, Rescue
 
-_WARM_UP = 0.1
 _GRADIENT_NORM = 1.0
-_EVALUATION_BATCH = 64
 _SNAPSHOT_EVERY = 16
 _MOST_RESCUES = 3
 _EXPLODED = 100.0  # times the loss of guessing
 MEMORY = "memory"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
-State = dict[str, Tensor]
 Event = EpochRecord | Rescue
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long a step may last and how it learns.
-
-    Args:
-        max_images: training images the step may see.
-        epochs: passes over the training rows, at most.
-        batch_size: at least 2.
-        weight_decay: AdamW's.
-        label_smoothing: in [0, 1).
-        patience: epochs in a row without a new lowest validation NLL that end a step; None: it never ends early.
-        augmentation: how examples are varied.
-        anchor: L2-SP's weight of the distance between the trunk and where it began, at least 0.
-        at_once: images that go through the network at once, at most; a batch of more is made of several such parts,
-            whose gradients are added. All of a batch when None.
-    """
-
-    max_images: int
-    epochs: int
-    batch_size: int
-    weight_decay: float
-    label_smoothing: float
-    patience: int | None = 3
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    anchor: float = 0.0
-    at_once: int | None = None
-
-    def n_images(self, n_train: int) -> int:
-        """Return how many images a step sees, at most, on a training set of `n_train`."""
-        return sum(self.epoch_sizes(n_train))
-
-    def epoch_sizes(self, n_train: int) -> tuple[int, ...]:
-        """Return the images of each epoch: whole passes over `n_train`, then what the budget leaves of another.
-
-        A single image is no epoch of its own: batch norm cannot take it.
-        """
-        whole, rest = divmod(min(self.max_images, self.epochs * n_train), n_train)
-        return (n_train,) * whole + ((rest,) if rest > 1 else ())
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is learned.
-
-    Args:
-        network: inputs -> logits (n, n_classes); its trained weights are the classifier's own.
-        train: training rows.
-        val: validation rows.
-    """
-
-    network: nn.Module
-    train: Inputs
-    val: Inputs
-
-    @classmethod
-    def of_images(cls, classifier: Classifier, target: Target, augmentation: Augmentation) -> "Problem":
-        """Return the problem of a classifier that reads whole images."""
-        train, val = (Pixels(one, classifier.backbone.preprocess, augmentation) for one in (target.train, target.val))
-        return cls(classifier, train, val)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Where a run stands between two updates.
-
-    Args:
-        epoch: 1-based.
-        batch: 0-based, the next one of the epoch.
-        loss_sum: training loss of the epoch so far, summed over its images, nats.
-        rate_scale: what rescues left of the learning rates, in (0, 1].
-        rescues: how many there were.
-        at_once: images that go through the network at once, what memory left of them; a whole batch when None.
-        average_weight: of the moving average's sums, in [0, 1).
-        best_epoch: the one with the lowest validation NLL; 0 before the first.
-        best_nll: that NLL, nats; None before the first.
-        tensors: weights and statistics that training changes, their moving sums, the optimiser's moments, the best.
-    """
-
-    epoch: int = 1
-    batch: int = 0
-    loss_sum: float = 0.0
-    rate_scale: float = 1.0
-    rescues: int = 0
-    at_once: int | None = None
-    average_weight: float = 0.0
-    best_epoch: int = 0
-    best_nll: float | None = None
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-def row_losses(network: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """Return the negative log likelihood of every row, float64 (N,), nats, and whether it was recognised, bool (N,).
-
-    The network runs in evaluation mode; the mode is restored.
-    """
-    logits = _logits(network, inputs.plain())
-    losses = nn.functional.cross_entropy(logits.double(), inputs.labels, reduction="none")
-    return losses, logits.argmax(1) == inputs.labels
-
-
-def evaluate(network: nn.Module, inputs: Inputs) -> tuple[float, float]:
-    """Return the mean negative log likelihood (nats) and the accuracy of a network in evaluation mode."""
-    losses, right = row_losses(network, inputs)
-    return float(losses.mean()), float(right.double().mean())
-
-
-def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:
-    """Return logits float32 (N, n_classes) of prepared images, in evaluation mode; the mode is restored."""
-    images = (normalise(batch, classifier.backbone.preprocess) for batch in inputs.split(_EVALUATION_BATCH))
-    return _logits(classifier, images, advance)
-
-
-def _logits(network: nn.Module, batches: Iterator[Tensor], advance: Callable[[int], None] = lambda _: None) -> Tensor:
-    rows = []
-    with evaluating(network), torch.no_grad():
-        for batch in batches:
-            rows.append(network(batch).float().cpu())
-            advance(len(batch))
-    return torch.cat(rows)
 
 
 def train(
@@ -238,7 +115,7 @@ class _Run:
 
     def images_before(self) -> int:
         """Return the images of this run that went by before where it stands."""
-        within = _batches(self._order(), self.budget.batch_size)[: self.at.batch] if not self.ended() else ()
+        within = batches(self._order(), self.budget.batch_size)[: self.at.batch] if not self.ended() else ()
         return sum(self.sizes[: self.at.epoch - 1]) + sum(len(batch) for batch in within)
 
     def captured(self, at: Snapshot) -> Snapshot:
@@ -253,7 +130,7 @@ class _Run:
 
     def restore(self, at: Snapshot) -> None:
         """Go to where a snapshot stands."""
-        found = _by_prefix(at.tensors)
+        found = by_prefix(at.tensors)
         with torch.no_grad():
             for name, value in self.live.items():
                 value.copy_(found["live"][name])
@@ -270,13 +147,13 @@ class _Run:
 
     def go_on(self, keep: Callable[[Snapshot], None], advance: Callable[[int], None]) -> str | None:
         """Train to the end of the epoch and measure it; return what went wrong, if anything did."""
-        batches = _batches(self._order(), self.budget.batch_size)
+        parts = batches(self._order(), self.budget.batch_size)
         try:
-            for number in range(self.at.batch, len(batches)):
-                loss = self._update(number, batches[number], keep)
-                self.at = replace(self.at, batch=number + 1, loss_sum=self.at.loss_sum + loss * len(batches[number]))
-                advance(len(batches[number]))
-            self._close(sum(len(batch) for batch in batches))
+            for number in range(self.at.batch, len(parts)):
+                loss = self._update(number, parts[number], keep)
+                self.at = replace(self.at, batch=number + 1, loss_sum=self.at.loss_sum + loss * len(parts[number]))
+                advance(len(parts[number]))
+            self._close(sum(len(part) for part in parts))
         except _ExplodedError as failure:
             return str(failure)
         except _ShortOfMemoryError:
@@ -297,22 +174,16 @@ class _Run:
         """
         epoch = self.at.epoch
         if what == MEMORY:
-            at_once = min(self.at.at_once or self.budget.batch_size, self.n_train)
-            if at_once == 1:
-                raise UserError(
-                    f"Memory ran out in the step {self.step.name!r} with a single image; "
-                    "choose a smaller backbone or a smaller crop_px."
-                )
-            self.restore(replace(self.good, at_once=(at_once + 1) // 2))
-            return Rescue(self.step.name, epoch, what, self.good.rate_scale, self.good.at_once)
-        if self.good.rescues >= _MOST_RESCUES:
+            back = replace(self.good, at_once=self._half())
+        elif self.good.rescues < _MOST_RESCUES:
+            back = replace(self.good, rate_scale=self.good.rate_scale / 10, rescues=self.good.rescues + 1)
+        else:
             raise UserError(
                 f"Training diverged in the step {self.step.name!r} at learning rates up to {max(self.peaks):g}, "
                 f"and at a tenth of them {_MOST_RESCUES} times over; lower them."
             )
-        scale = self.good.rate_scale / 10
-        self.restore(replace(self.good, rate_scale=scale, rescues=self.good.rescues + 1))
-        return Rescue(self.step.name, epoch, what, scale, self.good.at_once)
+        self.restore(back)
+        return Rescue(self.step.name, epoch, what, back.rate_scale, back.at_once)
 
     def leave_best(self) -> None:
         """Give the network the weights with the lowest validation NLL."""
@@ -320,12 +191,21 @@ class _Run:
             for name, value in self.live.items():
                 value.copy_(self.best[name])
 
+    def _half(self) -> int:
+        at_once = min(self.at.at_once or self.budget.batch_size, self.n_train)
+        if at_once == 1:
+            raise UserError(
+                f"Memory ran out in the step {self.step.name!r} with a single image; "
+                "choose a smaller backbone or a smaller crop_px."
+            )
+        return (at_once + 1) // 2
+
     def _order(self) -> Tensor:
         drawn = generator(self.seed, f"{self.step.name} order {self.at.epoch}")
         return torch.randperm(self.n_train, generator=drawn)[: self.sizes[self.at.epoch - 1]]
 
     def _updates(self, n_epochs: int) -> int:
-        return sum(_n_batches(size, self.budget.batch_size) for size in self.sizes[:n_epochs])
+        return sum(n_batches(size, self.budget.batch_size) for size in self.sizes[:n_epochs])
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
@@ -395,24 +275,6 @@ class _Run:
         self.at = replace(self.at, epoch=epoch + 1, batch=0, loss_sum=0.0)
 
 
-def trained_state(classifier: Classifier) -> State:
-    """Return what training changes, by name: weights that ask for a gradient, statistics of modules in training mode.
-
-    The tensors are the classifier's own, not copies.
-    """
-    state: State = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
-    for prefix, module in classifier.named_modules():
-        if module.training:
-            for name, buffer in module.named_buffers(recurse=False):
-                state[f"{prefix}.{name}".lstrip(".")] = buffer
-    return state
-
-
-def clone_state(classifier: Classifier) -> State:
-    """Return a copy of all parameters and buffers."""
-    return {name: value.detach().clone() for name, value in classifier.state_dict().items()}
-
-
 def _anchors(classifier: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
     """Return the trunk's trained weights with copies of their values."""
     return [
@@ -422,14 +284,6 @@ def _anchors(classifier: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
     ]
 
 
-def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, State]:
-    found: dict[str, State] = {}
-    for name, value in tensors.items():
-        prefix, _, rest = name.partition(".")
-        found.setdefault(prefix, {})[rest] = value
-    return found
-
-
 def _require_sane(value: Tensor, what: str, most: float = math.inf) -> None:
     if not bool(torch.isfinite(value)) or float(value) > most:
         raise _ExplodedError(what)
@@ -437,25 +291,3 @@ def _require_sane(value: Tensor, what: str, most: float = math.inf) -> None:
 
 def _is_memory_shortage(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _batches(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    return rows.tensor_split(_n_batches(len(rows), batch_size))
-
-
-def _n_batches(n_images: int, batch_size: int) -> int:
-    """Return into how many batches of about equal size images are split: none too large, none of a single image."""
-    return max(1, min(math.ceil(n_images / batch_size), n_images // 2))
-
-
-def warm_up_cosine(update: int, n_updates: int) -> float:
-    """Return the share of the peak rate at an update: a linear warm-up over a tenth of them, then half a cosine.
-
-    Args:
-        update: 0-based.
-        n_updates: of the whole run.
-    """
-    warm_up = max(1, round(_WARM_UP * n_updates))
-    if update < warm_up:
-        return (update + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm_up) / max(1, n_updates - warm_up))))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.boundary import cut
 from transfer.data.batches import Augmentation
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import CachePlan, plan_cache
 from transfer.finetuning.freezing import group_names, parameters_of, thaw
-from transfer.finetuning.loop import Budget
 from transfer.finetuning.norms import statistics_of
 from transfer.finetuning.plan import Step
 

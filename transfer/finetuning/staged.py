@@ -12,15 +12,20 @@ from transfer.backbones.features import extract_features
 from transfer.data.batches import normalise
 from transfer.data.examples import Examples, Target
 from transfer.finetuning.averaging import BLENDS, blended
+from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Execute, Keep, forget, is_harmless, views_of
 from transfer.finetuning.freezing import HEAD, thaw
 from transfer.finetuning.gate import change
 from transfer.finetuning.inputs import Pixels
-from transfer.finetuning.loop import Budget, Problem, Snapshot, State, clone_state, row_losses, train, trained_state
+from transfer.finetuning.loop import train
+from transfer.finetuning.measuring import row_losses
 from transfer.finetuning.norms import reestimate, statistics_of
 from transfer.finetuning.plan import NORMS, PROBE
 from transfer.finetuning.planning import StepPlan
 from transfer.finetuning.probe import fit_probe
+from transfer.finetuning.problem import Problem
+from transfer.finetuning.snapshot import Snapshot
+from transfer.finetuning.states import State, clone_state, trained_state
 from transfer.records import EpochRecord, Rescue, StepOutcome
 
 _HARMLESS_ROWS = 32

@@ -1,0 +1,31 @@
+"""What is learned: a network, the rows it learns from, and the rows it is judged by."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from transfer.backbones.backbone import Classifier
+from transfer.data.batches import Augmentation
+from transfer.data.examples import Target
+from transfer.finetuning.inputs import Inputs, Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is learned.
+
+    Args:
+        network: inputs -> logits (n, n_classes); its trained weights are the classifier's own.
+        train: training rows.
+        val: validation rows.
+    """
+
+    network: nn.Module
+    train: Inputs
+    val: Inputs
+
+    @classmethod
+    def of_images(cls, classifier: Classifier, target: Target, augmentation: Augmentation) -> "Problem":
+        """Return the problem of a classifier that reads whole images."""
+        train, val = (Pixels(one, classifier.backbone.preprocess, augmentation) for one in (target.train, target.val))
+        return cls(classifier, train, val)

@@ -1,0 +1,25 @@
+"""The values of a classifier by name: all of them, or those that training changes."""
+
+from torch import Tensor
+
+from transfer.backbones.backbone import Classifier
+
+State = dict[str, Tensor]
+
+
+def trained_state(classifier: Classifier) -> State:
+    """Return what training changes, by name: weights that ask for a gradient, statistics of modules in training mode.
+
+    The tensors are the classifier's own, not copies.
+    """
+    state: State = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    for prefix, module in classifier.named_modules():
+        if module.training:
+            for name, buffer in module.named_buffers(recurse=False):
+                state[f"{prefix}.{name}".lstrip(".")] = buffer
+    return state
+
+
+def clone_state(classifier: Classifier) -> State:
+    """Return a copy of all parameters and buffers."""
+    return {name: value.detach().clone() for name, value in classifier.state_dict().items()}
