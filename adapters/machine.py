@@ -12,6 +12,7 @@ from pathlib import Path
 _CPU_INFO = Path("/proc/cpuinfo")
 _VERSIONS = ("torch", "onnxruntime")  # the packages that decide how fast a network runs
 _CGROUPS = Path("/sys/fs/cgroup")
+_UNKNOWN_BYTES = 4_000_000_000  # taken to be free where the system does not say
 _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
@@ -77,6 +78,17 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def free_memory_bytes() -> int:
+    """Return the memory that the process may still take: what its control groups leave it, and what the machine has."""
+    words = _words(Path("/proc/self/statm"))
+    used = int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 and words[1].isdigit() else 0
+    limit, info = memory_limit_bytes(), _words(Path("/proc/meminfo"))
+    free = [] if limit is None else [limit - used]
+    if "MemAvailable:" in info:
+        free.append(int(info[info.index("MemAvailable:") + 1]) * 1024)
+    return max(0, min(free, default=_UNKNOWN_BYTES))
 
 
 def _cpu_quotas() -> Iterator[float]:

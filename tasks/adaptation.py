@@ -1,30 +1,36 @@
 """Adapt a backbone to a project's data: rows, features, plan, training, from the last checkpoint on."""
 
 import math
+import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.machine import free_memory_bytes
 from adapters.manifest_file import Manifest, read_manifest
 from adapters.row_cache import open_cache
+from tasks import decisions
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
 from tasks.features import features_of, prefix_executor
 from tasks.history import Event
 from tasks.params import FinetuneParams, Params
-from tasks.plan_table import show_plan
+from tasks.plan_table import outcome_sentence, show_plan
 from tasks.progress import progress
 from transfer.errors import UserError
 from transfer.records import Preprocess, Rescue, Row, StepOutcome
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from transfer.backbones.backbone import Backbone, Classifier
+    from transfer.backbones.executors import Run
     from transfer.data.examples import Examples, Target
     from transfer.finetuning.budget import Budget
     from transfer.finetuning.plan import Step
     from transfer.finetuning.planning import StepPlan
+    from transfer.finetuning.problem import Problem
     from transfer.finetuning.staged import Checkpoint
 
 MOST_KEPT_BYTES = 2_000_000_000  # of values at a freeze boundary, held in memory while a step learns from them
@@ -109,21 +115,79 @@ def adapted(
     from transfer.finetuning.planning import plan_steps
     from transfer.finetuning.staged import Hooks, run_steps
 
-    settings = params.finetune
+    settings, began = params.finetune, time.perf_counter()
     classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
     limits = budget(settings, len(target.train) / target.n_classes)
     steps, sizes = _steps(backbone, settings, start), (len(target.train), len(target.val))
     plans = plan_steps(classifier, steps, *sizes, limits, MOST_KEPT_BYTES)
+    plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began)
     show_plan(plans)
     events = list(start.events)
     with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
         execute = partial(prefix_executor, backbone)
         hooks = Hooks(open_cache(Path.cwd()).rows, execute, checkpoints.save, bar.advance)
+        since = time.perf_counter()
         for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
             events.append(event)
             if isinstance(event, Rescue):
                 print(_sentence(event))
+            elif isinstance(event, StepOutcome):
+                print(outcome_sentence(event, plans, time.perf_counter() - since))
+                since = time.perf_counter()
     return classifier, plans, events
+
+
+def _decided(
+    classifier: "Classifier",
+    target: "Target",
+    plans: "tuple[StepPlan, ...]",
+    limits: "Budget",
+    settings: FinetuneParams,
+    key: str,
+    began: float,
+) -> "tuple[StepPlan, ...]":
+    """Return the plans with what was measured on this machine: by an earlier run of the same inputs, or now."""
+    from transfer.finetuning.planning import within
+
+    project = Path.cwd()
+    known = decisions.recalled(project, key, plans)
+    if known is not None:
+        return known
+    decided = _costed(classifier, target, plans, limits, settings.seed)
+    if settings.budget_s is not None:
+        left = settings.budget_s - (time.perf_counter() - began)
+        decided = within(decided, left, min(settings.batch_size, len(target.train)))
+    decisions.keep(project, key, decided)
+    return decided
+
+
+def _costed(
+    classifier: "Classifier", target: "Target", plans: "Sequence[StepPlan]", limits: "Budget", seed: int
+) -> "tuple[StepPlan, ...]":
+    """Return the plans with what each step was measured to cost here."""
+    from dataclasses import replace
+
+    from transfer.finetuning.caching import MOST_VIEWS
+    from transfer.finetuning.costs import measured
+    from transfer.finetuning.staged import Hooks, posed
+
+    n_images = MOST_VIEWS * len(target.train)
+
+    def execute(network: "nn.Module", sample: "Tensor", _: int) -> "tuple[str, Run]":
+        return prefix_executor(classifier.backbone, network, sample, n_images)
+
+    costed = []
+    for plan in plans:
+        once = replace(plan, cache=replace(plan.cache, n_views=min(1, plan.cache.n_views)))
+
+        def pose(rows: "Target", once: "StepPlan" = once) -> "Problem":
+            return posed(classifier, rows, once, limits, seed, Hooks(execute=execute))
+
+        found = None
+        if plan.n_images:
+            found = measured(classifier, target, plan, pose, limits, free_memory_bytes(), time.perf_counter)
+        costed.append(replace(plan, cost=found))
+    return tuple(costed)
 
 
 def _begun(

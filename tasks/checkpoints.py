@@ -27,7 +27,7 @@ class Checkpoints:
         import torch
 
         self._project = project
-        self._key = checkpoint_files.key_of(
+        self.key = checkpoint_files.key_of(
             {
                 **facts,
                 "code": checkpoint_files.code_digest(_CODE),
@@ -43,7 +43,7 @@ class Checkpoints:
         from transfer.finetuning.snapshot import Snapshot
         from transfer.finetuning.staged import Checkpoint
 
-        found = checkpoint_files.fetch(self._project, self._key)
+        found = checkpoint_files.fetch(self._project, self.key)
         if found is None:
             return None
         tensors, meaning = found
@@ -74,9 +74,9 @@ class Checkpoints:
             plain = {name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__ if name != "tensors"}
         events = [plain_of(event) for event in checkpoint.events]
         meaning = {"step_index": checkpoint.step_index, "events": events, "snapshot": plain}
-        checkpoint_files.store(self._project, self._key, tensors, meaning)
+        checkpoint_files.store(self._project, self.key, tensors, meaning)
         self._written_at = time.monotonic()
 
     def discard(self) -> None:
         """Remove the checkpoint: its run is at its end."""
-        checkpoint_files.drop(self._project, self._key)
+        checkpoint_files.drop(self._project, self.key)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from transfer.records import StepOutcome
+
 if TYPE_CHECKING:
     from transfer.finetuning.planning import GroupPlan, StepPlan
 
@@ -31,8 +33,29 @@ def notes(plans: "Sequence[StepPlan]") -> Iterator[str]:
         yield (
             f"Step {plan.step.name!r}: {plan.n_images} images in {plan.n_epochs:.3g} passes; "
             f"{'cached' if plan.cache.n_views else 'not cached'}: {plan.cache.why}; "
-            f"{plan.cache.speed_up_over_all:.1f} times fewer operations than training every layer as long."
+            f"{plan.cache.speed_up_over_all:.1f} times fewer operations than training every layer as long"
+            f"{_price(plan)}."
         )
+
+
+def _price(plan: "StepPlan") -> str:
+    if plan.cost is None:
+        return ""
+    parts = "" if plan.cost.at_once >= plan.n_train else f", at most {plan.cost.at_once} images at once"
+    return f"; {plan.seconds():.3g} s and {plan.cost.n_bytes / 1e6:.0f} MB predicted{parts}"
+
+
+def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds: float) -> str:
+    """Return how a step ended, and how long it took beside what was predicted for the images that it saw."""
+    plan = next(plan for plan in plans if plan.step.name == outcome.name)
+    predicted = plan.fixed_s() + outcome.images_seen * plan.image_s()
+    noise = f" (noise {outcome.val_nll_noise:.4f})" if outcome.val_nll_noise is not None else ""
+    ending = f"kept, {outcome.blend:.0%} of its change" if outcome.kept else "undone"
+    return (
+        f"Step {outcome.name!r}: {ending}: "
+        f"validation loss {outcome.val_nll_before:.4f} -> {outcome.val_nll_after:.4f}{noise}; "
+        f"{outcome.images_seen} images in {seconds:.3g} s, {predicted:.3g} s predicted."
+    )
 
 
 def plain_plan(plans: "Sequence[StepPlan]") -> dict[str, Any]:

@@ -138,3 +138,35 @@ def test_the_picture_is_drawn_from_the_history(ranked: Path) -> None:
     finetune.train()
     finetune.draw()
     assert finetune.LEARNING_CURVE.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_was_measured_is_decided_once(ranked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finetune.train()
+    first = finetune.PLAN.read_bytes()
+    steps = json.loads(first)["steps"]
+    assert all(step["cost"]["update_s"] > 0 for step in steps)
+
+    def measured(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("transfer.finetuning.costs.measured", measured)
+    finetune.train()
+    assert finetune.PLAN.read_bytes() == first
+
+
+def test_damaged_decisions_are_made_again(ranked: Path) -> None:
+    finetune.train()
+    (kept,) = (ranked / ".rootstock/plans").iterdir()
+    for damage in ("", "[]", '{"steps": []}', '{"steps": [{"n_images": 3}, {"n_images": 3}]}'):
+        kept.write_text(damage)
+        finetune.train()
+        assert len(json.loads(kept.read_text())["steps"]) == 2
+
+
+def test_a_budget_too_short_for_steps_leaves_the_probe(ranked: Path, set_params: SetParams) -> None:
+    set_params(finetune={"budget_s": 0.001})
+    finetune.train()
+    epochs, outcomes = read_history(finetune.HISTORY)
+    assert {epoch.step_name for epoch in epochs} == {"probe"}
+    assert [(outcome.name, outcome.images_seen) for outcome in outcomes[2:]] == [("last", 0), ("all", 0)]
+    assert not any(outcome.kept for outcome in outcomes[2:])

@@ -1,11 +1,12 @@
 """What will be trained, how, and what is kept instead of computed again: a plan as data, made before training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.boundary import cut
 from transfer.data.batches import Augmentation
+from transfer.finetuning.averaging import BLENDS
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import CachePlan, plan_cache
 from transfer.finetuning.freezing import group_names, parameters_of, thaw
@@ -31,6 +32,27 @@ class GroupPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class StepCost:
+    """What a step costs on a machine.
+
+    Args:
+        at_once: images that go through the network at once; a batch of more is made of parts.
+        prepare_s: seconds to make the frozen prefix ready to run; 0 without a cache.
+        prefix_s: seconds an image takes through it.
+        update_s: seconds a training image takes in an update.
+        val_s: seconds a validation image takes.
+        n_bytes: memory that an update takes beside the network: what autograd holds, and the optimiser.
+    """
+
+    at_once: int
+    prepare_s: float
+    prefix_s: float
+    update_s: float
+    val_s: float
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class StepPlan:
     """What a step does.
 
@@ -38,15 +60,56 @@ class StepPlan:
         step: what it trains.
         groups: shallow to deep, the head last.
         n_images: training images it sees, at most.
-        n_epochs: passes over the training rows, at most.
+        n_train: training rows there are.
+        n_val: validation rows there are.
         cache: whether it learns from kept values.
+        cost: what it costs here; None before it was measured.
     """
 
     step: Step
     groups: tuple[GroupPlan, ...]
     n_images: int
-    n_epochs: float
+    n_train: int
+    n_val: int
     cache: CachePlan
+    cost: StepCost | None = None
+
+    @property
+    def n_epochs(self) -> float:
+        """Return the passes over the training rows, at most."""
+        return self.n_images / self.n_train
+
+    def fixed_s(self) -> float:
+        """Return the seconds before and after the updates, whatever their number; 0 before they were measured."""
+        if self.cost is None:
+            return 0.0
+        kept = self.cost.prepare_s + self.cost.prefix_s * (self.cache.n_views * self.n_train + self.n_val)
+        return (kept if self.cache.n_views else 0.0) + self.cost.val_s * self.n_val * (1 + len(BLENDS))
+
+    def image_s(self) -> float:
+        """Return the seconds a training image takes, its share of the validation after each epoch included."""
+        return 0.0 if self.cost is None else self.cost.update_s + self.cost.val_s * self.n_val / self.n_train
+
+    def seconds(self) -> float:
+        """Return the seconds of the step when it is not stopped early."""
+        return self.fixed_s() + self.n_images * self.image_s() if self.n_images else 0.0
+
+
+def within(plans: Sequence[StepPlan], seconds: float, fewest: int) -> tuple[StepPlan, ...]:
+    """Shorten steps so that together they take no longer than some seconds: the first ones keep the most.
+
+    Args:
+        plans: with their costs.
+        seconds: for all of them.
+        fewest: images below which a step is not worth beginning.
+    """
+    shortened = []
+    for plan in plans:
+        affordable = int((seconds - plan.fixed_s()) / plan.image_s()) if plan.image_s() else plan.n_images
+        n_images = min(plan.n_images, affordable) if affordable >= min(fewest, plan.n_images) else 0
+        shortened.append(replace(plan, n_images=n_images))
+        seconds -= shortened[-1].seconds()
+    return tuple(shortened)
 
 
 def plan_steps(
@@ -70,7 +133,7 @@ def plan_steps(
         n_epochs = n_images / n_train
         boundary = cut(classifier.backbone) if n_epochs else None
         cache = plan_cache(boundary, n_train, n_val, max(n_epochs, 1e-9), max_bytes, varied=varied)
-        plans.append(StepPlan(step, _groups(classifier, step), n_images, n_epochs, cache))
+        plans.append(StepPlan(step, _groups(classifier, step), n_images, n_train, n_val, cache))
     thaw(classifier, ())
     return tuple(plans)
 

@@ -1,7 +1,7 @@
 """Run a plan step by step; a step that does not lower the mean validation NLL beyond noise is rolled back, exactly."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -177,11 +177,12 @@ def _run_step(
 ) -> Iterator[Event]:
     step = plan.step
     thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
-    problem = _problem(classifier, target, plan, budget, seed, lent)
+    limits = replace(budget, max_images=plan.n_images, at_once=plan.cost.at_once if plan.cost else None)
+    problem = posed(classifier, target, plan, limits, seed, lent)
     losses, _ = row_losses(problem.network, problem.val)
     origin = {name: value.detach().clone() for name, value in trained_state(classifier).items()}
     seen = 0
-    for event in train(classifier, problem, step, budget, seed, snapshot, keep, lent.advance):
+    for event in train(classifier, problem, step, limits, seed, snapshot, keep, lent.advance):
         seen = event.images_seen if isinstance(event, EpochRecord) else seen
         yield event
     live = {name: value for name, value in classifier.state_dict(keep_vars=True).items() if name in origin}
@@ -202,7 +203,7 @@ def _run_step(
     )
 
 
-def _problem(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, lent: Hooks) -> Problem:
+def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, lent: Hooks) -> Problem:
     """Return what a thawed classifier learns from: whole images, or what its frozen prefix makes of them."""
     backbone, preprocess = classifier.backbone, classifier.backbone.preprocess
     whole = Problem.of_images(classifier, target, budget.augmentation)

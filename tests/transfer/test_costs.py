@@ -1,0 +1,101 @@
+"""What a step costs is measured on real updates; the classifier is as it was; a budget shortens steps in order."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from transfer.backbones.backbone import Backbone, Classifier
+from transfer.data.examples import Examples, Target
+from transfer.finetuning.budget import Budget
+from transfer.finetuning.costs import measured
+from transfer.finetuning.plan import staged_plan
+from transfer.finetuning.planning import StepCost, StepPlan, plan_steps, within
+from transfer.finetuning.problem import Problem
+from transfer.finetuning.staged import Hooks, posed
+from transfer.finetuning.states import clone_state
+
+MakeBackbone = Callable[[], Backbone]
+MakeExamples = Callable[[int, int], Examples]
+BUDGET = Budget(max_images=400, epochs=10, batch_size=8, weight_decay=0.0, label_smoothing=0.0)
+STEPS = staged_plan(("stem", "middle", "deep"), 0.01, 0.001, 2.0, adapts_norms=True)
+COST = StepCost(at_once=8, prepare_s=1.0, prefix_s=0.01, update_s=0.1, val_s=0.02, n_bytes=1000)
+
+
+@pytest.fixture
+def target(striped: MakeExamples) -> Target:
+    return Target(striped(40, 0), striped(10, 1), 2)
+
+
+def costs_of(classifier: Classifier, target: Target, free_bytes: int, now: Callable[[], float]) -> list[StepCost]:
+    def pose_as(plan: StepPlan) -> Callable[[Target], Problem]:
+        return lambda rows: posed(classifier, rows, plan, BUDGET, 0, Hooks())
+
+    plans = plan_steps(classifier, STEPS, 40, 10, BUDGET, 10**9)
+    return [measured(classifier, target, plan, pose_as(plan), BUDGET, free_bytes, now) for plan in plans]
+
+
+def test_measuring_changes_nothing(tiny_backbone: MakeBackbone, target: Target) -> None:
+    classifier = Classifier(tiny_backbone(), 2)
+    before = clone_state(classifier)
+    for cost in costs_of(classifier, target, 10**9, time.perf_counter):
+        assert cost.update_s > 0
+        assert cost.val_s > 0
+        assert cost.n_bytes > 0
+        assert cost.at_once == 8
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in classifier.parameters())
+
+
+def test_training_every_layer_holds_more_memory(tiny_backbone: MakeBackbone, target: Target) -> None:
+    last, everything = costs_of(Classifier(tiny_backbone(), 2), target, 10**9, time.perf_counter)
+    assert everything.n_bytes > 1.5 * last.n_bytes
+
+
+def test_what_autograd_holds_is_counted(tiny_backbone: MakeBackbone, target: Target) -> None:
+    _, everything = costs_of(Classifier(tiny_backbone(), 2), target, 10**9, time.perf_counter)
+    activations = 8 * 6 * 8 * 8 * 4  # a batch of 8, 6 channels of 8 x 8, float32; three blocks of several such values
+    assert 3 * activations < everything.n_bytes < 20 * activations
+
+
+@pytest.mark.parametrize(("share", "at_once"), [(1.0, 8), (0.5, 4), (0.25, 2), (1e-6, 1)])
+def test_a_batch_that_would_not_fit_is_made_of_parts(
+    tiny_backbone: MakeBackbone, target: Target, share: float, at_once: int
+) -> None:
+    classifier = Classifier(tiny_backbone(), 2)
+    _, whole = costs_of(classifier, target, 10**9, time.perf_counter)
+    _, parts = costs_of(classifier, target, int(share * whole.n_bytes / 0.8) + 8, time.perf_counter)
+    assert parts.at_once <= at_once
+    assert (parts.at_once == 8) == (share == 1.0)
+
+
+def test_seconds_are_those_of_the_clock(tiny_backbone: MakeBackbone, target: Target) -> None:
+    ticks = itertools.count()
+    last, everything = costs_of(Classifier(tiny_backbone(), 2), target, 10**9, lambda: float(next(ticks)))
+    assert last.update_s == everything.update_s == 1 / 8  # one tick between the end of an epoch and the next update
+    assert last.val_s == everything.val_s == 1 / 8
+    assert (everything.prefix_s, everything.prepare_s) == (0.0, 0.0)
+
+
+def test_a_plan_adds_up(tiny_backbone: MakeBackbone) -> None:
+    last, everything = plan_steps(Classifier(tiny_backbone(), 2), STEPS, 40, 10, BUDGET, 10**9)
+    last, everything = replace(last, cost=COST), replace(everything, cost=COST)
+    assert last.seconds() == pytest.approx(1 + 0.01 * (4 * 40 + 10) + 0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
+    assert everything.seconds() == pytest.approx(0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
+    assert replace(last, n_images=0).seconds() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 5.0, 20.0, 46.0, 60.0, 80.0, 1000.0])
+def test_a_budget_is_kept_and_the_first_step_comes_first(tiny_backbone: MakeBackbone, seconds: float) -> None:
+    plans = plan_steps(Classifier(tiny_backbone(), 2), STEPS, 40, 10, BUDGET, 10**9)
+    plans = tuple(replace(plan, cost=COST) for plan in plans)
+    last, everything = within(plans, seconds, fewest=8)
+    assert last.seconds() + everything.seconds() <= seconds
+    assert last.n_images <= 400
+    assert last.n_images == 400 or everything.n_images == 0 or everything.n_images < last.n_images
+    assert all(plan.n_images == 0 or plan.n_images >= 8 for plan in (last, everything))
+    if seconds == 1000.0:
+        assert (last, everything) == plans
