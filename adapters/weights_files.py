@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import mmap
 import pickle  # noqa: TID251  for the name of the error that torch raises; nothing is unpickled here
 import re
 import socket
@@ -207,8 +208,8 @@ def _too_large(path: Path) -> RootstockError:
     """Tell a file that memory cannot hold from a damaged one that asks for more than it has."""
     n_bytes = path.stat().st_size
     try:
-        bytearray(2 * n_bytes)  # the file, and the tensors made of it
-    except MemoryError:
+        mmap.mmap(-1, 2 * n_bytes).close()  # the file, and the tensors made of it: asked of the system, not of malloc
+    except (OSError, MemoryError):
         return EnvironmentFault(
             f"{path} ({n_bytes / 1e6:.0f} MB) does not fit into the memory that is free; end other programs, or choose "
             f"smaller weights, and run the same command again."

@@ -123,17 +123,15 @@ def adapted(
     plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began)
     show_plan(plans)
     events = list(start.events)
+    since = time.perf_counter()
     with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
-        execute = partial(prefix_executor, backbone)
-        hooks = Hooks(open_cache(Path.cwd()).rows, execute, checkpoints.save, bar.advance)
-        since = time.perf_counter()
+        hooks = Hooks(open_cache(Path.cwd()).rows, partial(prefix_executor, backbone), checkpoints.save, bar.advance)
         for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
             events.append(event)
             if isinstance(event, Rescue):
                 print(_sentence(event))
             elif isinstance(event, StepOutcome):
-                print(outcome_sentence(event, plans, time.perf_counter() - since))
-                since = time.perf_counter()
+                print(outcome_sentence(event, plans, -since + (since := time.perf_counter())))
     return classifier, plans, events
 
 

@@ -1,5 +1,6 @@
 """The comparison with other tools: what it reads off curves, and that its scripts fit together without those tools."""
 
+import dataclasses
 import math
 import sys
 import time
@@ -22,7 +23,7 @@ SCRIPTS = ("__main__", "clock", "curves", "document", "drawing", "images", "meth
 
 
 def _run(method: str, *points: tuple[float, float], seed: int = 0, n_test: int = 100) -> Run:
-    return Run(method, "leaves", seed, tuple(Point(*point, "") for point in points), n_test, 0.0)
+    return Run(method, "leaves", seed, tuple(Point(*point, "") for point in points), n_test, 0.0, "2026-01-31")
 
 
 OURS = _run(methods.OURS, (2.0, 0.90), (10.0, 0.95), (30.0, 0.94))
@@ -90,8 +91,8 @@ def test_verdicts_say_what_is_kept_and_what_is_missed() -> None:
         "- **missed**: every peer's best accuracy at least 8 times sooner (medians: fastai fine_tune(3) 4.0)."
     )
     assert told[1].startswith("- **kept**: last accuracy not below the best peer's 95% interval (ours 0.940;")
-    assert told[2].startswith("- **kept**: a run again at least 20 times faster, to the first model (40.0 ")
-    assert told[3].startswith("- **missed**: a run again at least 20 times faster, to the end (1.5 ")
+    assert told[2].startswith("- **kept**: a run again at least 20 times faster, to the first model: 40.0 times, ")
+    assert told[3].startswith("- **missed**: a run again at least 20 times faster, to the end: 1.5 times, ")
 
 
 def test_eight_times_sooner_is_kept_only_where_every_peer_is_outrun() -> None:
@@ -99,6 +100,13 @@ def test_eight_times_sooner_is_kept_only_where_every_peer_is_outrun() -> None:
     assert verdicts([OURS, slow])[0].startswith("- **kept**")
     assert "logistic regression never reached" in verdicts([OURS, slow, never])[0]
     assert verdicts([OURS, slow, never])[0].startswith("- **missed**")
+
+
+def test_a_known_executor_counts_apart_and_by_its_first_model() -> None:
+    known = _run(methods.OURS_REMEMBERED, (1.0, 0.90))
+    told = verdicts([OURS, known, _run(methods.FIXED, (16.0, 0.90)), PEER])
+    assert told[0].endswith("sooner (medians: tutorial, fixed extractor 8.0, fastai fine_tune(3) 4.0).")
+    assert "the executor is known (medians: tutorial, fixed extractor 16.0, fastai fine_tune(3) never" in told[1]
 
 
 def test_the_best_peer_is_the_one_with_the_highest_median() -> None:
@@ -126,7 +134,11 @@ def test_the_document_names_the_machine_and_shows_a_picture_of_every_data_set(tm
     assert f"torch {torch.__version__.partition('+')[0]}" in text
     assert "**missed**: every peer's best accuracy" in text
     assert "](images/peers_leaves.png)" in text
+    assert "Measured on 2026-01-31: " in text
+    assert "Other work ran beside" not in text
     assert (tmp_path / "images" / "peers_leaves.png").stat().st_size > 1000
+    write(tmp_path / "peers.md", [OURS, dataclasses.replace(PEER, load=1000.0)], workers=0, limit_s=60.0)
+    assert "Other work ran beside" in (tmp_path / "peers.md").read_text(encoding="utf-8")
 
 
 def test_without_the_images_there_is_a_sentence(

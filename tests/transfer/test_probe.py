@@ -111,6 +111,13 @@ def test_a_feature_that_never_changes_does_no_harm() -> None:
     assert torch.allclose(logits[0].softmax(1), logits[1].softmax(1), atol=0.01)
 
 
+def test_features_that_never_change_leave_the_shares_of_the_classes() -> None:
+    labels = torch.tensor([0, 0, 0, 1])
+    weight, bias = fit_probe(torch.full((4, 5), 3.0) + 1e-15 * torch.randn(4, 5, dtype=torch.float64), labels, 2)
+    assert torch.equal(weight, torch.zeros(2, 5))
+    assert float(bias[0]) > float(bias[1])
+
+
 def test_noise_is_answered_with_equal_shares() -> None:
     noise, labels = _clouds(3, 400, 2, 30, gap=0.0)
     weight, bias = fit_probe(noise, labels, 2)

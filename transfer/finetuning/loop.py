@@ -31,7 +31,7 @@ from transfer.records import EpochRecord, Rescue
 _GRADIENT_NORM = 1.0
 _SNAPSHOT_EVERY = 16
 _MOST_RESCUES = 3
-_EXPLODED = 100.0  # times the loss of guessing
+_EXPLODED = 100.0  # times the loss of guessing, or that of the run's first batch where it is larger
 MEMORY = "memory"
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -151,7 +151,10 @@ class _Run:
         try:
             for number in range(self.at.batch, len(parts)):
                 loss = self._update(number, parts[number], keep)
-                self.at = replace(self.at, batch=number + 1, loss_sum=self.at.loss_sum + loss * len(parts[number]))
+                total, first = self.at.loss_sum + loss * len(parts[number]), self.at.first_loss
+                self.at = replace(
+                    self.at, batch=number + 1, loss_sum=total, first_loss=loss if first is None else first
+                )
                 advance(len(parts[number]))
             self._close(sum(len(part) for part in parts))
         except _ExplodedError as failure:
@@ -239,7 +242,7 @@ class _Run:
             for part, wanted in zip(inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True):
                 logits = self.problem.network(part)
                 loss = nn.functional.cross_entropy(logits, wanted, label_smoothing=self.budget.label_smoothing)
-                _require_sane(loss.detach(), "loss", _EXPLODED * max(1.0, math.log(logits.shape[1])))
+                _require_sane(loss.detach(), "loss", self._bound(logits))
                 (loss * (len(part) / len(inputs))).backward()
                 total += float(loss.detach()) * (len(part) / len(inputs))
         except (RuntimeError, MemoryError) as error:
@@ -251,6 +254,10 @@ class _Run:
         if shortage:  # raised here, where nothing of the part that did not fit is held any more
             raise _ShortOfMemoryError
         return total
+
+    def _bound(self, logits: Tensor) -> float:
+        first = self.at.first_loss
+        return math.inf if first is None else _EXPLODED * max(1.0, math.log(logits.shape[1]), first)
 
     def _set_rates(self, update: int) -> None:
         factor = self.at.rate_scale * warm_up_cosine(update, self.n_updates)

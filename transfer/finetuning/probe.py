@@ -21,6 +21,7 @@ from transfer.metrics.ridge import RidgePath
 _MOST_STEPS = 50
 _CLOSE = 1e-9
 _COLDEST = 1e4
+_LEAST_SCALE = 1e-8
 
 
 def fit_probe(features: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
@@ -86,6 +87,7 @@ def calibrated(scores: Tensor, labels: Tensor, start: float = 1.0) -> tuple[floa
 
 
 def _standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return means and scales; a feature that hardly varies gets an infinite scale, and so no weight."""
     wide = features.double()
     scale = wide.std(0, correction=0)
-    return wide.mean(0), torch.where(scale > 1e-8, scale, torch.ones_like(scale))
+    return wide.mean(0), torch.where(scale > _LEAST_SCALE, scale, torch.inf)

@@ -16,6 +16,7 @@ class Snapshot:
         epoch: 1-based.
         batch: 0-based, the next one of the epoch.
         loss_sum: training loss of the epoch so far, summed over its images, nats.
+        first_loss: training loss of the run's first batch, nats; None before it.
         rate_scale: what rescues left of the learning rates, in (0, 1].
         rescues: how many there were.
         at_once: images that go through the network at once, what memory left of them; a whole batch when None.
@@ -28,6 +29,7 @@ class Snapshot:
     epoch: int = 1
     batch: int = 0
     loss_sum: float = 0.0
+    first_loss: float | None = None
     rate_scale: float = 1.0
     rescues: int = 0
     at_once: int | None = None
