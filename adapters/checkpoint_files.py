@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FOLDER = "checkpoints"
 _SUFFIX = ".safetensors"
-_MEANING, _KEY = "meaning", "key"
+_MEANING, _KEY, _DIGEST = "meaning", "key", "digest"
 _MOST_OF_OTHERS = 2
 
 
@@ -55,7 +55,7 @@ def store(project: Path, key: str, tensors: "Mapping[str, Tensor]", meaning: Map
     """
     from safetensors.torch import save
 
-    header = {_KEY: key, _MEANING: json.dumps(meaning, allow_nan=False)}
+    header = {_KEY: key, _MEANING: json.dumps(meaning, allow_nan=False), _DIGEST: _digest(tensors)}
     content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata=header)
     with atomic_write(_path(project, key)) as temporary:
         temporary.write_bytes(content)
@@ -77,7 +77,8 @@ def fetch(project: Path, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] 
             header = stored.metadata() or {}
             if header.get(_KEY) != key:
                 return None
-            return {name: stored.get_tensor(name) for name in stored.keys()}, json.loads(header[_MEANING])  # noqa: SIM118
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  it is no mapping
+            return (tensors, json.loads(header[_MEANING])) if header.get(_DIGEST) == _digest(tensors) else None
     except (OSError, ValueError, KeyError, SafetensorError):
         return None  # a damaged checkpoint is none: training begins again
 
@@ -86,6 +87,8 @@ def drop(project: Path, key: str) -> None:
     """Remove a checkpoint that is no longer needed, and all but the newest few of other runs."""
     with suppress(OSError):
         _path(project, key).unlink(missing_ok=True)
+        for part in _path(project, key).parent.glob(f".{key}*.part"):  # of a process that was killed while it wrote
+            part.unlink(missing_ok=True)
         others = sorted(_path(project, key).parent.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
         for path in others[:-_MOST_OF_OTHERS]:
             path.unlink(missing_ok=True)
@@ -93,3 +96,17 @@ def drop(project: Path, key: str) -> None:
 
 def _path(project: Path, key: str) -> Path:
     return state_folder(project) / FOLDER / f"{key}{_SUFFIX}"
+
+
+def _digest(tensors: "Mapping[str, Tensor]") -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        found.update(value.detach().contiguous().flatten().view(_bytes()).numpy().data)
+    return found.hexdigest()
+
+
+def _bytes() -> Any:
+    import torch
+
+    return torch.uint8

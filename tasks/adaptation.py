@@ -13,7 +13,7 @@ from adapters.row_cache import open_cache
 from tasks import decisions
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
-from tasks.features import features_of, prefix_executor
+from tasks.features import features_of, machine_recipe, prefix_executor
 from tasks.history import Event
 from tasks.params import FinetuneParams, Params
 from tasks.plan_table import outcome_sentence, show_plan
@@ -115,23 +115,21 @@ def adapted(
     from transfer.finetuning.planning import plan_steps
     from transfer.finetuning.staged import Hooks, run_steps
 
-    settings, began = params.finetune, time.perf_counter()
+    settings, began, events = params.finetune, time.perf_counter(), list[Event]()
     classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
     limits = budget(settings, len(target.train) / target.n_classes)
     steps, sizes = _steps(backbone, settings, start), (len(target.train), len(target.val))
     plans = plan_steps(classifier, steps, *sizes, limits, MOST_KEPT_BYTES)
     plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began)
     show_plan(plans)
-    events = list(start.events)
+    events += start.events
     since = time.perf_counter()
     with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
-        hooks = Hooks(open_cache(Path.cwd()).rows, partial(prefix_executor, backbone), checkpoints.save, bar.advance)
+        execute, facts = partial(prefix_executor, backbone), machine_recipe(backbone)
+        hooks = Hooks(open_cache(Path.cwd()).rows, execute, checkpoints.save, bar.advance, facts)
         for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
             events.append(event)
-            if isinstance(event, Rescue):
-                print(_sentence(event))
-            elif isinstance(event, StepOutcome):
-                print(outcome_sentence(event, plans, -since + (since := time.perf_counter())))
+            since = _tell(event, plans, since)
     return classifier, plans, events
 
 
@@ -199,7 +197,9 @@ def _begun(
     start = checkpoints.load()
     if start is not None:
         print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
-        return Classifier(backbone, target.n_classes), start
+        classifier = Classifier(backbone, target.n_classes)
+        classifier.load_state_dict(start.weights)
+        return classifier, start
     classifier, first = _probed(backbone, target, params, weights_sha256)
     start = Checkpoint(0, first, clone_state(classifier))
     checkpoints.save_now(start)
@@ -242,6 +242,17 @@ def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") 
         settings.lr_decay,
         adapts_norms=has_own_norms or BackboneReference.parse(backbone.reference).is_random,
     )
+
+
+def _tell(event: Event, plans: "Sequence[StepPlan]", since: float) -> float:
+    """Print what a rescue or the end of a step means; return when the step at work began, seconds."""
+    if isinstance(event, Rescue):
+        print(_sentence(event))
+    if not isinstance(event, StepOutcome):
+        return since
+    now = time.perf_counter()
+    print(outcome_sentence(event, plans, now - since))
+    return now
 
 
 def _sentence(rescue: Rescue) -> str:

@@ -1,11 +1,12 @@
 """What was measured before training and decides how it goes on: kept, so that no clock decides a weight twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_plain_json, write_plain_json
+from adapters.machine import free_memory_bytes
 from adapters.project import state_folder
 from transfer.errors import UserError
 
@@ -25,6 +26,8 @@ def recalled(project: Path, key: str, plans: "Sequence[StepPlan]") -> "tuple[Ste
 
     try:
         steps = read_plain_json(_path(project, key))["steps"]
+        if not all(_is_usable(plan, step) for plan, step in zip(plans, steps, strict=True)):
+            return None
         return tuple(
             replace(
                 plan, n_images=int(step["n_images"]), cost=None if step["cost"] is None else StepCost(**step["cost"])
@@ -33,6 +36,19 @@ def recalled(project: Path, key: str, plans: "Sequence[StepPlan]") -> "tuple[Ste
         )
     except (UserError, OSError, KeyError, TypeError, ValueError):
         return None
+
+
+def _is_usable(plan: "StepPlan", step: Mapping[str, Any]) -> bool:
+    """Say whether a decision is one that could have been made, and fits into the memory there is now."""
+    cost = step["cost"]
+    numbers = [] if cost is None else [value for name, value in cost.items() if name != "at_once"]
+    return (
+        type(step["n_images"]) is int
+        and 0 <= step["n_images"] <= plan.n_images
+        and all(type(value) in (int, float) and value >= 0 for value in numbers)
+        and (cost is None or (type(cost["at_once"]) is int and cost["at_once"] > 0))
+        and (cost is None or cost["n_bytes"] <= free_memory_bytes())
+    )
 
 
 def keep(project: Path, key: str, plans: "Sequence[StepPlan]") -> None:

@@ -52,12 +52,19 @@ def features_of(
     """
     import torch
 
-    from transfer.backbones.executors import UnavailableError
-
     if not rows:
         return torch.empty(0, backbone.feature_dim)
-    work = _Work(backbone, weights_sha256, data_path, rows, text, pixels)
-    project, facts = Path.cwd(), executor_facts(backbone)
+    work, small = _Work(backbone, weights_sha256, data_path, rows, text, pixels), _small(backbone, len(rows))
+    # Asked first, so that no memory of other work changes what this work is done with.
+    return _done(work, small) if small is not None else _remembered(work)
+
+
+def _remembered(work: "_Work") -> "Tensor":
+    """Return the features, by the executor that was chosen for as much work before, or by one that is chosen now."""
+    from transfer.backbones.executors import UnavailableError
+
+    backbone, rows = work.backbone, work.rows
+    project, facts = Path.cwd(), executor_facts(backbone, len(rows))
     remembered = recall(project, facts)
     if remembered is not None and remembered.covers(len(rows)):
         with suppress(UnavailableError):  # chosen here before, and yet it does not work any more: choose again
@@ -67,9 +74,13 @@ def features_of(
     return _done(work, choice, run)
 
 
-def executor_facts(backbone: "Backbone") -> dict[str, Any]:
-    """Return what decides which executor is the fastest: the machine, the architecture and the size of its images."""
-    return {**machine_facts(), "backbone": _architecture(backbone), "crop_px": backbone.preprocess.crop_px}
+def executor_facts(backbone: "Backbone", n_images: int) -> dict[str, Any]:
+    """Return what decides which executor is the fastest: the machine, the architecture, and how much work there is.
+
+    Work counts as the same up to the next power of two images: a choice for other work never changes this one's.
+    """
+    size = {"crop_px": backbone.preprocess.crop_px, "up_to_images": 1 << (n_images - 1).bit_length()}
+    return {**machine_facts(), "backbone": _architecture(backbone), **size}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +101,26 @@ class _Work:
         return prepared(self.data_path, [self.rows[index] for index in indices], self.backbone.preprocess).inputs
 
 
-def _chosen(
-    backbone: "Backbone", n_images: int, load: "Callable[[Sequence[int]], Tensor]"
-) -> "tuple[Choice, Run | None]":
-    """Return the executor for so many images; none is measured where PyTorch is through before a trial ends."""
+def _small(backbone: "Backbone", n_images: int) -> "Choice | None":
+    """Return the executor for work that PyTorch is through with before a trial ends; None for more work."""
     import torch
 
-    from transfer.backbones.executors import BATCH_SIZE, EAGER, FromPixels
-    from transfer.backbones.trial import Choice, choose, small_work
+    from transfer.backbones.executors import EAGER, FromPixels
+    from transfer.backbones.trial import Choice, small_work
 
     network, side_px = FromPixels(backbone.trunk, backbone.preprocess), backbone.preprocess.crop_px
     n_small = small_work(network, torch.zeros(1, 3, side_px, side_px, dtype=torch.uint8))
-    if n_images <= n_small:
-        return Choice(EAGER, up_to_images=n_small), None
+    return Choice(EAGER, up_to_images=n_small) if n_images <= n_small else None
+
+
+def _chosen(
+    backbone: "Backbone", n_images: int, load: "Callable[[Sequence[int]], Tensor]"
+) -> "tuple[Choice, Run | None]":
+    """Return the executor that is fastest for so many images."""
+    from transfer.backbones.executors import BATCH_SIZE, FromPixels
+    from transfer.backbones.trial import choose
+
+    network = FromPixels(backbone.trunk, backbone.preprocess)
     return choose(network, load(range(min(n_images, BATCH_SIZE))), n_images, time.perf_counter)
 
 
@@ -144,7 +162,7 @@ def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor"
     if n_images <= small_work(network, torch.zeros_like(sample[:1])):
         return EAGER, prepare(EAGER, network, sample[:1])
     part = hashlib.sha256(str(network).encode()).hexdigest()
-    project, facts = Path.cwd(), {**executor_facts(backbone), "part": part}
+    project, facts = Path.cwd(), {**executor_facts(backbone, n_images), "part": part}
     remembered = recall(project, facts)
     if remembered is not None and remembered.covers(n_images):
         with suppress(UnavailableError):  # chosen here before, and yet it does not work any more: choose again
@@ -158,7 +176,6 @@ def _recipe(backbone: "Backbone", weights_sha256: str | None, executor: str) -> 
     """Return everything that features depend on beside the image."""
     from transfer.backbones.features import digest_of
 
-    facts = machine_facts()
     return {
         "kind": "features",
         "version": _VERSION,
@@ -168,8 +185,14 @@ def _recipe(backbone: "Backbone", weights_sha256: str | None, executor: str) -> 
         "preprocess": asdict(backbone.preprocess),
         "executor": executor,
         "dtype": "float32",
-        **{package: facts[package] for package in ("torch", "onnxruntime")},
+        **machine_recipe(backbone),
     }
+
+
+def machine_recipe(backbone: "Backbone") -> dict[str, Any]:
+    """Return what else changes the bits of computed rows: architecture, decoders, libraries, threads, instructions."""
+    facts = {name: value for name, value in machine_facts().items() if name != "memory_limit_bytes"}
+    return {"architecture": _architecture(backbone), "pixels": pixel_recipe(backbone.preprocess), **facts}
 
 
 def _architecture(backbone: "Backbone") -> str:

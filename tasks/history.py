@@ -12,9 +12,25 @@ Event = EpochRecord | Rescue | StepOutcome
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (EpochRecord, Rescue, StepOutcome)}
 
 
+def valid(events: Iterable[Event]) -> list[Event]:
+    """Return events without the epochs that a rescue took back."""
+    kept: list[Event] = []
+    for event in events:
+        if isinstance(event, Rescue):
+            kept = [one for one in kept if not _is_void(one, event)]
+        kept.append(event)
+    return kept
+
+
+def _is_void(event: Event, rescue: Rescue) -> bool:
+    if not isinstance(event, EpochRecord):
+        return False
+    return event.step_name == rescue.step_name and event.epoch >= rescue.back_to
+
+
 def history(events: Iterable[Event]) -> dict[str, Any]:
-    """Return epochs, rescues and outcomes as plain lists."""
-    kept = list(events)
+    """Return epochs, rescues and outcomes as plain lists; epochs that a rescue took back are left out."""
+    kept = valid(events)
     kinds = {"epochs": EpochRecord, "rescues": Rescue, "steps": StepOutcome}
     return {name: [asdict(event) for event in kept if isinstance(event, kind)] for name, kind in kinds.items()}
 

@@ -1,7 +1,7 @@
 """The plan of fine-tuning as a table: what each step trains, how, and what it need not compute again."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from transfer.records import StepOutcome
@@ -41,8 +41,8 @@ def notes(plans: "Sequence[StepPlan]") -> Iterator[str]:
 def _price(plan: "StepPlan") -> str:
     if plan.cost is None:
         return ""
-    parts = "" if plan.cost.at_once >= plan.n_train else f", at most {plan.cost.at_once} images at once"
-    return f"; {plan.seconds():.3g} s and {plan.cost.n_bytes / 1e6:.0f} MB predicted{parts}"
+    size = f"{plan.cost.n_bytes / 1e6:.0f} MB at {plan.cost.at_once} images at once"
+    return f"; {plan.seconds():.3g} s and {size} predicted"
 
 
 def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds: float) -> str:
@@ -59,8 +59,8 @@ def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds:
 
 
 def plain_plan(plans: "Sequence[StepPlan]") -> dict[str, Any]:
-    """Return the plan as JSON-able values."""
-    return {"steps": [asdict(plan) for plan in plans]}
+    """Return the plan as JSON-able values, without what was measured: it would differ from run to run."""
+    return {"steps": [asdict(replace(plan, cost=None)) for plan in plans]}
 
 
 def _treatment(group: "GroupPlan", plan: "StepPlan") -> tuple[str, str, str]:

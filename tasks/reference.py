@@ -9,7 +9,7 @@ from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.adaptation import budget, training_target
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
 from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
-from tasks.history import Event, history, read_history
+from tasks.history import Event, history, read_history, valid
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -52,7 +52,7 @@ def train_from_scratch() -> None:
     with progress("training from scratch", total=limits.n_images(len(target.train))) as bar:
         problem = Problem.of_images(classifier, target, limits.augmentation)
         events = list(train(classifier, problem, plan, limits, params.reference.seed, advance=bar.advance))
-    epochs = [event for event in events if isinstance(event, EpochRecord)]
+    epochs = [event for event in valid(events) if isinstance(event, EpochRecord)]
     best, seen = min(epochs, key=lambda epoch: epoch.val_nll), epochs[-1].images_seen
     outcome = StepOutcome(plan.name, tuple(plan.rates), None, best.val_nll, best.val_accuracy, seen, kept=True)
     _save(SCRATCH, classifier, manifest, [*events, outcome])

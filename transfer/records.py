@@ -76,6 +76,7 @@ class Rescue:
         what: the quantity that exploded, "loss", "gradient" or "validation loss"; or "memory", which ran out.
         rate_scale: what every learning rate is multiplied by from then on, in (0, 1].
         at_once: images that go through the network at once from then on; a whole batch when None.
+        back_to: the epoch that training went on in; earlier records of it and of later ones are void.
     """
 
     step_name: str
@@ -83,6 +84,7 @@ class Rescue:
     what: str
     rate_scale: float
     at_once: int | None = None
+    back_to: int = 1
 
 
 @dataclass(frozen=True, slots=True)

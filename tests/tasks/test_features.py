@@ -111,11 +111,19 @@ def test_small_work_measures_nothing(rows: list[Row], monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(trial, "choose", None)
     _features(rows)
-    (entry,) = json.loads(Path(".rootstock/executors.json").read_text()).values()
-    assert entry["choice"]["executor"] == "eager"
-    assert entry["choice"]["measured"] == []
-    assert entry["choice"]["up_to_images"] >= N_IMAGES
-    assert entry["facts"]["backbone"] == "rootstock/strokes"
+    assert not Path(".rootstock/executors.json").exists()
+
+
+def test_other_work_changes_no_executor(rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    from transfer.backbones import trial
+
+    monkeypatch.setenv("ROOTSTOCK_CACHE_GB", "0")
+    small_work, first = trial.SMALL_WORK_FLOPS, _features(rows[:4])
+    monkeypatch.setattr(trial, "SMALL_WORK_FLOPS", 0.0)
+    _features(rows)
+    _remember("onnxruntime")
+    monkeypatch.setattr(trial, "SMALL_WORK_FLOPS", small_work)
+    assert torch.equal(_features(rows[:4]), first)
 
 
 def test_more_work_measures_once_and_remembers(
@@ -134,34 +142,45 @@ def test_more_work_measures_once_and_remembers(
     first = _features(rows)
     assert trials == [N_IMAGES]
     assert decoded == [BATCH_SIZE, N_IMAGES]
-    _features(rows[:7], _backbone(seed=1))
+    _features(rows[:17], _backbone(seed=1))  # as much work, up to a power of two
     assert trials == [N_IMAGES]
     (entry,) = json.loads(Path(".rootstock/executors.json").read_text()).values()
     assert entry["choice"]["measured"][0]["name"] == entry["choice"]["executor"]
     torch.testing.assert_close(_features(rows), first)
 
 
+def _remember(executor: str) -> None:
+    """Change what the project remembers."""
+    path = Path(".rootstock/executors.json")
+    known = json.loads(path.read_text())
+    for entry in known.values():
+        entry["choice"]["executor"] = executor
+    path.write_text(json.dumps(known))
+
+
 def test_a_remembered_executor_runs_without_a_trial(rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
     from transfer.backbones import trial
 
-    eager = _features(rows)
-    path = Path(".rootstock/executors.json")
-    path.write_text(path.read_text().replace('"executor": "eager"', '"executor": "onnxruntime"'))
+    monkeypatch.setattr(trial, "SMALL_WORK_FLOPS", 0.0)
+    chosen = _features(rows)
     monkeypatch.setattr(trial, "choose", None)
-    fast = _features(rows)
-    torch.testing.assert_close(fast, eager, rtol=1e-4, atol=1e-5)
+    for executor in ("eager", "onnxruntime"):
+        _remember(executor)
+        torch.testing.assert_close(_features(rows), chosen, rtol=1e-4, atol=1e-5)
     recipes = [json.loads(file.read_text()) for file in Path(".rootstock/cache").glob("*/recipe.json")]
     assert {"eager", "onnxruntime"} <= {recipe.get("executor") for recipe in recipes}
 
 
-def test_an_executor_that_stopped_working_is_chosen_anew(rows: list[Row]) -> None:
+def test_an_executor_that_stopped_working_is_chosen_anew(rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    from transfer.backbones import trial
+
+    monkeypatch.setattr(trial, "SMALL_WORK_FLOPS", 0.0)
+    monkeypatch.setenv("ROOTSTOCK_CACHE_GB", "0")
     expected = _features(rows)
-    path = Path(".rootstock/executors.json")
-    path.write_text(path.read_text().replace('"executor": "eager"', '"executor": "onnxruntime"'))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "onnxruntime", None)
-        assert torch.equal(_features(rows), expected)
-    assert '"executor": "eager"' in path.read_text()
+    _remember("onnxruntime")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    torch.testing.assert_close(_features(rows), expected, rtol=1e-4, atol=1e-5)
+    assert '"executor": "onnxruntime"' not in Path(".rootstock/executors.json").read_text()
 
 
 def test_without_a_cache_features_are_computed_each_time(

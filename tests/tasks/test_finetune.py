@@ -143,8 +143,8 @@ def test_the_picture_is_drawn_from_the_history(ranked: Path) -> None:
 def test_what_was_measured_is_decided_once(ranked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finetune.train()
     first = finetune.PLAN.read_bytes()
-    steps = json.loads(first)["steps"]
-    assert all(step["cost"]["update_s"] > 0 for step in steps)
+    (kept,) = (ranked / ".rootstock/plans").iterdir()
+    assert all(step["cost"]["update_s"] > 0 for step in json.loads(kept.read_text())["steps"])
 
     def measured(*_: object) -> None:
         raise AssertionError("measured again")
@@ -157,7 +157,10 @@ def test_what_was_measured_is_decided_once(ranked: Path, monkeypatch: pytest.Mon
 def test_damaged_decisions_are_made_again(ranked: Path) -> None:
     finetune.train()
     (kept,) = (ranked / ".rootstock/plans").iterdir()
-    for damage in ("", "[]", '{"steps": []}', '{"steps": [{"n_images": 3}, {"n_images": 3}]}'):
+    whole = kept.read_text()
+    beyond = (whole.replace('"n_images": 60', '"n_images": 61'), whole.replace('"at_once": ', '"at_once": -'))
+    for damage in ("", "[]", '{"steps": []}', '{"steps": [{"n_images": 3}, {"n_images": 3}]}', *beyond):
+        assert damage != whole
         kept.write_text(damage)
         finetune.train()
         assert len(json.loads(kept.read_text())["steps"]) == 2

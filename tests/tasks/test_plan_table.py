@@ -45,7 +45,7 @@ def test_a_sentence_says_what_is_saved_and_what_it_costs() -> None:
     assert cached == (
         "Step 'last': 400 images in 10 passes; cached: half of a forward pass is frozen; "
         "3.2 times fewer operations than training every layer as long; "
-        "45.3 s and 5 MB predicted, at most 8 images at once."
+        "45.3 s and 5 MB at 8 images at once predicted."
     )
     assert uncached.endswith(
         "not cached: nothing is frozen; 1.0 times fewer operations than training every layer as long."

@@ -19,7 +19,7 @@ from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
 from transfer.data.batches import Augmentation
 from transfer.errors import UserError
-from transfer.finetuning.measuring import evaluate
+from transfer.finetuning.measuring import judged
 from transfer.finetuning.problem import Problem
 
 SetParams = Callable[..., None]
@@ -72,7 +72,8 @@ def test_what_the_history_says_of_a_model_is_what_the_model_does(finetuned: Path
         classifier, card = load_model(folder)
         target = training_target("data/digits", manifest, card.preprocess, 60)
         problem = Problem.of_images(classifier, target, Augmentation())
-        assert evaluate(classifier, problem.val) == pytest.approx((outcome.val_nll_after, outcome.val_accuracy))
+        found = judged(classifier, problem.val)
+        assert (found.nll, found.accuracy) == pytest.approx((outcome.val_nll_after, outcome.val_accuracy))
 
 
 def test_the_limit_on_images_holds_here_too(finetuned: Path, set_params: SetParams) -> None:

@@ -16,7 +16,7 @@ from transfer.errors import UserError
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.loop import train
-from transfer.finetuning.measuring import evaluate, predict_logits
+from transfer.finetuning.measuring import judged, predict_logits
 from transfer.finetuning.plan import Step, scratch_plan
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.schedule import warm_up_cosine
@@ -32,7 +32,8 @@ EVERYTHING = scratch_plan(("stem", "middle", "deep"), 0.02)
 
 
 def measured(classifier: Classifier, examples: Examples) -> tuple[float, float]:
-    return evaluate(classifier, Pixels(examples, classifier.backbone.preprocess, BUDGET.augmentation))
+    found = judged(classifier, Pixels(examples, classifier.backbone.preprocess, BUDGET.augmentation))
+    return found.nll, found.accuracy
 
 
 @given(st.integers(2, 300), st.integers(1, 1000), st.integers(1, 12))
@@ -262,11 +263,11 @@ def test_a_batch_that_does_not_fit_is_made_of_parts(tiny_backbone: MakeBackbone,
         torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
-def test_a_single_image_that_does_not_fit_is_refused(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
+def test_two_images_that_do_not_fit_are_refused(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
     classifier, target = Classifier(tiny_backbone(), 2), Target(striped(20, 0), striped(2, 1), 2)
     problem = Problem.of_images(classifier, target, BUDGET.augmentation)
     events = train(classifier, replace(problem, network=_Hungry(classifier, 0)), EVERYTHING, BUDGET, 0)
-    with pytest.raises(UserError, match=r"Memory ran out in the step 'scratch' with a single image; choose a smaller"):
+    with pytest.raises(UserError, match=r"Memory ran out in the step 'scratch' with two images; choose a smaller"):
         list(events)
 
 

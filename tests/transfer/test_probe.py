@@ -10,8 +10,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from transfer.errors import UserError
-from transfer.finetuning.probe import calibrated, fit_probe
+from transfer.finetuning.probe import fit_probe
 from transfer.metrics.ridge import RidgePath
+from transfer.metrics.temperature import calibrated
 
 
 def _clouds(seed: int, n_rows: int, n_classes: int, width: int, gap: float = 1.0) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from transfer.data.batches import Augmentation
 from transfer.data.examples import Examples, Target
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.inputs import Pixels
-from transfer.finetuning.measuring import evaluate
+from transfer.finetuning.measuring import judged
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepPlan, plan_steps
 from transfer.finetuning.staged import Checkpoint, Event, Hooks, probed, run_steps, with_own_norms
@@ -32,7 +32,8 @@ def target(striped: MakeExamples) -> Target:
 
 
 def measured(classifier: Classifier, examples: Examples) -> tuple[float, float]:
-    return evaluate(classifier, Pixels(examples, classifier.backbone.preprocess, BUDGET.augmentation))
+    found = judged(classifier, Pixels(examples, classifier.backbone.preprocess, BUDGET.augmentation))
+    return found.nll, found.accuracy
 
 
 def planned(
@@ -71,7 +72,7 @@ def test_steps_that_help_are_kept(tiny_backbone: MakeBackbone, target: Target) -
         assert outcome.val_nll_noise is not None
         assert outcome.val_nll_before - outcome.val_nll_after > outcome.val_nll_noise > 0
     assert outcomes[1].val_nll_before == pytest.approx(outcomes[0].val_nll_after, rel=1e-3)
-    assert measured(classifier, target.val) == (outcomes[1].val_nll_after, outcomes[1].val_accuracy)
+    assert measured(classifier, target.val) == pytest.approx((outcomes[1].val_nll_after, outcomes[1].val_accuracy))
 
 
 def test_a_gain_within_the_noise_is_not_kept(tiny_backbone: MakeBackbone, target: Target) -> None:

@@ -21,6 +21,7 @@ from transfer.randomness import generator
 from transfer.records import Preprocess
 
 MOST_VIEWS = 4
+_VERSION = 1  # of what the code between pixels and kept values does
 HARMLESS = 1e-3  # relative error of logits, root mean square
 _BYTES = {"float16": 2, "float32": 4}
 
@@ -111,6 +112,7 @@ def views_of(
     dtype: torch.dtype,
     execute: Execute | None = None,
     keep: Keep = forget,
+    facts: Mapping[str, Any] | None = None,
 ) -> Views:
     """Run views of images through a frozen prefix; view 0 is the image as it is.
 
@@ -124,11 +126,12 @@ def views_of(
         dtype: of the kept values; float16 where `is_harmless` says so.
         execute: how the prefix runs; straight through PyTorch when None.
         keep: where the values are kept.
+        facts: what else the values depend on: decoders, libraries, the machine.
     """
     examples, augmentation = pixels.examples, pixels.augmentation
     network = FromPixels(boundary.prefix, pixels.preprocess)
     executor, run = (execute or _straight)(network, examples.inputs[:BATCH_SIZE], n_views * len(examples))
-    facts = _facts(boundary, pixels.preprocess, executor, dtype)
+    what = {**(facts or {}), **_facts(boundary, pixels.preprocess, executor, dtype)}
     values = []
     for view in range(n_views):
         varied = {"variation": [seed, augmentation.min_area, augmentation.flip_probability]} if view else {}
@@ -138,7 +141,7 @@ def views_of(
                 for made in run_rows(run, _view(pixels, batch, view, seed)):
                     yield made.to(dtype)
 
-        values.append(keep({**facts, "view": view, **varied}, examples.keys, compute))
+        values.append(keep({**what, "view": view, **varied}, examples.keys, compute))
     return Views(torch.stack(values), examples.labels)
 
 
@@ -146,6 +149,7 @@ def _facts(boundary: Boundary, preprocess: Preprocess, executor: str, dtype: tor
     """Return all that values depend on beside the image and its variation."""
     return {
         "kind": "boundary",
+        "version": _VERSION,
         "prefix": boundary.digest(),
         "executor": executor,
         "preprocess": [preprocess.resize_px, preprocess.crop_px, *preprocess.mean, *preprocess.std],

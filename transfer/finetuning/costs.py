@@ -15,10 +15,11 @@ from transfer.finetuning.loop import train
 from transfer.finetuning.planning import StepCost, StepPlan
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.states import trained_state
+from transfer.records import Rescue
 
 _FEWEST = 2  # batch norm cannot train on one
 _MARGIN = 0.8  # of the free memory
-_COPIES = 7  # of the trained weights: themselves, gradient, two moments, moving sums, snapshot, best
+_COPIES = 18  # of the trained weights, at most: gradient, moments, moving sums, best, two snapshots, what is written
 _UPDATES = 2  # the first one warms up
 
 Pose = Callable[[Target], Problem]
@@ -51,11 +52,12 @@ def measured(
     try:
         held = _held_bytes(classifier, pose, few, plan, budget)
         weights = _COPIES * sum(value.numel() * value.element_size() for value in live.values())
+        weights += 2 * plan.cache.n_bytes  # kept values, once more while they are gathered
         at_once = len(batch.train)
-        while at_once > 1 and weights + held * at_once > _MARGIN * free_bytes:
-            at_once = (at_once + 1) // 2
+        while at_once > _FEWEST and weights + held * at_once > _MARGIN * free_bytes:
+            at_once = max(_FEWEST, (at_once + 1) // 2)
         problem, prepare_s, prefix_s = _prefix_timed(classifier, pose, (few, batch), plan, now)
-        update_s, val_s = _timed(classifier, problem, plan, replace(budget, at_once=at_once), now)
+        at_once, update_s, val_s = _timed(classifier, problem, plan, replace(budget, at_once=at_once), now)
     finally:
         with torch.no_grad():
             for name, value in live.items():
@@ -82,20 +84,25 @@ def _prefix_timed(
 
 def _timed(
     classifier: Classifier, problem: Problem, plan: StepPlan, budget: Budget, now: Callable[[], float]
-) -> tuple[float, float]:
-    """Return the seconds of an image in an update, and in validation."""
+) -> tuple[int, float, float]:
+    """Return how many images went through at once in the end, the seconds of one in an update, and in validation."""
     n_images, n_val = len(problem.train.labels), len(problem.val.labels)
     trial = replace(budget, max_images=_UPDATES * n_images, epochs=_UPDATES, batch_size=n_images, patience=None)
     updated: list[float] = []
     events = train(classifier, problem, plan.step, trial, 0, advance=lambda _: updated.append(now()))
-    yielded = [now() for _ in events]
-    return (updated[-1] - yielded[-2]) / n_images, (yielded[-1] - updated[-1]) / n_val
+    yielded: list[float] = []
+    at_once = budget.at_once or n_images
+    for event in events:
+        yielded.append(now())
+        at_once = event.at_once or at_once if isinstance(event, Rescue) else at_once
+    return at_once, (updated[-1] - yielded[-2]) / n_images, (yielded[-1] - updated[-1]) / n_val
 
 
 def _held_bytes(classifier: Classifier, pose: Pose, few: Target, plan: StepPlan, budget: Budget) -> int:
     """Return the bytes that autograd holds for an image between the forward and the backward pass."""
     problem = _posed(classifier, pose, few, plan)
-    with _counting() as held:
+    own = {value.untyped_storage().data_ptr() for value in classifier.state_dict().values()}
+    with _counting(own) as held:
         trial = replace(budget, max_images=len(few.train), epochs=1, batch_size=len(few.train), patience=None)
         list(train(classifier, problem, plan.step, trial, 0))
     return sum(held.values()) // len(few.train)
@@ -107,13 +114,14 @@ def _posed(classifier: Classifier, pose: Pose, target: Target, plan: StepPlan) -
 
 
 @contextmanager
-def _counting() -> Iterator[dict[int, int]]:
-    """Yield what autograd holds while it is active: address -> bytes."""
+def _counting(own: set[int]) -> Iterator[dict[int, int]]:
+    """Yield what autograd holds while it is active beside the network's own values: address -> bytes."""
     held: dict[int, int] = {}
 
     def pack(value: Tensor) -> Tensor:
         storage = value.untyped_storage()
-        held[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in own:
+            held[storage.data_ptr()] = storage.nbytes()
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):

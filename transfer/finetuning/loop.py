@@ -19,7 +19,7 @@ from transfer.errors import UserError
 from transfer.finetuning.averaging import MovingAverage
 from transfer.finetuning.budget import Budget, batches, n_batches
 from transfer.finetuning.freezing import HEAD, parameter_groups, thaw
-from transfer.finetuning.measuring import evaluate
+from transfer.finetuning.measuring import judged
 from transfer.finetuning.plan import Step
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.schedule import warm_up_cosine
@@ -151,10 +151,9 @@ class _Run:
         try:
             for number in range(self.at.batch, len(parts)):
                 loss = self._update(number, parts[number], keep)
-                total, first = self.at.loss_sum + loss * len(parts[number]), self.at.first_loss
-                self.at = replace(
-                    self.at, batch=number + 1, loss_sum=total, first_loss=loss if first is None else first
-                )
+                total = self.at.loss_sum + loss * len(parts[number])
+                first = loss if self.at.first_loss is None else self.at.first_loss
+                self.at = replace(self.at, batch=number + 1, loss_sum=total, first_loss=first)
                 advance(len(parts[number]))
             self._close(sum(len(part) for part in parts))
         except _ExplodedError as failure:
@@ -186,7 +185,7 @@ class _Run:
                 f"and at a tenth of them {_MOST_RESCUES} times over; lower them."
             )
         self.restore(back)
-        return Rescue(self.step.name, epoch, what, back.rate_scale, back.at_once)
+        return Rescue(self.step.name, epoch, what, back.rate_scale, back.at_once, back.epoch)
 
     def leave_best(self) -> None:
         """Give the network the weights with the lowest validation NLL."""
@@ -196,9 +195,9 @@ class _Run:
 
     def _half(self) -> int:
         at_once = min(self.at.at_once or self.budget.batch_size, self.n_train)
-        if at_once == 1:
+        if at_once <= 2:  # batch norm cannot train on one
             raise UserError(
-                f"Memory ran out in the step {self.step.name!r} with a single image; "
+                f"Memory ran out in the step {self.step.name!r} with two images; "
                 "choose a smaller backbone or a smaller crop_px."
             )
         return (at_once + 1) // 2
@@ -236,7 +235,7 @@ class _Run:
 
     def _add_gradients(self, inputs: Tensor, labels: Tensor) -> float:
         """Add the gradients of a batch's mean loss, a part that fits into memory at a time; return that loss."""
-        n_parts = math.ceil(len(inputs) / (self.at.at_once or len(inputs)))
+        n_parts = n_batches(len(inputs), self.at.at_once or len(inputs))
         total = 0.0
         try:
             for part, wanted in zip(inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True):
@@ -270,7 +269,8 @@ class _Run:
         with torch.no_grad():
             for name, value in averaged.items():
                 self.live[name].copy_(value)
-            nll, accuracy = evaluate(self.problem.network, self.problem.val)
+            found = judged(self.problem.network, self.problem.val)
+            nll = found.nll
             _require_sane(torch.tensor(nll), "validation loss")
             if self.at.best_nll is None or nll < self.at.best_nll:
                 self.best = {name: value.detach().clone() for name, value in self.live.items()}
@@ -278,7 +278,7 @@ class _Run:
             for name, value in live.items():
                 self.live[name].copy_(value)
         epoch, train_loss = self.at.epoch, self.at.loss_sum / n_images
-        self.closed = EpochRecord(self.step.name, epoch, sum(self.sizes[:epoch]), train_loss, nll, accuracy)
+        self.closed = EpochRecord(self.step.name, epoch, sum(self.sizes[:epoch]), train_loss, nll, found.accuracy)
         self.at = replace(self.at, epoch=epoch + 1, batch=0, loss_sum=0.0)
 
 

@@ -1,6 +1,7 @@
 """What a network makes of labelled rows: losses, accuracy, logits, in evaluation mode."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +10,50 @@ from transfer.backbones.backbone import Classifier
 from transfer.backbones.modes import evaluating
 from transfer.data.batches import normalise
 from transfer.finetuning.inputs import Inputs
+from transfer.metrics.temperature import calibrated
 
 _BATCH = 64
 
 
-def row_losses(network: nn.Module, inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """Return the negative log likelihood of every row, float64 (N,), nats, and whether it was recognised, bool (N,).
+@dataclass(frozen=True)
+class Judgement:
+    """How a network does on labelled rows, at the temperature that suits it best.
 
-    The network runs in evaluation mode; the mode is restored.
+    Label smoothing, averages and blends change how sure a network is more than what it knows; at its own best
+    temperature each is judged by what it knows.
+
+    Args:
+        losses: negative log likelihood of every row, float64 (N,), nats.
+        right: whether the row was recognised, bool (N,).
+        sharpness: the inverse temperature; logits times it have these losses.
     """
-    logits = _logits(network, inputs.plain())
-    losses = nn.functional.cross_entropy(logits.double(), inputs.labels, reduction="none")
-    return losses, logits.argmax(1) == inputs.labels
+
+    losses: Tensor
+    right: Tensor
+    sharpness: float
+
+    @property
+    def nll(self) -> float:
+        """Return the mean loss, nats."""
+        return float(self.losses.mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of rows that were recognised."""
+        return float(self.right.double().mean())
 
 
-def evaluate(network: nn.Module, inputs: Inputs) -> tuple[float, float]:
-    """Return the mean negative log likelihood (nats) and the accuracy of a network in evaluation mode."""
-    losses, right = row_losses(network, inputs)
-    return float(losses.mean()), float(right.double().mean())
+def judged(network: nn.Module, inputs: Inputs) -> Judgement:
+    """Judge a network in evaluation mode; the mode is restored."""
+    return judgement_of(_logits(network, inputs.plain()), inputs.labels)
+
+
+def judgement_of(logits: Tensor, labels: Tensor) -> Judgement:
+    """Judge logits (N, C) by labels int64 (N,); where one is not finite, the losses are not either."""
+    wide = logits.double()
+    sharpness = calibrated(wide, labels)[0] if bool(torch.isfinite(wide).all()) else 1.0
+    losses = nn.functional.cross_entropy(sharpness * wide, labels, reduction="none")
+    return Judgement(losses, logits.argmax(1) == labels, sharpness)
 
 
 def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:

@@ -105,11 +105,20 @@ def within(plans: Sequence[StepPlan], seconds: float, fewest: int) -> tuple[Step
     """
     shortened = []
     for plan in plans:
-        affordable = int((seconds - plan.fixed_s()) / plan.image_s()) if plan.image_s() else plan.n_images
-        n_images = min(plan.n_images, affordable) if affordable >= min(fewest, plan.n_images) else 0
-        shortened.append(replace(plan, n_images=n_images))
+        fitting = plan
+        for n_views in range(plan.cache.n_views, -1, -1) if plan.cache.n_views else (0,):
+            fitting = replace(plan, cache=replace(plan.cache, n_views=n_views))
+            n_images = min(plan.n_images, max(0, _affordable(fitting, seconds)))
+            fitting = replace(fitting, n_images=n_images if n_images >= min(fewest, plan.n_images) else 0)
+            if n_views <= max(1, int(fitting.n_epochs / 2)) and fitting.n_images:
+                break  # each view serves two passes or more
+        shortened.append(fitting)
         seconds -= shortened[-1].seconds()
     return tuple(shortened)
+
+
+def _affordable(plan: StepPlan, seconds: float) -> int:
+    return int((seconds - plan.fixed_s()) / plan.image_s()) if plan.image_s() else plan.n_images
 
 
 def plan_steps(

@@ -1,7 +1,9 @@
 """Run a plan step by step; a step that does not lower the mean validation NLL beyond noise is rolled back, exactly."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +11,9 @@ from torch import Tensor, nn
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.backbones.boundary import cut
 from transfer.backbones.features import extract_features
-from transfer.data.batches import normalise
+from transfer.data.batches import Augmentation, normalise
 from transfer.data.examples import Examples, Target
+from transfer.errors import UserError
 from transfer.finetuning.averaging import BLENDS, blended
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Execute, Keep, forget, is_harmless, views_of
@@ -18,8 +21,8 @@ from transfer.finetuning.freezing import HEAD, thaw
 from transfer.finetuning.gate import change
 from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.loop import train
-from transfer.finetuning.measuring import row_losses
-from transfer.finetuning.norms import reestimate, statistics_of
+from transfer.finetuning.measuring import Judgement, judged, judgement_of
+from transfer.finetuning.norms import MOST_IMAGES, reestimate, statistics_of
 from transfer.finetuning.plan import NORMS, PROBE
 from transfer.finetuning.planning import StepPlan
 from transfer.finetuning.probe import fit_probe
@@ -61,12 +64,14 @@ class Hooks:
         execute: how frozen prefixes run; straight through PyTorch when None.
         save: called with a checkpoint every few updates and between steps.
         advance: called with the number of images that went through the network.
+        facts: what kept values depend on beside network and image: decoders, libraries, the machine.
     """
 
     keep: Keep = forget
     execute: Execute | None = None
     save: Callable[[Checkpoint], None] = field(default=lambda _: None)
     advance: Advance = field(default=lambda _: None)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def probed(
@@ -90,11 +95,11 @@ def probed(
     with torch.no_grad():
         classifier.head.weight.copy_(weight)
         classifier.head.bias.copy_(bias)
-    fitted, _ = _measured(classifier.head, rows, train_set.labels)
-    losses, accuracy = _measured(classifier.head, extract(backbone, target.val), target.val.labels)
-    nll = float(losses.mean())
-    record = EpochRecord(PROBE, 1, len(train_set), float(fitted.mean()), nll, accuracy)
-    return classifier, (record, StepOutcome(PROBE, (HEAD,), None, nll, accuracy, len(train_set), kept=True))
+    with torch.no_grad():
+        fitted = float(nn.functional.cross_entropy(classifier.head(rows).double(), train_set.labels))
+    found = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
+    record = EpochRecord(PROBE, 1, len(train_set), fitted, found.nll, found.accuracy)
+    return classifier, (record, StepOutcome(PROBE, (HEAD,), None, found.nll, found.accuracy, len(train_set), kept=True))
 
 
 def with_own_norms(
@@ -113,17 +118,28 @@ def with_own_norms(
     backbone, extract = classifier.backbone, features or _straight
     if not statistics_of(backbone) or len(target.train) < 2:
         return classifier, ()
-    before, _ = _measured(classifier.head, extract(backbone, target.val), target.val.labels)
+    before = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
     state = clone_state(classifier)
     reestimate(backbone, target.train.inputs)
-    other, _ = probed(backbone, target, features)
-    after, accuracy = _measured(other.head, extract(backbone, target.val), target.val.labels)
-    changed = change(before, after)
+    try:
+        other, _ = probed(backbone, target, features)
+    except UserError:  # the features under these statistics are not finite
+        classifier.load_state_dict(state)
+        return classifier, ()
+    after = _judged(other.head, extract(backbone, target.val), target.val.labels)
+    changed = change(before.losses, after.losses)
     if not changed.helped:
         classifier.load_state_dict(state)
-    n_images = 2 * len(target.train)  # once for the statistics, once for the features under them
+    n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
     outcome = StepOutcome(
-        NORMS, (), changed.before, changed.after, accuracy, n_images, kept=changed.helped, val_nll_noise=changed.noise
+        NORMS,
+        (),
+        changed.before,
+        changed.after,
+        after.accuracy,
+        n_images,
+        kept=changed.helped,
+        val_nll_noise=changed.noise,
     )
     return (other if changed.helped else classifier), (outcome,)
 
@@ -159,7 +175,8 @@ def run_steps(
         def keep(found: Snapshot, index: int = index, before: State = before) -> None:
             lent.save(Checkpoint(index, tuple(events), before, found))
 
-        for event in _run_step(classifier, target, plans[index], budget, seed, snapshot, keep, lent):
+        steps = _run_step(classifier, target, plans[index], budget, seed, snapshot, keep, lent)
+        for event in steps if plans[index].n_images else (_skipped(plans[index], events, classifier, target),):
             events.append(event)
             yield event
         lent.save(Checkpoint(index + 1, tuple(events), clone_state(classifier)))
@@ -179,28 +196,43 @@ def _run_step(
     thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
     limits = replace(budget, max_images=plan.n_images, at_once=plan.cost.at_once if plan.cost else None)
     problem = posed(classifier, target, plan, limits, seed, lent)
-    losses, _ = row_losses(problem.network, problem.val)
+    before = judged(problem.network, problem.val)
     origin = {name: value.detach().clone() for name, value in trained_state(classifier).items()}
     seen = 0
     for event in train(classifier, problem, step, limits, seed, snapshot, keep, lent.advance):
         seen = event.images_seen if isinstance(event, EpochRecord) else seen
         yield event
     live = {name: value for name, value in classifier.state_dict(keep_vars=True).items() if name in origin}
-    blend, after, right = _best_blend(problem, origin, live)
-    changed = change(losses, after)
+    blend, after = _best_blend(problem, origin, live)
+    changed = change(before.losses, after.losses)
     if not changed.helped:
         _assign(live, origin)
+    elif HEAD in step.rates:
+        with torch.no_grad():
+            for parameter in classifier.head.parameters():
+                parameter.mul_(after.sharpness)
     yield StepOutcome(
         step.name,
         tuple(step.rates),
         changed.before,
         changed.after,
-        float(right.double().mean()),
+        after.accuracy,
         seen,
         kept=changed.helped,
         val_nll_noise=changed.noise,
         blend=blend,
     )
+
+
+def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, target: Target) -> StepOutcome:
+    """Return the outcome of a step without an image: what the last kept step left, measured where there was none."""
+    kept = [event for event in events if isinstance(event, StepOutcome) and event.kept]
+    if kept:
+        nll, accuracy = kept[-1].val_nll_after, kept[-1].val_accuracy
+    else:
+        found = judged(classifier, Problem.of_images(classifier, target, Augmentation()).val)
+        nll, accuracy = found.nll, found.accuracy
+    return StepOutcome(plan.step.name, tuple(plan.step.rates), nll, nll, accuracy, 0, kept=False)
 
 
 def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, lent: Hooks) -> Problem:
@@ -213,29 +245,31 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
     sample = normalise(target.train.inputs[:_HARMLESS_ROWS], preprocess)
     dtype = torch.float16 if is_harmless(boundary, classifier.head, sample, torch.float16) else torch.float32
     train_views, val_views = (
-        views_of(boundary, Pixels(one, preprocess, budget.augmentation), n_views, seed, dtype, lent.execute, lent.keep)
+        views_of(
+            boundary,
+            Pixels(one, preprocess, budget.augmentation),
+            n_views,
+            seed,
+            dtype,
+            lent.execute,
+            lent.keep,
+            lent.facts,
+        )
         for one, n_views in ((target.train, plan.cache.n_views), (target.val, 1))
     )
     return Problem(nn.Sequential(boundary.suffix, classifier.head), train_views, val_views)
 
 
-def _best_blend(problem: Problem, origin: State, live: State) -> tuple[float, Tensor, Tensor]:
-    """Leave the blend of the weights before and after that validation prefers.
-
-    Returns:
-        Its share, and what `row_losses` measured under it.
-    """
+def _best_blend(problem: Problem, origin: State, live: State) -> tuple[float, Judgement]:
+    """Leave the blend of the weights before and after that validation prefers; return its share and its judgement."""
     end = {name: value.detach().clone() for name, value in live.items()}
-    best: tuple[float, Tensor, Tensor] | None = None
+    found: dict[float, Judgement] = {}
     for share in reversed(BLENDS):
         _assign(live, blended(origin, end, share))
-        losses, right = row_losses(problem.network, problem.val)
-        if best is None or float(losses.mean()) < float(best[1].mean()):
-            best = (share, losses, right)
-    if best is None:
-        raise RuntimeError("There are no blends.")
-    _assign(live, blended(origin, end, best[0]))
-    return best
+        found[share] = judged(problem.network, problem.val)
+    best = min(found, key=lambda share: found[share].nll if math.isfinite(found[share].nll) else math.inf)
+    _assign(live, blended(origin, end, best))
+    return best, found[best]
 
 
 def _assign(live: State, values: Mapping[str, Tensor]) -> None:
@@ -248,9 +282,6 @@ def _straight(backbone: Backbone, examples: Examples) -> Tensor:
     return extract_features(backbone, examples.inputs)
 
 
-def _measured(head: nn.Module, rows: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    """Return the losses of all rows, nats, and the accuracy."""
+def _judged(head: nn.Module, rows: Tensor, labels: Tensor) -> Judgement:
     with torch.no_grad():
-        logits = head(rows)
-    losses = nn.functional.cross_entropy(logits.double(), labels, reduction="none")
-    return losses, float((logits.argmax(1) == labels).double().mean())
+        return judgement_of(head(rows), labels)
