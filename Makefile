@@ -6,6 +6,8 @@ RECIPE := requirements.lock pyproject.toml adapters/empty_databases.py
 CACHES := .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 ARGS ?=
 UPGRADE ?=
+DATA ?= ../shared
+BENCH := .venv-bench
 
 export DO_NOT_TRACK := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -17,7 +19,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ui lint format lock test-slow test-service clean
+.PHONY: help setup demo test ui lint format lock test-slow test-service bench clean
 
 help: ## show what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
@@ -53,6 +55,10 @@ test-slow: setup ## tests that train for minutes
 test-service: setup ## tests with real servers, workers and a browser
 	@$(BIN)/pytest -m service $(ARGS)
 
+bench: setup ## seconds to accuracy, side by side with what a user would pick instead (40 minutes; ARGS=--quick: 8)
+	@$(MAKE) --no-print-directory --silent $(BENCH)/.installed
+	@$(BENCH)/bin/python -W ignore -m benchmarks.peers --data "$(DATA)" $(ARGS)
+
 lock: setup ## resolve requirements.lock again from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@cp requirements.lock .rootstock/requirements.lock
 	@$(use_index) $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra dev --no-header --quiet \
@@ -60,6 +66,9 @@ lock: setup ## resolve requirements.lock again from pyproject.toml; UPGRADE=--up
 	@if grep -n '://' .rootstock/requirements.lock; then \
 	  echo 'The new lock names a URL (above); it must install from any index. requirements.lock is unchanged.' >&2; exit 1; fi
 	@mv .rootstock/requirements.lock requirements.lock
+	@$(use_index) $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --extra bench --no-header --quiet \
+	  --no-annotate --constraint requirements.lock --output-file .rootstock/requirements-bench.lock
+	@grep -vxFf requirements.lock .rootstock/requirements-bench.lock > requirements-bench.lock
 
 clean: ## remove caches; .venv, data, artifacts and runs stay
 	rm -rf $(CACHES)
@@ -91,3 +100,13 @@ $(STAMP): $(RECIPE)
 	fi
 	@$(BIN)/python -m adapters.empty_databases
 	@printf '%s\n' "$$PWD" > $(STAMP)
+
+# What only `make bench` needs lies beside .venv, which it borrows everything else from.
+$(BENCH)/.installed: $(STAMP) requirements-bench.lock
+	@echo 'Installing what requirements-bench.lock names ...'
+	@$(BIN)/python -m venv --clear --without-pip $(BENCH)
+	@places=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	own=$$($(BENCH)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	printf 'import site; site.addsitedir("%s")\n' "$$places" > "$$own/product.pth"
+	@$(BIN)/python -m pip --python $(BENCH)/bin/python install --quiet --no-deps --requirement requirements-bench.lock
+	@touch $@

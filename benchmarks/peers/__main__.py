@@ -2,6 +2,7 @@
 
     python -m benchmarks.peers --data ../shared
     python -m benchmarks.peers --data ../shared --quick          # one seed, one data set, a few minutes, no document
+    python -m benchmarks.peers --data ../shared --add --sets cifar10 --seeds 1 2      # the spread there, half an hour
 
 Every run has a process of its own, and the methods take turns. The clock of each runs from files on the disk to every
 model that it has on the way; measuring that model on the test images is outside, and so are imports.
@@ -22,8 +23,11 @@ from benchmarks.peers.curves import Run, best
 from benchmarks.peers.images import SOURCES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENT = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # how our stages let threads wait; peers get what PyTorch does
+# How our stages let threads wait, given to everybody: PyTorch's own way takes up to ten times as long for an update
+# while anything else runs on the machine.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 RUNS = Path("docs", "peers.json")
+EVERY = (methods.OURS, *methods.PEERS)
 
 
 def main() -> None:
@@ -48,6 +52,9 @@ def main() -> None:
             )
         options.runs.parent.mkdir(parents=True, exist_ok=True)
         options.runs.write_text(json.dumps([one.to_plain() for one in kept], indent=1) + "\n", encoding="utf-8")
+    if not kept:
+        print(f"There are no points in {options.runs}.")
+        return
     print(document.tables(kept))
     print(f"{(time.perf_counter() - began) / 60:.0f} minutes in all.")
     if options.document:
@@ -69,10 +76,7 @@ def run(name: str, data: Path, data_set: str, seed: int, options: argparse.Names
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peers.one", name, "--data", str(data)]
         command += ["--weights", str(data / WEIGHTS), "--data-set", data_set, "--seed", str(seed), "--out", str(out)]
         command += ["--workers", str(options.workers), "--limit-s", str(options.limit_s)]
-        variables = {key: value for key, value in os.environ.items() if key not in PATIENT}
-        variables["PYTHONPATH"] = str(ROOT)
-        if name == methods.OURS:
-            variables |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}  # `adapters.environment.prepare`
+        variables = {**os.environ, **PATIENT, "PYTHONPATH": str(ROOT)}
         subprocess.run(command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, check=True)
         return _read(out)
 
@@ -83,15 +87,20 @@ def _options() -> argparse.Namespace:
         "--data", type=Path, default=ROOT.parent / "shared", help="a folder with datasets/ and weights/"
     )
     parser.add_argument("--sets", nargs="+", choices=SOURCES, default=list(SOURCES))
-    parser.add_argument("--methods", nargs="+", default=[methods.OURS, *methods.PEERS])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=EVERY, default=list(EVERY))
+    parser.add_argument("--seeds", type=int, nargs="+", help="three for hymenoptera, one for cifar10 if not given")
     parser.add_argument("--workers", type=int, default=0, help="processes that load images for the peers")
     parser.add_argument("--limit-s", type=float, default=60.0, help="an open-ended peer ends after an epoch beyond it")
     parser.add_argument("--runs", type=Path, default=ROOT / RUNS, help="where the raw points go")
     parser.add_argument("--document", type=Path, default=ROOT / "docs" / "peers.md")
     parser.add_argument("--add", action="store_true", help="keep the runs in the file that are not made anew")
+    parser.add_argument(
+        "--redraw", action="store_true", help="run nothing; write the document from the points there are"
+    )
     parser.add_argument("--quick", action="store_true", help="one seed, hymenoptera, short; writes no document")
     options = parser.parse_args()
+    if options.redraw:
+        options.methods, options.add = [], True
     if options.quick:
         options.seeds, options.sets, options.limit_s = [0], ["hymenoptera"], 15.0
         options.runs, options.document = Path(tempfile.gettempdir(), "peers-quick.json"), None
@@ -100,10 +109,12 @@ def _options() -> argparse.Namespace:
 
 def _order(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
     """Yield what is run, the methods in turn, so that a busy minute of the machine is nobody's alone."""
-    for seed in options.seeds:
+    seeds = {data_set: options.seeds or range(SOURCES[data_set].n_seeds) for data_set in options.sets}
+    for place in range(max(map(len, seeds.values()))):
         for data_set in options.sets:
             for name in options.methods:
-                yield name, data_set, seed
+                if place < len(seeds[data_set]):
+                    yield name, data_set, seeds[data_set][place]
 
 
 def _read(path: Path) -> list[Run]:

@@ -33,6 +33,7 @@ class Run:
         points: in the order of time, at least one; the last is the model that the method ends with.
         n_test: test images behind each accuracy.
         load: other work on the machine: its load average when the run began.
+        day: on which it was made, as in 2026-01-31.
     """
 
     method: str
@@ -41,6 +42,7 @@ class Run:
     points: tuple[Point, ...]
     n_test: int
     load: float
+    day: str
 
     def to_plain(self) -> dict[str, Any]:
         """Return JSON-able values."""

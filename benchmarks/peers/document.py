@@ -1,12 +1,12 @@
 """docs/peers.md: the tables with all that is needed to judge and to repeat them."""
 
 import platform
+import textwrap
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from adapters.machine import machine_facts
+from adapters.machine import machine_facts, usable_cores
 from benchmarks.peers.curves import Run, Spread
 from benchmarks.peers.drawing import draw
 from benchmarks.peers.plain import FULL_BATCH, FULL_DECAY, FULL_RATE
@@ -30,7 +30,7 @@ the folder that holds `datasets/` and `weights/`; `make bench ARGS=--help` tells
   the models it would ship at that moment: after the probe, after trying other norm statistics, after each step. The
   list of images and of their digests is there before, as it is in the product, where other stages made it.
   *Executor remembered*: nothing computed from images is kept, but which executor is fastest for this network was
-  measured on this machine before; up to the first model. *Run again*: the same stage once more in the same folder.
+  measured in this project before; up to the first model. *Run again*: the same stage once more in the same folder.
 - **Best accuracy** of a peer is that of its best epoch, chosen by the test images: more than its user could know.
   *Ours as good after* are the seconds until ours first has a model at least as accurate, in the same run; never counts
   as 0 times sooner.
@@ -40,7 +40,9 @@ the folder that holds `datasets/` and `weights/`; `make bench ARGS=--help` tells
   beyond {limit_s:g} s. **AdamW**: all layers, batches of {batch}, rate {rate:g} under a cosine, weight decay {decay:g},
   label smoothing 0.1, 5 epochs of 244 images or 2 of 1,000. **Logistic regression**: scikit-learn's, on the features of
   one pass in evaluation mode, what a careful user does by hand.
-- Peers load images with {workers} worker processes and let threads wait as PyTorch does by default.
+- Peers load images with {workers} worker processes. Threads of everybody wait as those of our stages do
+  (`OMP_WAIT_POLICY`, `GOMP_SPINCOUNT`): in PyTorch's own way an update of the peers takes several times as long once
+  anything else runs.
 
 """
 
@@ -71,15 +73,17 @@ def write(path: Path, runs: Sequence[Run], workers: int, limit_s: float) -> None
 
 
 def _machine(runs: Sequence[Run]) -> str:
-    facts = machine_facts()
+    facts, machine_cores = machine_facts(), usable_cores()
     packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     load = Spread.of(run.load for run in runs)
-    return (
-        f"Measured on {datetime.now(UTC).date()}: {facts['cpu']}, {facts['usable_cores']} cores, "
+    text = (
+        f"Measured on {', '.join(sorted({run.day for run in runs}))}: {facts['cpu']}, {machine_cores} cores, "
         f"{facts['torch_threads']} threads for everybody, Python {platform.python_version()}, {packages}. Load "
-        f"averages when runs began: {load.least:.1f} to {load.largest:.1f}, median {load.median:.1f}; without "
-        "other work on the machine the run before leaves 1 to 2."
+        f"averages when runs began: {load.least:.1f} to {load.largest:.1f}, median {load.median:.1f}."
     )
+    if load.largest > machine_cores + 1:  # the run before leaves one of about as many as there are cores
+        text += " **Other work ran beside some of them**: `make bench` on an idle machine measures them anew."
+    return textwrap.fill(text, 120)
 
 
 def _version(name: str) -> str:

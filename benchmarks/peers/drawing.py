@@ -27,18 +27,18 @@ def draw(path: Path, runs: Sequence[Run]) -> None:
     """
     shown = [run for run in runs if run.method in COLOURS]
     named: set[str] = set()
-    with picture(path, 7.2, 4.4) as axes:
+    with picture(path, 7.2, 4.6) as axes:
         for run in shown:
             seconds, accuracies = zip(*((point.seconds, point.accuracy) for point in run.points), strict=True)
             label = None if run.method in named else run.method
             named.add(run.method)
-            style = {"where": "post", "color": COLOURS[run.method], "linewidth": 1.3, "alpha": 0.85}
-            axes.step(seconds, accuracies, label=label, **style)
-            axes.plot(seconds, accuracies, "o", color=COLOURS[run.method], markersize=4, alpha=0.85)
+            colour = COLOURS[run.method]
+            axes.step(seconds, accuracies, where="post", label=label, color=colour, linewidth=1.3, alpha=0.85)
+            axes.plot(seconds, accuracies, "o", color=colour, markersize=4, alpha=0.85)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_xlabel("seconds of loading and training")
         axes.set_ylabel("accuracy on the test images")
         axes.set_title(f"{shown[0].data_set}, {shown[0].n_test} test images", loc="left", fontsize=10)
         axes.grid(color=GRID, linewidth=0.8)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)

@@ -68,6 +68,5 @@ def _loaders(task: Task) -> ImageDataLoaders:
 def _test_images(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the test images as fastai prepares them, uint8 (N, 3, 224, 224), and their labels."""
     valid = _loaders(task).valid
-    items = [valid.after_item(item) for item in valid.dataset]
-    pixels, labels = (torch.stack([torch.Tensor(item[part]) for item in items]) for part in (0, 1))
-    return pixels.to(torch.uint8), labels.long()
+    pictures, labels = zip(*(valid.after_item(item) for item in valid.dataset), strict=True)
+    return torch.stack([one.as_subclass(torch.Tensor) for one in pictures]), torch.tensor([*map(int, labels)])

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.peers.clock import Clock
@@ -31,13 +32,13 @@ def main() -> None:
     parser.add_argument("--limit-s", type=float, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    load, folder = os.getloadavg()[0], Path("images").resolve()
+    load, day, folder = os.getloadavg()[0], str(datetime.now(UTC).date()), Path("images").resolve()
     lay_out(options.data, SOURCES[options.data_set], options.seed, folder)
     warm_up()
     task = Task(folder, options.weights, options.seed, options.workers, options.limit_s)
     n_test = sum(1 for path in (folder / "test").rglob("*") if path.is_file())
     runs = [
-        Run(name, options.data_set, options.seed, tuple(clock.points), n_test, load).to_plain()
+        Run(name, options.data_set, options.seed, tuple(clock.points), n_test, load, day).to_plain()
         for name, clock in run(options.method, task).items()
     ]
     options.out.write_text(json.dumps(runs), encoding="utf-8")

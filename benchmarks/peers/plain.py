@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
-from torchvision import transforms
+from torchvision import models, transforms
 from torchvision.datasets import ImageFolder
 
 from benchmarks.peers.clock import Clock
@@ -62,8 +62,8 @@ def full_finetuning(task: Task) -> Clock:
     measure = _measure(task)
     with global_randomness(task.seed, "full fine-tuning"):
         clock = Clock(measure)
-        images, network = _training(task, FULL_BATCH, VARIED)
-        n_epochs = max(FULL_LEAST_EPOCHS, round(FULL_IMAGES / len(images.dataset)))  # type: ignore[arg-type]
+        images, network = _training(task, FULL_BATCH)
+        n_epochs = max(FULL_LEAST_EPOCHS, round(FULL_IMAGES / (len(images) * FULL_BATCH)))
         optimiser = torch.optim.AdamW(network.parameters(), FULL_RATE, weight_decay=FULL_DECAY)
         schedule = lr_scheduler.CosineAnnealingLR(optimiser, n_epochs * len(images))
         loss = nn.CrossEntropyLoss(label_smoothing=FULL_SMOOTHING)
@@ -91,9 +91,9 @@ def _tutorial(task: Task, *, fixed: bool) -> Clock:
     measure = _measure(task)
     with global_randomness(task.seed, "tutorial"):
         clock = Clock(measure)
-        images, network = _training(task, TUTORIAL_BATCH, VARIED)
+        images, network = _training(task, TUTORIAL_BATCH)
         if fixed:
-            for parameter in network.features.parameters():  # type: ignore[union-attr]
+            for parameter in network.features.parameters():
                 parameter.requires_grad = False
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         optimiser = torch.optim.SGD(trained, TUTORIAL_RATE, momentum=0.9)
@@ -107,8 +107,8 @@ def _tutorial(task: Task, *, fixed: bool) -> Clock:
     return clock
 
 
-def _training(task: Task, batch_size: int, varied: Callable[..., Tensor]) -> tuple[DataLoader[Tensor], nn.Module]:
-    examples = ImageFolder(str(task.folder / "train"), varied)
+def _training(task: Task, batch_size: int) -> tuple[DataLoader[Tensor], models.MobileNetV2]:
+    examples = ImageFolder(str(task.folder / "train"), VARIED)
     images = DataLoader(examples, batch_size, shuffle=True, num_workers=task.workers)
     return images, with_new_head(task.weights, len(examples.classes))
 

@@ -60,7 +60,8 @@ def moments_table(runs: Sequence[Run]) -> str:
 
 def verdicts(runs: Sequence[Run]) -> list[str]:
     """Return a sentence for each thing that is asked of ours: by how much it is met, or missed."""
-    return [_sooner(runs), _as_good(runs), *_warmer(runs)]
+    remembered = _sooner(runs, methods.OURS_REMEMBERED, ", by the first model where the executor is known")
+    return [*_sooner(runs, methods.OURS, ""), *remembered, _as_good(runs), *_warmer(runs)]
 
 
 def best_peer(runs: Sequence[Run]) -> tuple[str, Interval]:
@@ -75,14 +76,15 @@ def best_peer(runs: Sequence[Run]) -> tuple[str, Interval]:
     return method, wilson_interval(round(accuracy * n_test), n_test, CONFIDENCE)
 
 
-def _sooner(runs: Sequence[Run]) -> str:
+def _sooner(runs: Sequence[Run], ours: str, text: str) -> list[str]:
     told = []
     for method in methods.PEERS:
-        if pairs := _pairs(runs, method):
-            times = Spread.of(times_sooner(ours, peer) for ours, peer in pairs).median
+        if pairs := _pairs(runs, method, ours):
+            times = Spread.of(times_sooner(one, peer) for one, peer in pairs).median
             told.append((times >= SOONER, f"{method} {_number(times) if times else 'never reached'}"))
     kept, names = all(met for met, _ in told), ", ".join(name for _, name in told)
-    return f"- {_word(kept)}: every peer's best accuracy at least {SOONER:g} times sooner (medians: {names})."
+    line = f"- {_word(kept)}: every peer's best accuracy at least {SOONER:g} times sooner{text} (medians: {names})."
+    return [line] if told else []
 
 
 def _as_good(runs: Sequence[Run]) -> str:
@@ -108,7 +110,7 @@ def _warmer(runs: Sequence[Run]) -> list[str]:
         seconds = Spread.of(read(run) for run in warm).median
         kept = _word(times.median >= WARMER)
         lines.append(
-            f"- {kept}: a run again at least {WARMER:g} times faster, {text} ({_times(times)}; {seconds:.2f} s)."
+            f"- {kept}: a run again at least {WARMER:g} times faster, {text}: {_times(times)} times, {seconds:.2f} s."
         )
     remembered = _of(runs, methods.OURS_REMEMBERED)
     if remembered:
@@ -117,10 +119,10 @@ def _warmer(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def _pairs(runs: Sequence[Run], method: str) -> list[tuple[Run, Run]]:
+def _pairs(runs: Sequence[Run], method: str, ours: str = methods.OURS) -> list[tuple[Run, Run]]:
     """Return ours and a peer's of the same seed."""
-    ours = {run.seed: run for run in _of(runs, methods.OURS)}
-    return [(ours[run.seed], run) for run in _of(runs, method) if run.seed in ours]
+    by_seed = {run.seed: run for run in _of(runs, ours)}
+    return [(by_seed[run.seed], run) for run in _of(runs, method) if run.seed in by_seed]
 
 
 def _present(runs: Sequence[Run]) -> list[str]:
@@ -141,21 +143,22 @@ def _word(kept: bool) -> str:
 
 
 def _accuracy(spread: Spread) -> str:
-    same = spread.least == spread.largest
-    return f"{spread.median:.3f}" + ("" if same else f" ({spread.least:.3f} to {spread.largest:.3f})")
+    return f"{spread.median:.3f}" + _between(f"{spread.least:.3f}", f"{spread.largest:.3f}")
 
 
 def _seconds(spread: Spread) -> str:
     if math.isinf(spread.median):
         return "never" if math.isinf(spread.least) else f"never (at best {spread.least:.1f})"
-    return f"{spread.median:.1f} ({spread.least:.1f} to {_number(spread.largest)})"
+    return _times(spread)
 
 
 def _times(spread: Spread) -> str:
-    return f"{_number(spread.median)} ({_number(spread.least)} to {_number(spread.largest)})"
+    return _number(spread.median) + _between(_number(spread.least), _number(spread.largest))
+
+
+def _between(least: str, largest: str) -> str:
+    return "" if least == largest else f" ({least} to {largest})"
 
 
 def _number(value: float) -> str:
-    if math.isinf(value):
-        return "never"
-    return f"{value:.1f}"
+    return "never" if math.isinf(value) else f"{value:.1f}"
