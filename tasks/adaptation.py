@@ -81,6 +81,7 @@ def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Bud
         images_per_class: training images; with few of them weights are held near the pretrained ones they began with.
             Infinite where there are none to be held near.
     """
+    from transfer.data.batches import Augmentation
     from transfer.finetuning.budget import Budget
 
     return Budget(
@@ -89,6 +90,7 @@ def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Bud
         batch_size=settings.batch_size,
         weight_decay=settings.weight_decay,
         label_smoothing=settings.label_smoothing,
+        augmentation=Augmentation(trivial=settings.trivial_augment),
         anchor=_ANCHOR if images_per_class < _FEW_PER_CLASS else 0.0,
     )
 

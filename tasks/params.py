@@ -88,6 +88,7 @@ class FinetuneParams(BaseModel):
     lr_decay: float = Field(default=2.6, ge=1, le=100)
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    trivial_augment: bool = False
     budget_s: Annotated[float, Field(gt=0)] | None = None
 
 

@@ -15,7 +15,7 @@ from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.measuring import judged
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepPlan, plan_steps
-from transfer.finetuning.staged import Checkpoint, Event, Hooks, probed, run_steps, with_own_norms
+from transfer.finetuning.staged import Checkpoint, Event, Hooks, posed, probed, run_steps, with_own_norms
 from transfer.finetuning.states import clone_state
 from transfer.records import EpochRecord, StepOutcome
 
@@ -196,3 +196,15 @@ def test_the_whole_is_deterministic_and_goes_on_from_any_checkpoint(
         later, resumed, _ = run(checkpoint)
         assert [*checkpoint.events, *later] == first[2:]
         assert same(resumed, one.state_dict())
+
+
+def test_images_are_changed_trivially_only_where_every_layer_is_trained(
+    tiny_backbone: MakeBackbone, target: Target
+) -> None:
+    classifier = Classifier(tiny_backbone(), 2)
+    budget = replace(BUDGET, augmentation=Augmentation(trivial=True))
+    for max_bytes in (0, 10**9):
+        last, everything = planned(classifier, target, GENTLE, budget, max_bytes)
+        problems = [posed(classifier, target, plan, budget, 0, Hooks()) for plan in (last, everything)]
+        trivial = [isinstance(one.train, Pixels) and one.train.augmentation.trivial for one in problems]
+        assert trivial == [False, True]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from transfer.data.trivial_augment import trivial_augment
 from transfer.records import Preprocess
 
 _ASPECT_RANGE = (3.0 / 4.0, 4.0 / 3.0)
@@ -35,26 +36,33 @@ class Augmentation:
     Args:
         min_area: smallest share of the image a crop may cover, in (0, 1]; 1 switches cropping off.
         flip_probability: of mirroring left and right, in [0, 1]; 0 switches it off.
+        trivial: whether TrivialAugment follows.
     """
 
     min_area: float = 0.7
     flip_probability: float = 0.0
+    trivial: bool = False
 
 
 def augment(examples: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
     """Crop every image at random, enlarge the crop to the full size and mirror it with some probability.
 
     Args:
-        examples: uint8 (N, C, H, W).
+        examples: uint8 (N, C, H, W); three channels for TrivialAugment.
         generator: on the CPU; the only source of randomness.
         augmentation: how much.
 
     Returns:
-        uint8 (N, C, H, W); `examples` itself when both are off.
+        uint8 (N, C, H, W); `examples` itself when all are off.
 
     Source: Szegedy et al., "Going Deeper with Convolutions", 2015, section 6 (crop area and aspect ratio).
     """
-    if augmentation == Augmentation(min_area=1.0, flip_probability=0.0):
+    moved = _moved(examples, generator, augmentation)
+    return trivial_augment(moved, generator) if augmentation.trivial else moved
+
+
+def _moved(examples: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
+    if augmentation.min_area == 1.0 and augmentation.flip_probability == 0.0:
         return examples
     n_images = examples.shape[0]
     extent = _crop_extent(n_images, augmentation.min_area, generator)

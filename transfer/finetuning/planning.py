@@ -134,7 +134,7 @@ def plan_steps(
         budget: of each step.
         max_bytes: what kept values of a step may take.
     """
-    varied = budget.augmentation != Augmentation(min_area=1.0, flip_probability=0.0)
+    varied = replace(budget.augmentation, trivial=False) != Augmentation(min_area=1.0, flip_probability=0.0)
     plans = []
     for step in steps:
         thaw(classifier, step.rates, adapts_norms=step.adapts_norms)

@@ -238,16 +238,17 @@ def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, ta
 def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, lent: Hooks) -> Problem:
     """Return what a thawed classifier learns from: whole images, or what its frozen prefix makes of them."""
     backbone, preprocess = classifier.backbone, classifier.backbone.preprocess
-    whole = Problem.of_images(classifier, target, budget.augmentation)
+    is_whole = all(group.rate is not None for group in plan.groups)
+    augmentation = replace(budget.augmentation, trivial=budget.augmentation.trivial and is_whole)
     boundary = cut(backbone) if plan.cache.n_views else None
     if boundary is None:
-        return whole
+        return Problem.of_images(classifier, target, augmentation)
     sample = normalise(target.train.inputs[:_HARMLESS_ROWS], preprocess)
     dtype = torch.float16 if is_harmless(boundary, classifier.head, sample, torch.float16) else torch.float32
     train_views, val_views = (
         views_of(
             boundary,
-            Pixels(one, preprocess, budget.augmentation),
+            Pixels(one, preprocess, augmentation),
             n_views,
             seed,
             dtype,
