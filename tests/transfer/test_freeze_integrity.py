@@ -26,6 +26,7 @@ LARGER = (
     "efficientnet_v2_s", "regnet_y_400mf", "convnext_tiny", "swin_t", "swin_v2_t", "vit_b_16", "maxvit_t", "alexnet",
     "vgg11",
 )  # fmt: skip
+HUGE = ("regnet_y_128gf", "regnet_y_32gf", "vit_h_14", "vit_l_16", "vit_l_32")
 SIDES_PX = {"inception_v3": 96, "vit_b_16": 224, "maxvit_t": 224}
 BUDGET = Budget(max_images=12, epochs=3, batch_size=6, weight_decay=0.05, label_smoothing=0.1, patience=None)
 
@@ -36,7 +37,9 @@ def shaded(n_examples: int, side_px: int) -> Examples:
     return Examples((noise + 120 * labels[:, None, None, None]).to(torch.uint8), labels)
 
 
-@pytest.mark.parametrize("arch", architectures())
+@pytest.mark.parametrize(
+    "arch", [pytest.param(arch, marks=pytest.mark.slow) if arch in HUGE else arch for arch in architectures()]
+)
 def test_every_group_can_be_frozen_and_trained_alone(arch: str) -> None:
     preprocess = preprocess_of(arch, None)
     trunk, feature_dim, _ = build_trunk(arch, keywords_of(arch, {}, preprocess.crop_px), seed=0, empty=True)
