@@ -118,6 +118,16 @@ def test_it_ends_when_validation_stops_falling(
     assert len(records) == best.epoch + 2 < 20
 
 
+def test_it_ends_when_what_is_to_be_beaten_is_not(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
+    classifier, target = Classifier(tiny_backbone(), 2), Target(striped(20, 0), striped(8, 1), 2)
+    budget = replace(BUDGET, max_images=400, epochs=20, patience=2)
+    problem = replace(Problem.of_images(classifier, target, budget.augmentation), to_beat=0.0)
+    records = [event for event in train(classifier, problem, EVERYTHING, budget, 0) if isinstance(event, EpochRecord)]
+    assert len(records) == 2
+    best = min(record.val_nll for record in records)
+    assert measured(classifier, target.val)[0] == pytest.approx(best)  # the best of them is left all the same
+
+
 def test_the_same_inputs_give_the_same_bytes_whatever_the_global_state(
     learn: Learn, tiny_backbone: MakeBackbone, striped: MakeExamples
 ) -> None:

@@ -18,7 +18,8 @@ class Budget:
         batch_size: at least 2.
         weight_decay: AdamW's.
         label_smoothing: in [0, 1).
-        patience: epochs in a row without a new lowest validation NLL that end a step; None: it never ends early.
+        patience: epochs in a row without a new lowest validation NLL, below the one before the step, that end it; None:
+            it never ends early.
         augmentation: how examples are varied.
         anchor: L2-SP's weight of the distance between the trunk and where it began, at least 0.
         at_once: images that go through the network at once, at most; a batch of more is made of several such parts,

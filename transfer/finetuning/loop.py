@@ -20,6 +20,7 @@ from transfer.finetuning.averaging import MovingAverage
 from transfer.finetuning.budget import Budget, batches, n_batches
 from transfer.finetuning.freezing import HEAD, parameter_groups, thaw
 from transfer.finetuning.measuring import judged
+from transfer.finetuning.memory import ShortOfMemoryError, is_memory_shortage
 from transfer.finetuning.plan import Step
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.schedule import warm_up_cosine
@@ -82,10 +83,6 @@ class _ExplodedError(Exception):
     """A quantity is no longer finite, or beyond all reason; the message names it."""
 
 
-class _ShortOfMemoryError(Exception):
-    """An update did not fit."""
-
-
 class _Run:
     """A run of the loop: the network, its optimiser, and where it stands."""
 
@@ -111,7 +108,7 @@ class _Run:
         if done >= len(self.sizes):
             return True
         patience = self.budget.patience
-        return patience is not None and done - self.at.best_epoch >= patience
+        return patience is not None and done - self.at.progress_epoch >= patience
 
     def images_before(self) -> int:
         """Return the images of this run that went by before where it stands."""
@@ -158,7 +155,7 @@ class _Run:
             self._close(sum(len(part) for part in parts))
         except _ExplodedError as failure:
             return str(failure)
-        except _ShortOfMemoryError:
+        except ShortOfMemoryError:
             return MEMORY
         return None
 
@@ -245,13 +242,13 @@ class _Run:
                 (loss * (len(part) / len(inputs))).backward()
                 total += float(loss.detach()) * (len(part) / len(inputs))
         except (RuntimeError, MemoryError) as error:
-            if not _is_memory_shortage(error):
+            if not is_memory_shortage(error):
                 raise
             shortage = True
         else:
             shortage = False
         if shortage:  # raised here, where nothing of the part that did not fit is held any more
-            raise _ShortOfMemoryError
+            raise ShortOfMemoryError
         return total
 
     def _bound(self, logits: Tensor) -> float:
@@ -272,7 +269,10 @@ class _Run:
             found = judged(self.problem.network, self.problem.val)
             nll = found.nll
             _require_sane(torch.tensor(nll), "validation loss")
-            if self.at.best_nll is None or nll < self.at.best_nll:
+            lowest = math.inf if self.at.best_nll is None else self.at.best_nll
+            if nll < min(lowest, self.problem.to_beat):
+                self.at = replace(self.at, progress_epoch=self.at.epoch)
+            if nll < lowest:
                 self.best = {name: value.detach().clone() for name, value in self.live.items()}
                 self.at = replace(self.at, best_epoch=self.at.epoch, best_nll=nll)
             for name, value in live.items():
@@ -294,7 +294,3 @@ def _anchors(classifier: Classifier) -> list[tuple[nn.Parameter, Tensor]]:
 def _require_sane(value: Tensor, what: str, most: float = math.inf) -> None:
     if not bool(torch.isfinite(value)) or float(value) > most:
         raise _ExplodedError(what)
-
-
-def _is_memory_shortage(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)

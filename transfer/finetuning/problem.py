@@ -1,5 +1,6 @@
 """What is learned: a network, the rows it learns from, and the rows it is judged by."""
 
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -18,11 +19,14 @@ class Problem:
         network: inputs -> logits (n, n_classes); its trained weights are the classifier's own.
         train: training rows.
         val: validation rows.
+        to_beat: validation loss that progress begins below, nats: that of what the step would improve; infinite where
+            there is nothing to beat.
     """
 
     network: nn.Module
     train: Inputs
     val: Inputs
+    to_beat: float = math.inf
 
     @classmethod
     def of_images(cls, classifier: Classifier, target: Target, augmentation: Augmentation) -> "Problem":

@@ -22,6 +22,7 @@ class Snapshot:
         at_once: images that go through the network at once, what memory left of them; a whole batch when None.
         average_weight: of the moving average's sums, in [0, 1).
         best_epoch: the one with the lowest validation NLL; 0 before the first.
+        progress_epoch: the last one below all before it and below what is to be beaten; 0 before the first.
         best_nll: that NLL, nats; None before the first.
         tensors: weights and statistics that training changes, their moving sums, the optimiser's moments, the best.
     """
@@ -35,6 +36,7 @@ class Snapshot:
     at_once: int | None = None
     average_weight: float = 0.0
     best_epoch: int = 0
+    progress_epoch: int = 0
     best_nll: float | None = None
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 

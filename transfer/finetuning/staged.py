@@ -195,10 +195,10 @@ def _run_step(
     step = plan.step
     thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
     limits = replace(budget, max_images=plan.n_images, at_once=plan.cost.at_once if plan.cost else None)
-    problem = posed(classifier, target, plan, limits, seed, lent)
-    before = judged(problem.network, problem.val)
+    stated = posed(classifier, target, plan, limits, seed, lent)
+    before, seen = judged(stated.network, stated.val), 0
+    problem = replace(stated, to_beat=before.nll)
     origin = {name: value.detach().clone() for name, value in trained_state(classifier).items()}
-    seen = 0
     for event in train(classifier, problem, step, limits, seed, snapshot, keep, lent.advance):
         seen = event.images_seen if isinstance(event, EpochRecord) else seen
         yield event
