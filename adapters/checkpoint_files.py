@@ -55,7 +55,9 @@ def store(project: Path, key: str, tensors: "Mapping[str, Tensor]", meaning: Map
     """
     from safetensors.torch import save
 
-    header = {_KEY: key, _MEANING: json.dumps(meaning, allow_nan=False), _DIGEST: _digest(tensors)}
+    from transfer.backbones.digests import digest_of_values
+
+    header = {_KEY: key, _MEANING: json.dumps(meaning, allow_nan=False), _DIGEST: digest_of_values(tensors)}
     content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata=header)
     with atomic_write(_path(project, key)) as temporary:
         temporary.write_bytes(content)
@@ -69,6 +71,8 @@ def fetch(project: Path, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] 
     """
     from safetensors import SafetensorError, safe_open
 
+    from transfer.backbones.digests import digest_of_values
+
     path = _path(project, key)
     if not path.is_file():
         return None
@@ -78,7 +82,7 @@ def fetch(project: Path, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] 
             if header.get(_KEY) != key:
                 return None
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  it is no mapping
-            return (tensors, json.loads(header[_MEANING])) if header.get(_DIGEST) == _digest(tensors) else None
+            return (tensors, json.loads(header[_MEANING])) if header.get(_DIGEST) == digest_of_values(tensors) else None
     except (OSError, ValueError, KeyError, SafetensorError):
         return None  # a damaged checkpoint is none: training begins again
 
@@ -96,17 +100,3 @@ def drop(project: Path, key: str) -> None:
 
 def _path(project: Path, key: str) -> Path:
     return state_folder(project) / FOLDER / f"{key}{_SUFFIX}"
-
-
-def _digest(tensors: "Mapping[str, Tensor]") -> str:
-    found = hashlib.sha256()
-    for name, value in sorted(tensors.items()):
-        found.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        found.update(value.detach().contiguous().flatten().view(_bytes()).numpy().data)
-    return found.hexdigest()
-
-
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8

@@ -174,7 +174,7 @@ def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor"
 
 def _recipe(backbone: "Backbone", weights_sha256: str | None, executor: str) -> dict[str, Any]:
     """Return everything that features depend on beside the image."""
-    from transfer.backbones.features import digest_of
+    from transfer.backbones.digests import digest_of
 
     return {
         "kind": "features",

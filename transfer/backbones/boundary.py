@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from transfer.backbones.backbone import Backbone
+from transfer.backbones.digests import digest_of
 from transfer.backbones.operations import n_operations, shapes_of
 
 _OF_TORCHVISION = "torchvision.ops."
@@ -39,11 +40,8 @@ class Boundary:
 
     def digest(self) -> str:
         """Return the sha256 over names, shapes and bytes of the prefix's weights and statistics, and over its graph."""
-        found = hashlib.sha256(str(getattr(self.prefix, "graph", "")).encode())
-        for name, value in sorted(self.prefix.state_dict().items()):
-            found.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-            found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return found.hexdigest()
+        graph = str(getattr(self.prefix, "graph", ""))
+        return hashlib.sha256(f"{graph}{digest_of(self.prefix)}".encode()).hexdigest()
 
 
 def cut(backbone: Backbone) -> Boundary | None:

@@ -1,10 +1,9 @@
 """Features of a frozen backbone."""
 
-import hashlib
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transfer.backbones.backbone import Backbone
 from transfer.backbones.executors import BATCH_SIZE, run_rows
@@ -37,16 +36,3 @@ def extract_features(
     with evaluating(backbone), torch.inference_mode():
         rows = list(run_rows(run, examples, batch_size, advance))
     return torch.cat(rows) if rows else torch.empty(0, backbone.feature_dim)
-
-
-def digest_of(network: nn.Module) -> str:
-    """Return the sha256 over names, shapes and bytes of a network's weights and statistics: what names random ones.
-
-    Args:
-        network: on any device.
-    """
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -45,7 +45,8 @@ def shapes_of(network: nn.Module, *inputs: Tensor) -> Any:
         network: any; no weight of it is read or copied.
         inputs: whose shapes and types count.
     """
-    weightless = {name: torch.empty_like(value, device="meta") for name, value in network.state_dict().items()}
+    values = (*network.named_parameters(), *network.named_buffers())  # a state dict leaves some buffers out
+    weightless = {name: torch.empty_like(value, device="meta") for name, value in values}
     with evaluating(network), torch.no_grad():
         return functional_call(network, weightless, tuple(one.to("meta") for one in inputs))
 

@@ -20,6 +20,7 @@ from transfer.backbones.executors import (
     prepare,
 )
 from transfer.backbones.modes import evaluating
+from transfer.backbones.operations import n_operations
 
 # Largest relative L2 distance of a row from plain PyTorch. float32 executors are at 1e-6 and change no decision of a
 # nearest-neighbour vote or a probe; bfloat16 is at 1e-2 and changes some (docs/frozen_trunk.md).
@@ -27,7 +28,6 @@ TOLERANCE = 1e-4
 SMALL_WORK_FLOPS = 6e10  # takes PyTorch at most 3 s even where it is slowest; a trial and an export cost about 2 s
 _N_COMPARED = 4  # rows that plain PyTorch computes as well
 _N_TIMED = 2
-_MULTIPLYING = (nn.Conv2d, nn.Linear, nn.MultiheadAttention)  # torch's own counter imports for two seconds
 _NEEDS_NORMS = (FOLDED,)
 _CLEARLY = 0.9  # a challenger takes at most this share of the time, so that a tie ends the same way every time
 _DEPENDENT = "the bits of a row depend on the rows beside it"
@@ -132,25 +132,10 @@ def small_work(network: nn.Module, example: Tensor) -> int:
     """Return the number of images up to which a trial cannot pay: PyTorch is through before it ends.
 
     Args:
-        network: runs once.
+        network: one tensor in.
         example: (1, ...), a row of its input.
     """
-    n_flops = 0
-
-    def count(module: nn.Module, _: object, made: Tensor | tuple[Tensor, ...]) -> None:
-        nonlocal n_flops
-        output = made[0] if isinstance(made, tuple) else made
-        n_places = output.numel() // output.shape[1 if isinstance(module, nn.Conv2d) else -1]
-        n_flops += 2 * n_places * sum(weight.numel() for weight in module.parameters() if weight.dim() > 1)
-
-    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, _MULTIPLYING)]
-    try:
-        with evaluating(network), torch.inference_mode():
-            network(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return int(SMALL_WORK_FLOPS / max(n_flops, 1))
+    return int(SMALL_WORK_FLOPS / max(n_operations(network, example), 1))
 
 
 def choose(
