@@ -12,7 +12,7 @@ import io
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -65,7 +65,7 @@ def rows_of(folder: Path, max_files: int) -> list[Row]:
     ]
 
 
-def in_turn(ways: dict[str, Callable[[], object]], repeats: int) -> Timed:
+def in_turn(ways: Mapping[str, Callable[[], object]], repeats: int) -> Timed:
     """Return seconds of each way, measured one after the other and over again; the first turn warms up."""
     seconds: Timed = {name: [] for name in ways}
     for _ in range(repeats + 1):

@@ -77,7 +77,8 @@ def line(arch: str, weights: Path | None, data: Path, repeats: int) -> str:
     plain, ours = sides.values()
     n_images, choice, choosing_s, error = ours.recv()
     plain.recv()
-    plain_s, ours_s = [], []
+    plain_s: list[tuple[float, float]] = []
+    ours_s: list[tuple[float, float]] = []
     for _ in range(repeats):
         for side, seconds in ((plain, plain_s), (ours, ours_s)):
             side.send(True)
@@ -106,7 +107,7 @@ def serve_ours(asked: Connection, arch: str, weights: Path | None, data: Path) -
     keep_freed_memory()
     backbone, rows = built(arch, weights), listed(data)
     choice, choosing_s = chosen(backbone, data, rows)
-    remember(Path.cwd(), executor_facts(backbone), choice)
+    remember(Path.cwd(), executor_facts(backbone, len(rows)), choice)
     asked.send((len(rows), choice, choosing_s, error_of(backbone, choice, data, rows)))
     while asked.recv():
         shutil.rmtree(Path(".rootstock", FOLDER), ignore_errors=True)

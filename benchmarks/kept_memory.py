@@ -58,6 +58,7 @@ def measure(*, kept: bool) -> dict[str, float]:
     optimiser = torch.optim.AdamW(network.parameters())
     images = torch.rand(BATCH_SIZE, 3, SIDE_PX, SIDE_PX).contiguous(memory_format=torch.channels_last)
     labels = torch.arange(BATCH_SIZE) % 2
+    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     for update in range(N_UPDATES + 1):
         if update == 1:  # the first one allocates in both cases
             before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
