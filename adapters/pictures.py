@@ -71,7 +71,7 @@ def draw_learning_curve(path: Path, epochs: Sequence[EpochRecord], outcomes: Seq
             nll, accuracy = [one.val_nll for one in records], [one.val_accuracy for one in records]
             axes.plot(xs, nll, "o-", color=ACCENT, markersize=4, linewidth=1.6, clip_on=False)
             right.plot(xs, accuracy, "s--", color=SECOND, markersize=3.5, linewidth=1.2, clip_on=False)
-        for outcome, low, high in _bands(outcomes, [*starts.values(), total]):
+        for outcome, low, high in _bands(outcomes, starts, total):
             shade, alpha = (ACCENT, _KEPT) if outcome.kept else (MUTED, _ROLLED_BACK)
             axes.axvspan(low, high, color=shade, alpha=alpha, linewidth=0)
             axes.axvline(low, color=MUTED, linewidth=0.6)
@@ -196,8 +196,13 @@ def _drawable(text: str, otherwise: str | None = None) -> str:
     return drawn if drawn == text or otherwise is None else otherwise
 
 
-def _bands(outcomes: Sequence[StepOutcome], edges: Sequence[int]) -> Iterator[tuple[StepOutcome, int, int]]:
-    return zip(outcomes, edges, edges[1:], strict=False)
+def _bands(
+    outcomes: Sequence[StepOutcome], starts: Mapping[str, int], total: int
+) -> Iterator[tuple[StepOutcome, int, int]]:
+    """Yield each step that has epochs, where it begins and where it ends on the axis of images seen."""
+    edges = [*starts.values(), total]
+    ends = dict(zip(starts, edges[1:], strict=True))
+    return ((outcome, starts[outcome.name], ends[outcome.name]) for outcome in outcomes if outcome.name in starts)
 
 
 def _starts(epochs: Sequence[EpochRecord]) -> tuple[dict[str, int], int]:

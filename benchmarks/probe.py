@@ -83,8 +83,8 @@ def measured(fit: Fit, features: Tensor, labels: Tensor, unseen: Tensor, truth: 
 
 def ridge_shares(features: Tensor, labels: Tensor, unseen: Tensor) -> Tensor:
     """Return log shares by the closed-form probe."""
-    weight, bias = fit_probe(features, labels, int(labels.max()) + 1)
-    return (unseen @ weight.T + bias).log_softmax(1)
+    probe = fit_probe(features, labels, int(labels.max()) + 1)
+    return (unseen @ probe.weight.T + probe.bias).log_softmax(1)
 
 
 def logistic_shares(features: Tensor, labels: Tensor, unseen: Tensor) -> Tensor:

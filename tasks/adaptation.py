@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from transfer.finetuning.planning import StepPlan
     from transfer.finetuning.problem import Problem
     from transfer.finetuning.staged import Checkpoint
+    from transfer.finetuning.states import State
 
 MOST_KEPT_BYTES = 2_000_000_000  # of values at a freeze boundary, held in memory while a step learns from them
 _FEW_PER_CLASS = 20  # below, regularisers toward the source help: Li et al. 2018, arXiv:1802.01483, section 4
@@ -202,19 +203,19 @@ def _begun(
         classifier = Classifier(backbone, target.n_classes)
         classifier.load_state_dict(start.weights)
         return classifier, start
-    classifier, first = _probed(backbone, target, params, weights_sha256)
-    start = Checkpoint(0, first, clone_state(classifier))
+    classifier, first, spare = _probed(backbone, target, params, weights_sha256)
+    start = Checkpoint(0, first, clone_state(classifier), spare=spare)
     checkpoints.save_now(start)
     return classifier, start
 
 
 def _probed(
     backbone: "Backbone", target: "Target", params: Params, weights_sha256: str | None
-) -> "tuple[Classifier, tuple[Event, ...]]":
-    """Return the probed classifier, under the norm statistics that validation prefers."""
+) -> "tuple[Classifier, tuple[Event, ...], State]":
+    """Return the probed classifier, under the norms that validation prefers, and a head that is fitted to all rows."""
     from transfer.backbones.reference import BackboneReference
     from transfer.finetuning.norms import reestimate
-    from transfer.finetuning.staged import probed, with_own_norms
+    from transfer.finetuning.probing import probed, refitted, with_own_norms
 
     rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
 
@@ -223,12 +224,18 @@ def _probed(
         text = "features" if sha256 else "features under other norm statistics"
         return features_of(changed, sha256, params.data.path, of_split, text, lambda: examples.inputs)
 
-    if BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
+    is_random = BackboneReference.parse(backbone.reference).is_random
+    if is_random:  # its statistics describe nothing yet
         reestimate(backbone, target.train.inputs)
-        return probed(backbone, target, features)
     classifier, first = probed(backbone, target, features)
-    classifier, more = with_own_norms(classifier, target, partial(features, sha256=None))
-    return classifier, (*first, *more)
+    head, last = refitted(classifier, target, features)
+    if is_random:
+        return classifier, (*first, *last), head
+    under_own = partial(features, sha256=None)
+    classifier, tried = with_own_norms(classifier, target, under_own)
+    if any(outcome.kept for outcome in tried):
+        head, last = refitted(classifier, target, under_own)
+    return classifier, (*first, *tried, *last), head
 
 
 def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") -> "tuple[Step, ...]":

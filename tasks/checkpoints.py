@@ -47,7 +47,7 @@ class Checkpoints:
         if found is None:
             return None
         tensors, meaning = found
-        parts: dict[str, dict[str, Any]] = {"weights": {}, "snapshot": {}}
+        parts: dict[str, dict[str, Any]] = {"weights": {}, "snapshot": {}, "spare": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = value
@@ -57,6 +57,7 @@ class Checkpoints:
             tuple(event_of(plain) for plain in meaning["events"]),
             parts["weights"],
             None if snapshot is None else Snapshot(**snapshot, tensors=parts["snapshot"]),
+            parts["spare"],
         )
 
     def save(self, checkpoint: "Checkpoint") -> None:
@@ -69,6 +70,7 @@ class Checkpoints:
         """Write a checkpoint."""
         snapshot, plain = checkpoint.snapshot, None
         tensors = {f"weights/{name}": value for name, value in checkpoint.weights.items()}
+        tensors |= {f"spare/{name}": value for name, value in checkpoint.spare.items()}
         if snapshot is not None:
             tensors |= {f"snapshot/{name}": value for name, value in snapshot.tensors.items()}
             plain = {name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__ if name != "tensors"}

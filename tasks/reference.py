@@ -63,20 +63,24 @@ def probe_random_features() -> None:
     """Fit the probe on a random frozen trunk, and write the common history.
 
     A frozen trunk gives the same features at every pass: one pass stands for all the images the fine-tuned model saw.
-    Its norm statistics are those of the training images, since random ones describe nothing.
+    Its norm statistics are those of the training images, since random ones describe nothing. Like the probe of
+    fine-tuning, it is fitted to validation rows too once they have nothing more to decide.
     """
     from dataclasses import replace
 
     from transfer.finetuning.norms import reestimate
-    from transfer.finetuning.staged import probed
+    from transfer.finetuning.probing import probed, refitted
 
     params, manifest = read_params(), read_manifest()
     backbone, target = _prepare(params, manifest)
     reestimate(backbone, target.train.inputs)
     with progress("probing random features", total=1) as bar:
         classifier, (record, outcome) = probed(backbone, target)
+        head, more = refitted(classifier, target)
+        classifier.load_state_dict(head, strict=False)
         bar.advance()
     named: list[Event] = [replace(record, step_name="random_frozen"), replace(outcome, name="random_frozen")]
+    named += [replace(one, name=f"random_frozen_{one.name}") for one in more]
     _save(RANDOM_FROZEN, classifier, manifest, named)
     _join()
 

@@ -4,13 +4,13 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from adapters.image_files import load_examples
 from adapters.json_files import write_json
@@ -27,8 +27,10 @@ from tasks.handoffs import MODEL, RANKING
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
-from transfer.finetuning import staged
+from transfer.finetuning import probing
 from transfer.finetuning.staged import Checkpoint
+from transfer.finetuning.states import clone_state
+from transfer.records import StepOutcome
 
 REFERENCE = "torchvision/mobilenet_v2"
 
@@ -75,12 +77,22 @@ def _lay_out(task: Task) -> None:
 def _watched(measure: Callable[[nn.Module], float], backbone: Backbone, *, only_first: bool = False) -> Clock:
     """Run the stage; note the model that it would ship after the probe, after the norms, after every step."""
     clock = Clock(measure)
-    plain_probed = staged.probed
+    plain_probed, plain_refitted = probing.probed, probing.refitted
+    probes: list[Classifier] = []
 
     def noting_probed(*arguments: Any, **named: Any) -> Any:
         found = plain_probed(*arguments, **named)
-        if not clock.points:  # a second probe is part of trying other norm statistics
+        if not probes:  # a second probe is part of trying other norm statistics
+            probes.append(found[0])
             clock.note("probe", found[0])
+        return found
+
+    def noting_refitted(*arguments: Any, **named: Any) -> Any:
+        found = plain_refitted(*arguments, **named)
+        if not any(point.name == "refit" for point in clock.points):
+            with clock.stopped():
+                classifier = _with_head(backbone, clone_state(probes[0]), found[0])
+            clock.note("refit", classifier)
             if only_first:
                 raise _EnoughError
         return found
@@ -92,14 +104,9 @@ def _watched(measure: Callable[[nn.Module], float], backbone: Backbone, *, only_
             if checkpoint.snapshot is None and checkpoint.step_index:
                 _note(clock, checkpoint, backbone)
 
-        def save_now(self, checkpoint: Checkpoint) -> None:
-            """Note what there is before the first step."""
-            super().save_now(checkpoint)
-            if checkpoint.snapshot is None and not checkpoint.step_index:
-                _note(clock, checkpoint, backbone)
-
     with (
-        mock.patch.object(staged, "probed", noting_probed),
+        mock.patch.object(probing, "probed", noting_probed),
+        mock.patch.object(probing, "refitted", noting_refitted),
         mock.patch.object(finetune, "Checkpoints", Noting),
         contextlib.suppress(_EnoughError),
     ):
@@ -112,10 +119,16 @@ def _watched(measure: Callable[[nn.Module], float], backbone: Backbone, *, only_
 
 def _note(clock: Clock, checkpoint: Checkpoint, backbone: Backbone) -> None:
     with clock.stopped():
-        outcome: Any = checkpoint.events[-1]
-        classifier = Classifier(backbone, len(checkpoint.weights["head.bias"]))
-        classifier.load_state_dict(dict(checkpoint.weights))
-    clock.note(outcome.name, classifier)
+        steps = [event for event in checkpoint.events if isinstance(event, StepOutcome)][-checkpoint.step_index :]
+        head = {} if any(step.kept for step in steps) else checkpoint.spare
+        classifier = _with_head(backbone, checkpoint.weights, head)
+    clock.note(steps[-1].name, classifier)
+
+
+def _with_head(backbone: Backbone, weights: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> Classifier:
+    classifier = Classifier(backbone, len(weights["head.bias"]))
+    classifier.load_state_dict({**weights, **head})
+    return classifier
 
 
 def _backbone(weights: Path) -> Backbone:

@@ -158,6 +158,14 @@ def test_a_step_that_was_rolled_back_is_explained(tmp_path: Path, figures: list[
     assert explained == [True, False]
 
 
+def test_a_band_bears_the_name_of_the_step_whose_epochs_it_holds(tmp_path: Path, figures: list[Any]) -> None:
+    epochs = [*epochs_of("probe", [100]), *epochs_of("last", [300])]
+    outcomes = [outcome_of("probe", 100), outcome_of("norms", 200), outcome_of("refit", 20), outcome_of("last", 300)]
+    draw_learning_curve(tmp_path / "picture.png", epochs, outcomes)
+    names = {text.get_text(): text.get_position()[0] for text in figures[0].axes[0].texts}
+    assert names == {"probe": 50, "last": 250}
+
+
 def test_the_lines_of_two_steps_are_not_joined(tmp_path: Path, figures: list[Any]) -> None:
     learning_curve(tmp_path / "picture.png")
     drawn = [sorted(line.get_xdata()) for line in figures[0].axes[0].lines if line.get_marker() == "o"]

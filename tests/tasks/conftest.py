@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from adapters.json_files import write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfer.backbones.backbone import Backbone
+    from transfer.data.examples import Target
 
 CLASSES = ("bars", "dots", "rings")
 N_PER_CLASS = 16
@@ -49,6 +55,22 @@ def set_params(project: Path) -> Callable[..., None]:
         (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
     return change
+
+
+@pytest.fixture
+def weight_of_all_rows() -> "Callable[[Backbone, Target], Tensor]":
+    """Return what fits a probe to training and validation rows together and gives its weight."""
+    import torch
+
+    from transfer.backbones.features import extract_features
+    from transfer.finetuning.probe import fit_probe
+
+    def fitted(backbone: "Backbone", target: "Target") -> "Tensor":
+        inputs = torch.cat((target.train.inputs, target.val.inputs))
+        labels = torch.cat((target.train.labels, target.val.labels))
+        return fit_probe(extract_features(backbone, inputs), labels, target.n_classes).weight
+
+    return fitted
 
 
 def _drawing(name: str, draw: np.random.Generator) -> np.ndarray:

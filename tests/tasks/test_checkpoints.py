@@ -172,7 +172,7 @@ def test_kills_at_random_instants_change_no_byte(begun: tuple[str, float], n_kil
         assert sha256_of(WEIGHTS) == expected
         epochs, outcomes = read_history(finetune.HISTORY)
         assert len({(epoch.step_name, epoch.epoch) for epoch in epochs}) == len(epochs)
-        assert [outcome.name for outcome in outcomes] == ["probe", "norms", "last", "all"]
+        assert [outcome.name for outcome in outcomes] == ["probe", "norms", "refit", "last", "all"]
 
 
 def _start() -> subprocess.Popen[bytes]:

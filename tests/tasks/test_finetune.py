@@ -11,14 +11,18 @@ from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.model_files import load_model
 from tasks import finetune, select
+from tasks.adaptation import training_target
 from tasks.candidates import candidate
 from tasks.examples import chosen_rows
 from tasks.history import over_all_images, read_history
 from tasks.params import read_params
+from transfer.backbones.backbone import Backbone
 from transfer.backbones.reference import BackboneReference
+from transfer.data.examples import Target
 from transfer.errors import UserError
 from transfer.records import EpochRecord
 
+WeightOfAllRows = Callable[[Backbone, Target], torch.Tensor]
 SetParams = Callable[..., None]
 WEIGHTS = finetune.MODEL / "model.safetensors"
 
@@ -29,11 +33,12 @@ def test_it_writes_a_model_that_loads_and_a_history_that_tells_its_steps(ranked:
     epochs, outcomes = read_history(finetune.HISTORY)
     assert card.classes == read_manifest().classes
     assert not classifier.training
-    assert [outcome.name for outcome in outcomes] == ["probe", "norms", "last", "all"]
+    assert [outcome.name for outcome in outcomes] == ["probe", "norms", "refit", "last", "all"]
     assert {epoch.step_name for epoch in epochs} == {"probe", "last", "all"}
     n_train, limit = len(read_manifest().of_split("train")), read_params().finetune.max_images_seen
     assert outcomes[0].images_seen == n_train
-    assert all(0 < outcome.images_seen <= limit for outcome in outcomes[2:])
+    assert outcomes[2].images_seen == len(read_manifest().of_split("val"))
+    assert all(0 < outcome.images_seen <= limit for outcome in outcomes[3:])
     recorded = read_json(finetune.HISTORY)["made_from"]
     assert recorded == {
         "manifest": sha256_of(MANIFEST),
@@ -84,7 +89,8 @@ def test_a_step_is_kept_only_where_validation_gained(ranked: Path) -> None:
     for outcome in outcomes[1:]:
         assert outcome.val_nll_before is not None
         assert outcome.val_nll_noise is not None
-        assert outcome.kept == (outcome.val_nll_before - outcome.val_nll_after > outcome.val_nll_noise)
+        gain = outcome.val_nll_before - outcome.val_nll_after
+        assert outcome.kept == (gain > (-outcome.val_nll_noise if outcome.name == "refit" else outcome.val_nll_noise))
 
 
 def test_the_same_inputs_give_the_same_bytes(ranked: Path) -> None:
@@ -166,10 +172,16 @@ def test_damaged_decisions_are_made_again(ranked: Path) -> None:
         assert len(json.loads(kept.read_text())["steps"]) == 2
 
 
-def test_a_budget_too_short_for_steps_leaves_the_probe(ranked: Path, set_params: SetParams) -> None:
+def test_a_budget_too_short_for_steps_leaves_the_probe(
+    ranked: Path, set_params: SetParams, weight_of_all_rows: WeightOfAllRows
+) -> None:
     set_params(finetune={"budget_s": 0.001})
     finetune.train()
     epochs, outcomes = read_history(finetune.HISTORY)
     assert {epoch.step_name for epoch in epochs} == {"probe"}
-    assert [(outcome.name, outcome.images_seen) for outcome in outcomes[2:]] == [("last", 0), ("all", 0)]
-    assert not any(outcome.kept for outcome in outcomes[2:])
+    assert [(outcome.name, outcome.images_seen) for outcome in outcomes[3:]] == [("last", 0), ("all", 0)]
+    assert not any(outcome.kept for outcome in outcomes[3:])
+    assert outcomes[2].kept
+    classifier, card = load_model(finetune.MODEL)
+    target = training_target("data/digits", read_manifest(), card.preprocess, read_params().finetune.max_images_seen)
+    assert torch.allclose(classifier.head.weight, weight_of_all_rows(classifier.backbone, target), atol=1e-4)

@@ -15,13 +15,17 @@ from tasks.adaptation import training_target
 from tasks.examples import chosen_rows
 from tasks.history import read_history
 from tasks.params import read_params
+from transfer.backbones.backbone import Backbone
 from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
 from transfer.data.batches import Augmentation
+from transfer.data.examples import Target
 from transfer.errors import UserError
 from transfer.finetuning.measuring import judged
+from transfer.finetuning.probing import probed
 from transfer.finetuning.problem import Problem
 
+WeightOfAllRows = Callable[[Backbone, Target], torch.Tensor]
 SetParams = Callable[..., None]
 
 
@@ -47,6 +51,7 @@ def test_from_scratch_sees_as_many_images_as_the_fine_tuned_model_and_a_probe_ea
     assert {outcome.name: outcome.images_seen for outcome in outcomes} == {
         "scratch": expected,
         "random_frozen": n_train,
+        "random_frozen_refit": len(read_manifest().of_split("val")),
     }
     assert {epoch.step_name: epoch.images_seen for epoch in epochs} == {"scratch": expected, "random_frozen": n_train}
     assert read_json(reference.HISTORY)["note"] == "equal images seen, not converged"
@@ -59,21 +64,25 @@ def test_a_last_single_image_is_neither_seen_nor_counted(finetuned: Path) -> Non
     write_json(finetune.HISTORY, {key: content[key] for key in ("epochs", "steps")}, finetune._MADE_FROM)
     reference.train_from_scratch()
     reference.probe_random_features()
-    _, (scratch, _) = read_history(reference.HISTORY)
+    _, (scratch, *_) = read_history(reference.HISTORY)
     assert scratch.images_seen == 2 * n_train
 
 
-def test_what_the_history_says_of_a_model_is_what_the_model_does(finetuned: Path) -> None:
+def test_what_the_history_says_of_a_model_is_what_the_model_does(
+    finetuned: Path, weight_of_all_rows: WeightOfAllRows
+) -> None:
     reference.train_from_scratch()
     reference.probe_random_features()
-    _, outcomes = read_history(reference.HISTORY)
-    manifest = read_manifest()
-    for outcome, folder in zip(outcomes, (reference.SCRATCH, reference.RANDOM_FROZEN), strict=True):
-        classifier, card = load_model(folder)
-        target = training_target("data/digits", manifest, card.preprocess, 60)
-        problem = Problem.of_images(classifier, target, Augmentation())
-        found = judged(classifier, problem.val)
-        assert (found.nll, found.accuracy) == pytest.approx((outcome.val_nll_after, outcome.val_accuracy))
+    _, (of_scratch, of_probe, of_refit) = read_history(reference.HISTORY)
+    scratch, card = load_model(reference.SCRATCH)
+    target = training_target("data/digits", read_manifest(), card.preprocess, 60)
+    found = judged(scratch, Problem.of_images(scratch, target, Augmentation()).val)
+    assert (found.nll, found.accuracy) == pytest.approx((of_scratch.val_nll_after, of_scratch.val_accuracy))
+    frozen, _ = load_model(reference.RANDOM_FROZEN)
+    _, (_, again) = probed(frozen.backbone, target)
+    assert (again.val_nll_after, again.val_accuracy) == pytest.approx((of_probe.val_nll_after, of_probe.val_accuracy))
+    assert of_refit.kept
+    assert torch.allclose(frozen.head.weight, weight_of_all_rows(frozen.backbone, target), atol=1e-4)
 
 
 def test_the_limit_on_images_holds_here_too(finetuned: Path, set_params: SetParams) -> None:

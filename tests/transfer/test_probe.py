@@ -43,10 +43,12 @@ def test_the_strength_is_the_one_that_brute_force_prefers(n_classes: int, width:
     best = min(losses, key=losses.__getitem__)
     sharpness, _ = calibrated(torch.from_numpy(_brute_force(rows.numpy(), path.targets.numpy(), best)), labels)
     fit = Ridge(alpha=best).fit(rows.numpy(), path.targets.numpy())
-    weight, bias = fit_probe(features, labels, n_classes)
+    probe = fit_probe(features, labels, n_classes)
     expected = sharpness * torch.from_numpy(fit.predict(rows.numpy()))
-    assert torch.allclose((features @ weight.T + bias).double(), expected, atol=2e-3)
-    assert weight.dtype == bias.dtype == torch.float32
+    assert torch.allclose((features @ probe.weight.T + probe.bias).double(), expected, atol=2e-3)
+    assert probe.weight.dtype == probe.bias.dtype == torch.float32
+    by_others = sharpness * torch.from_numpy(_brute_force(rows.numpy(), path.targets.numpy(), best))
+    assert torch.allclose(probe.held_out, by_others, atol=1e-4)
 
 
 @pytest.mark.parametrize("start", [1e-3, 1.0, 300.0])
@@ -88,9 +90,10 @@ def test_it_is_about_as_good_as_a_cross_validated_logistic_regression(n_rows: in
     for seed in range(4):
         features, labels = _clouds(seed, n_rows + 600, 3, width, gap)
         known, unseen = features[:n_rows], features[n_rows:]
-        weight, bias = fit_probe(known, labels[:n_rows], 3)
-        nll = torch.nn.functional.cross_entropy(unseen @ weight.T + bias, labels[n_rows:])
-        ours.append((float(nll), float(((unseen @ weight.T + bias).argmax(1) == labels[n_rows:]).float().mean())))
+        probe = fit_probe(known, labels[:n_rows], 3)
+        logits = unseen @ probe.weight.T + probe.bias
+        nll = torch.nn.functional.cross_entropy(logits, labels[n_rows:])
+        ours.append((float(nll), float((logits.argmax(1) == labels[n_rows:]).float().mean())))
         model = make_pipeline(
             StandardScaler(),
             LogisticRegressionCV(
@@ -108,39 +111,41 @@ def test_it_is_about_as_good_as_a_cross_validated_logistic_regression(n_rows: in
 def test_a_feature_that_never_changes_does_no_harm() -> None:
     features, labels = _clouds(2, 40, 2, 4)
     wider = torch.cat([features, torch.full((40, 1), 7.0)], dim=1)
-    logits = [rows @ weight.T + bias for rows in (features, wider) for weight, bias in [fit_probe(rows, labels, 2)]]
+    logits = [
+        rows @ probe.weight.T + probe.bias for rows in (features, wider) for probe in [fit_probe(rows, labels, 2)]
+    ]
     assert torch.allclose(logits[0].softmax(1), logits[1].softmax(1), atol=0.01)
 
 
 def test_features_that_never_change_leave_the_shares_of_the_classes() -> None:
     labels = torch.tensor([0, 0, 0, 1])
-    weight, bias = fit_probe(torch.full((4, 5), 3.0) + 1e-15 * torch.randn(4, 5, dtype=torch.float64), labels, 2)
-    assert torch.equal(weight, torch.zeros(2, 5))
-    assert float(bias[0]) > float(bias[1])
+    probe = fit_probe(torch.full((4, 5), 3.0) + 1e-15 * torch.randn(4, 5, dtype=torch.float64), labels, 2)
+    assert torch.equal(probe.weight, torch.zeros(2, 5))
+    assert float(probe.bias[0]) > float(probe.bias[1])
 
 
 def test_noise_is_answered_with_equal_shares() -> None:
     noise, labels = _clouds(3, 400, 2, 30, gap=0.0)
-    weight, bias = fit_probe(noise, labels, 2)
-    shares = (noise @ weight.T + bias).softmax(1)
+    probe = fit_probe(noise, labels, 2)
+    shares = (noise @ probe.weight.T + probe.bias).softmax(1)
     assert float((shares - 0.5).abs().max()) < 0.15
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:
     features, labels = _clouds(4, 50, 3, 8)
     first, second = (fit_probe(features, labels, 3) for _ in range(2))
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
+    assert torch.equal(first.weight, second.weight)
+    assert torch.equal(first.bias, second.bias)
 
 
 @pytest.mark.parametrize("n_rows", [3, 21])
 def test_a_class_of_one_row_is_fitted(n_rows: int) -> None:
     features, labels = _clouds(5, n_rows, 2, 3)
     labels = torch.where(torch.arange(n_rows) == 0, 2, labels)
-    weight, bias = fit_probe(features, labels, 3)
-    assert weight.shape == (3, 3)
-    assert weight.isfinite().all()
-    assert bias.isfinite().all()
+    probe = fit_probe(features, labels, 3)
+    assert probe.weight.shape == (3, 3)
+    assert probe.weight.isfinite().all()
+    assert probe.bias.isfinite().all()
 
 
 def test_a_class_without_rows_is_refused() -> None:

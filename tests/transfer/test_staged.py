@@ -15,7 +15,8 @@ from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.measuring import judged
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepPlan, plan_steps
-from transfer.finetuning.staged import Checkpoint, Event, Hooks, posed, probed, run_steps, with_own_norms
+from transfer.finetuning.probing import probed, refitted, with_own_norms
+from transfer.finetuning.staged import Checkpoint, Event, Hooks, posed, run_steps
 from transfer.finetuning.states import clone_state
 from transfer.records import EpochRecord, StepOutcome
 
@@ -171,6 +172,38 @@ def test_own_norm_statistics_are_dropped_to_the_byte_where_they_do_not_help(
     assert not outcome.kept
     assert same(classifier, before)
     assert first.name == outcome.name == "norms"
+
+
+def test_where_no_step_is_kept_the_head_is_fitted_to_all_rows(tiny_backbone: MakeBackbone, target: Target) -> None:
+    classifier, _ = probed(tiny_backbone(), target)
+    before = clone_state(classifier)
+    head, (outcome,) = refitted(classifier, target)
+    assert same(classifier, before)
+    everything = Examples(
+        torch.cat((target.train.inputs, target.val.inputs)), torch.cat((target.train.labels, target.val.labels))
+    )
+    by_hand, _ = probed(tiny_backbone(), replace(target, train=everything))
+    assert all(torch.equal(by_hand.state_dict()[name], value) for name, value in head.items())
+    assert (outcome.name, outcome.kept, outcome.images_seen) == ("refit", True, 20)
+    at_zero = clone_state(Classifier(tiny_backbone(), 2))
+    for rows, steps, weights, any_kept in (
+        (mislabelled(target), LAST, before, False),
+        (target, GENTLE, at_zero, True),
+    ):
+        start = Checkpoint(0, (), weights, spare=head)
+        events = list(run_steps(classifier, rows, planned(classifier, rows, steps), BUDGET, 0, start))
+        assert any(event.kept for event in events if isinstance(event, StepOutcome)) is any_kept
+        assert same(classifier, {**weights, **head}) is not any_kept
+        assert same(classifier, {**clone_state(classifier), **head}) is not any_kept
+
+
+def test_rows_that_are_predicted_worse_by_a_fit_to_all_rows_refuse_it(
+    tiny_backbone: MakeBackbone, target: Target
+) -> None:
+    classifier, _ = probed(tiny_backbone(), target)
+    head, (outcome,) = refitted(classifier, mislabelled(target))
+    assert not outcome.kept
+    assert head == {}
 
 
 def test_the_whole_is_deterministic_and_goes_on_from_any_checkpoint(

@@ -14,7 +14,8 @@ from transfer.data.examples import Examples, Target
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import plan_steps
-from transfer.finetuning.staged import probed, run_steps
+from transfer.finetuning.probing import probed
+from transfer.finetuning.staged import run_steps
 from transfer.finetuning.states import clone_state
 from transfer.records import StepOutcome
 

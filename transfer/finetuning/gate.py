@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from scipy.stats import t
 from torch import Tensor
 
+from transfer.records import StepOutcome
+
 CONFIDENCE = 0.95
 
 
@@ -27,6 +29,17 @@ class Change:
     def helped(self) -> bool:
         """Say whether the mean fell by more than the noise."""
         return self.noise is not None and self.before - self.after > self.noise
+
+    @property
+    def hurt(self) -> bool:
+        """Say whether the mean rose by more than the noise."""
+        return self.noise is not None and self.after - self.before > self.noise
+
+    def outcome(self, name: str, groups: tuple[str, ...], accuracy: float, n_images: int) -> StepOutcome:
+        """Return the record of a step that is kept where it helped; see `StepOutcome`."""
+        return StepOutcome(
+            name, groups, self.before, self.after, accuracy, n_images, kept=self.helped, val_nll_noise=self.noise
+        )
 
 
 def change(before: Tensor, after: Tensor) -> Change:

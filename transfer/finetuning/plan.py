@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from transfer.finetuning.freezing import HEAD
 
-PROBE, NORMS = "probe", "norms"
+PROBE, NORMS, REFIT = "probe", "norms", "refit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ The leave-one-out formula is that of `transfer.metrics.ridge`, the temperature t
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.errors import UserError
 from transfer.metrics.ridge import RidgePath
@@ -19,17 +20,35 @@ from transfer.metrics.temperature import calibrated
 _LEAST_SCALE, _LEAST_SHARE = 1e-8, 1e-6  # what varies less is rounding
 
 
-def fit_probe(features: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class Probe:
+    """A linear probe for features as they are: standardiser and temperature are folded in.
+
+    Args:
+        weight: float32 (n_classes, D).
+        bias: float32 (n_classes,); a softmax of features @ weight.T + bias gives calibrated shares.
+        held_out: float64 (N, n_classes), logits of each row by the fit to all others; only standardiser and temperature
+            are those of all rows.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    held_out: Tensor
+
+    def write_to(self, head: nn.Linear) -> None:
+        """Put the probe into a head."""
+        with torch.no_grad():
+            head.weight.copy_(self.weight)
+            head.bias.copy_(self.bias)
+
+
+def fit_probe(features: Tensor, labels: Tensor, n_classes: int) -> Probe:
     """Fit a probe on standardised features.
 
     Args:
         features: float (N, D), N at least 2.
         labels: int64 (N,), in [0, n_classes).
         n_classes: at least 2.
-
-    Returns:
-        weight float32 (n_classes, D) and bias float32 (n_classes,) for the features as they are: standardiser and
-        temperature are folded in, so that a softmax of features @ weight.T + bias gives calibrated shares.
 
     Raises:
         UserError: a class has no row, or a feature is not finite.
@@ -49,7 +68,8 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor,
             best_nll, best_strength, best_sharpness = nll, strength, sharpness
     weight, bias = path.fitted(best_strength)
     weight, bias = best_sharpness * weight / scale, best_sharpness * bias
-    return weight.float(), (bias - weight @ mean).float()
+    held_out = best_sharpness * path.without_one(best_strength)
+    return Probe(weight.float(), (bias - weight @ mean).float(), held_out)
 
 
 def _standardiser(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfer.backbones.backbone import Backbone, Classifier
+from transfer.backbones.backbone import Classifier
 from transfer.backbones.boundary import cut
-from transfer.backbones.features import extract_features
 from transfer.data.batches import Augmentation, normalise
-from transfer.data.examples import Examples, Target
-from transfer.errors import UserError
+from transfer.data.examples import Target
 from transfer.finetuning.averaging import BLENDS, blended
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Execute, Keep, forget, is_harmless, views_of
@@ -21,11 +19,9 @@ from transfer.finetuning.freezing import HEAD, thaw
 from transfer.finetuning.gate import change
 from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.loop import train
-from transfer.finetuning.measuring import Judgement, judged, judgement_of
-from transfer.finetuning.norms import MOST_IMAGES, reestimate, statistics_of
-from transfer.finetuning.plan import NORMS, PROBE
+from transfer.finetuning.measuring import Judgement, judged
+from transfer.finetuning.plan import REFIT
 from transfer.finetuning.planning import StepPlan
-from transfer.finetuning.probe import fit_probe
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.snapshot import Snapshot
 from transfer.finetuning.states import State, clone_state, trained_state
@@ -34,7 +30,6 @@ from transfer.records import EpochRecord, Rescue, StepOutcome
 _HARMLESS_ROWS = 32
 
 Advance = Callable[[int], None]
-Features = Callable[[Backbone, Examples], Tensor]
 Event = EpochRecord | Rescue | StepOutcome
 
 
@@ -47,12 +42,14 @@ class Checkpoint:
         events: all there were so far, the probe's included.
         weights: the classifier's before that step, by name.
         snapshot: within the step; None at its beginning.
+        spare: a head by name, left where no step is kept, see `probing.refitted`; that of `weights` if empty.
     """
 
     step_index: int
     events: tuple[Event, ...]
     weights: Mapping[str, Tensor]
     snapshot: Snapshot | None = None
+    spare: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,76 +71,6 @@ class Hooks:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def probed(
-    backbone: Backbone, target: Target, features: Features | None = None
-) -> tuple[Classifier, tuple[EpochRecord, StepOutcome]]:
-    """Put a probe on a frozen backbone.
-
-    Args:
-        backbone: left as it is, byte for byte.
-        target: rows the probe is fitted on, each seen once by the trunk, and rows it is measured on.
-        features: how rows become features, float32 (N, feature_dim); straight through the backbone when None.
-
-    Returns:
-        The classifier; its record and its outcome.
-    """
-    extract, train_set = features or _straight, target.train
-    classifier = Classifier(backbone, target.n_classes)
-    classifier.eval()
-    rows = extract(backbone, train_set)
-    weight, bias = fit_probe(rows, train_set.labels, target.n_classes)
-    with torch.no_grad():
-        classifier.head.weight.copy_(weight)
-        classifier.head.bias.copy_(bias)
-    with torch.no_grad():
-        fitted = float(nn.functional.cross_entropy(classifier.head(rows).double(), train_set.labels))
-    found = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
-    record = EpochRecord(PROBE, 1, len(train_set), fitted, found.nll, found.accuracy)
-    return classifier, (record, StepOutcome(PROBE, (HEAD,), None, found.nll, found.accuracy, len(train_set), kept=True))
-
-
-def with_own_norms(
-    classifier: Classifier, target: Target, features: Features | None = None
-) -> tuple[Classifier, tuple[StepOutcome, ...]]:
-    """Try the target's own norm statistics in place of the source's: kept where validation gains beyond noise.
-
-    Args:
-        classifier: probed; its trunk is changed in place where the statistics are kept, else left byte-equal.
-        target: rows the statistics are of, and rows that decide.
-        features: as for `probed`.
-
-    Returns:
-        The classifier that is better on validation, and the outcome; no outcome for a trunk without statistics.
-    """
-    backbone, extract = classifier.backbone, features or _straight
-    if not statistics_of(backbone) or len(target.train) < 2:
-        return classifier, ()
-    before = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
-    state = clone_state(classifier)
-    reestimate(backbone, target.train.inputs)
-    try:
-        other, _ = probed(backbone, target, features)
-    except UserError:  # the features under these statistics are not finite
-        classifier.load_state_dict(state)
-        return classifier, ()
-    after = _judged(other.head, extract(backbone, target.val), target.val.labels)
-    changed = change(before.losses, after.losses)
-    if not changed.helped:
-        classifier.load_state_dict(state)
-    n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
-    outcome = StepOutcome(
-        NORMS,
-        (),
-        changed.before,
-        changed.after,
-        after.accuracy,
-        n_images,
-        kept=changed.helped,
-        val_nll_noise=changed.noise,
-    )
-    return (other if changed.helped else classifier), (outcome,)
-
-
 def run_steps(
     classifier: Classifier,
     target: Target,
@@ -156,7 +83,8 @@ def run_steps(
     """Run planned steps in order; yield a record an epoch and an outcome a step.
 
     Args:
-        classifier: changed in place; after a step that was not kept it is byte-equal to before.
+        classifier: changed in place; after a step that was not kept it is byte-equal to before. Where none was kept,
+            its head becomes the start's spare one at the end.
         target: training and validation rows.
         plans: what to train, see `transfer.finetuning.planning.plan_steps`.
         budget: of each step.
@@ -173,13 +101,16 @@ def run_steps(
         before = clone_state(classifier)
 
         def keep(found: Snapshot, index: int = index, before: State = before) -> None:
-            lent.save(Checkpoint(index, tuple(events), before, found))
+            lent.save(replace(at, step_index=index, events=tuple(events), weights=before, snapshot=found))
 
         steps = _run_step(classifier, target, plans[index], budget, seed, snapshot, keep, lent)
         for event in steps if plans[index].n_images else (_skipped(plans[index], events, classifier, target),):
             events.append(event)
             yield event
-        lent.save(Checkpoint(index + 1, tuple(events), clone_state(classifier)))
+        state = clone_state(classifier)
+        lent.save(replace(at, step_index=index + 1, events=tuple(events), weights=state, snapshot=None))
+    if not any(outcome.kept for outcome in _of_steps(events, plans)):
+        classifier.load_state_dict(dict(at.spare), strict=False)
 
 
 def _run_step(
@@ -211,22 +142,17 @@ def _run_step(
         with torch.no_grad():
             for parameter in classifier.head.parameters():
                 parameter.mul_(after.sharpness)
-    yield StepOutcome(
-        step.name,
-        tuple(step.rates),
-        changed.before,
-        changed.after,
-        after.accuracy,
-        seen,
-        kept=changed.helped,
-        val_nll_noise=changed.noise,
-        blend=blend,
-    )
+    yield replace(changed.outcome(step.name, tuple(step.rates), after.accuracy, seen), blend=blend)
+
+
+def _of_steps(events: Sequence[Event], plans: Sequence[StepPlan]) -> Iterator[StepOutcome]:
+    names = {plan.step.name for plan in plans}
+    return (event for event in events if isinstance(event, StepOutcome) and event.name in names)
 
 
 def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, target: Target) -> StepOutcome:
     """Return the outcome of a step without an image: what the last kept step left, measured where there was none."""
-    kept = [event for event in events if isinstance(event, StepOutcome) and event.kept]
+    kept = [event for event in events if isinstance(event, StepOutcome) and event.kept and event.name != REFIT]
     if kept:
         nll, accuracy = kept[-1].val_nll_after, kept[-1].val_accuracy
     else:
@@ -277,12 +203,3 @@ def _assign(live: State, values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, value in live.items():
             value.copy_(values[name])
-
-
-def _straight(backbone: Backbone, examples: Examples) -> Tensor:
-    return extract_features(backbone, examples.inputs)
-
-
-def _judged(head: nn.Module, rows: Tensor, labels: Tensor) -> Judgement:
-    with torch.no_grad():
-        return judgement_of(head(rows), labels)

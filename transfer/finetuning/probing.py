@@ -1,0 +1,118 @@
+"""What comes before any training: a probe on frozen features, the target's own norms, the probe on all rows."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from transfer.backbones.backbone import Backbone, Classifier
+from transfer.backbones.features import extract_features
+from transfer.data.examples import Examples, Target
+from transfer.errors import UserError
+from transfer.finetuning.freezing import HEAD
+from transfer.finetuning.gate import change
+from transfer.finetuning.measuring import Judgement, judgement_of
+from transfer.finetuning.norms import MOST_IMAGES, reestimate, statistics_of
+from transfer.finetuning.plan import NORMS, PROBE, REFIT
+from transfer.finetuning.probe import fit_probe
+from transfer.finetuning.states import State, clone_state
+from transfer.records import EpochRecord, StepOutcome
+
+Features = Callable[[Backbone, Examples], Tensor]
+
+
+def probed(
+    backbone: Backbone, target: Target, features: Features | None = None
+) -> tuple[Classifier, tuple[EpochRecord, StepOutcome]]:
+    """Put a probe on a frozen backbone.
+
+    Args:
+        backbone: left as it is, byte for byte.
+        target: rows the probe is fitted on, each seen once by the trunk, and rows it is measured on.
+        features: how rows become features, float32 (N, feature_dim); straight through the backbone when None.
+
+    Returns:
+        The classifier; its record and its outcome.
+    """
+    extract, train_set = features or _straight, target.train
+    classifier = Classifier(backbone, target.n_classes)
+    classifier.eval()
+    rows = extract(backbone, train_set)
+    fit_probe(rows, train_set.labels, target.n_classes).write_to(classifier.head)
+    with torch.no_grad():
+        fitted = float(nn.functional.cross_entropy(classifier.head(rows).double(), train_set.labels))
+    found = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
+    record = EpochRecord(PROBE, 1, len(train_set), fitted, found.nll, found.accuracy)
+    return classifier, (record, StepOutcome(PROBE, (HEAD,), None, found.nll, found.accuracy, len(train_set), kept=True))
+
+
+def with_own_norms(
+    classifier: Classifier, target: Target, features: Features | None = None
+) -> tuple[Classifier, tuple[StepOutcome, ...]]:
+    """Try the target's own norm statistics in place of the source's: kept where validation gains beyond noise.
+
+    Args:
+        classifier: probed; its trunk is changed in place where the statistics are kept, else left byte-equal.
+        target: rows the statistics are of, and rows that decide.
+        features: as for `probed`.
+
+    Returns:
+        The classifier that is better on validation, and the outcome; no outcome for a trunk without statistics.
+    """
+    backbone, extract = classifier.backbone, features or _straight
+    if not statistics_of(backbone) or len(target.train) < 2:
+        return classifier, ()
+    before = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
+    state = clone_state(classifier)
+    reestimate(backbone, target.train.inputs)
+    try:
+        other, _ = probed(backbone, target, features)
+    except UserError:  # the features under these statistics are not finite
+        classifier.load_state_dict(state)
+        return classifier, ()
+    after = _judged(other.head, extract(backbone, target.val), target.val.labels)
+    changed = change(before.losses, after.losses)
+    if not changed.helped:
+        classifier.load_state_dict(state)
+    n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
+    return (other if changed.helped else classifier), (changed.outcome(NORMS, (), after.accuracy, n_images),)
+
+
+def refitted(
+    classifier: Classifier, target: Target, features: Features | None = None
+) -> tuple[State, tuple[StepOutcome, ...]]:
+    """Fit the probe to training and validation rows together: what remains where no later step is kept.
+
+    Validation has then decided all it had to decide. The rows still judge the fit: each by the fit to all others.
+
+    Args:
+        classifier: probed; left as it is.
+        target: rows to fit.
+        features: as for `probed`.
+
+    Returns:
+        The head's values by their names in the classifier, and the outcome; neither where validation rows are worse
+        predicted so, beyond noise.
+    """
+    extract, n_train = features or _straight, len(target.train)
+    parts = [extract(classifier.backbone, one) for one in (target.train, target.val)]
+    before = _judged(classifier.head, parts[1], target.val.labels)
+    labels = torch.cat((target.train.labels, target.val.labels))
+    probe = fit_probe(torch.cat(parts), labels, target.n_classes)
+    after = judgement_of(probe.held_out[n_train:], target.val.labels)
+    changed = change(before.losses, after.losses)
+    outcome = changed.outcome(REFIT, (HEAD,), after.accuracy, len(target.val))
+    if changed.hurt:
+        return {}, (outcome,)
+    values = {f"{HEAD}.weight": probe.weight, f"{HEAD}.bias": probe.bias}
+    return values, (replace(outcome, kept=True),)
+
+
+def _straight(backbone: Backbone, examples: Examples) -> Tensor:
+    return extract_features(backbone, examples.inputs)
+
+
+def _judged(head: nn.Module, rows: Tensor, labels: Tensor) -> Judgement:
+    with torch.no_grad():
+        return judgement_of(head(rows), labels)
