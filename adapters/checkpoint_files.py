@@ -1,4 +1,4 @@
-"""Checkpoints on disk: tensors and what they mean in one file, written whole or not at all."""
+"""Checkpoints and outcomes of steps on disk: tensors and what they mean in one file, written whole or not at all."""
 
 import hashlib
 import json
@@ -13,10 +13,11 @@ from adapters.project import state_folder
 if TYPE_CHECKING:
     from torch import Tensor
 
-FOLDER = "checkpoints"
+CHECKPOINTS, STEPS = "checkpoints", "steps"
 _SUFFIX = ".safetensors"
 _MEANING, _KEY, _DIGEST = "meaning", "key", "digest"
 _MOST_OF_OTHERS = 2
+_MOST_BYTES = 2_000_000_000
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
@@ -41,14 +42,17 @@ def code_digest(packages: Iterable[str]) -> str:
     return found.hexdigest()
 
 
-def store(project: Path, key: str, tensors: "Mapping[str, Tensor]", meaning: Mapping[str, Any]) -> None:
-    """Write a checkpoint in place of the one before it.
+def store(
+    project: Path, key: str, tensors: "Mapping[str, Tensor]", meaning: Mapping[str, Any], folder: str = CHECKPOINTS
+) -> None:
+    """Write a file in place of the one before it.
 
     Args:
-        project: whose checkpoint.
+        project: whose.
         key: what it is of.
         tensors: by name, on the processor.
         meaning: JSON-able, without infinite or undefined numbers.
+        folder: `CHECKPOINTS` or `STEPS`.
 
     Raises:
         EnvironmentFault: the disk is full or the folder cannot be written.
@@ -59,12 +63,12 @@ def store(project: Path, key: str, tensors: "Mapping[str, Tensor]", meaning: Map
 
     header = {_KEY: key, _MEANING: json.dumps(meaning, allow_nan=False), _DIGEST: digest_of_values(tensors)}
     content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata=header)
-    with atomic_write(_path(project, key)) as temporary:
+    with atomic_write(_path(project, key, folder)) as temporary:
         temporary.write_bytes(content)
 
 
-def fetch(project: Path, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
-    """Read a checkpoint.
+def fetch(project: Path, key: str, folder: str = CHECKPOINTS) -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
+    """Read what `store` wrote.
 
     Returns:
         Tensors by name, and what they mean; None where there is none of this key, or it cannot be read.
@@ -73,7 +77,7 @@ def fetch(project: Path, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] 
 
     from transfer.backbones.digests import digest_of_values
 
-    path = _path(project, key)
+    path = _path(project, key, folder)
     if not path.is_file():
         return None
     try:
@@ -84,19 +88,41 @@ def fetch(project: Path, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] 
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  it is no mapping
             return (tensors, json.loads(header[_MEANING])) if header.get(_DIGEST) == digest_of_values(tensors) else None
     except (OSError, ValueError, KeyError, SafetensorError):
-        return None  # a damaged checkpoint is none: training begins again
+        return None  # a damaged file is none: what it held is computed again
 
 
 def drop(project: Path, key: str) -> None:
     """Remove a checkpoint that is no longer needed, and all but the newest few of other runs."""
     with suppress(OSError):
-        _path(project, key).unlink(missing_ok=True)
-        for part in _path(project, key).parent.glob(f".{key}*.part"):  # of a process that was killed while it wrote
+        own = _path(project, key, CHECKPOINTS)
+        own.unlink(missing_ok=True)
+        for part in own.parent.glob(f".{key}*.part"):  # of a process that was killed while it wrote
             part.unlink(missing_ok=True)
-        others = sorted(_path(project, key).parent.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
-        for path in others[:-_MOST_OF_OTHERS]:
+        for path in _oldest_first(own.parent)[:-_MOST_OF_OTHERS]:
             path.unlink(missing_ok=True)
 
 
-def _path(project: Path, key: str) -> Path:
-    return state_folder(project) / FOLDER / f"{key}{_SUFFIX}"
+def prune(project: Path, most_bytes: int = _MOST_BYTES) -> None:
+    """Remove the outcomes of steps that were not asked for the longest, until they take no more than some bytes."""
+    with suppress(OSError):
+        paths = _oldest_first(state_folder(project) / STEPS)
+        n_bytes = sum(path.stat().st_size for path in paths)
+        for path in paths:
+            if n_bytes <= most_bytes:
+                break
+            n_bytes -= path.stat().st_size
+            path.unlink(missing_ok=True)
+
+
+def touch(project: Path, key: str) -> None:
+    """Note that the outcome of a step was asked for."""
+    with suppress(OSError):
+        _path(project, key, STEPS).touch()
+
+
+def _oldest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _path(project: Path, key: str, folder: str) -> Path:
+    return state_folder(project) / folder / f"{key}{_SUFFIX}"

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from adapters.row_cache import open_cache
 from tasks import decisions
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
-from tasks.features import features_of, machine_recipe, prefix_executor
+from tasks.features import machine_recipe, prefix_executor
 from tasks.history import Event
 from tasks.params import FinetuneParams, Params
 from tasks.plan_table import outcome_sentence, show_plan
+from tasks.probing import probed_on
 from tasks.progress import progress
 from transfer.errors import UserError
 from transfer.records import Preprocess, Rescue, Row, StepOutcome
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
 
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.backbones.executors import Run
-    from transfer.data.examples import Examples, Target
+    from transfer.data.examples import Target
     from transfer.finetuning.budget import Budget
     from transfer.finetuning.plan import Step
     from transfer.finetuning.planning import StepPlan
     from transfer.finetuning.problem import Problem
     from transfer.finetuning.staged import Checkpoint
-    from transfer.finetuning.states import State
 
 MOST_KEPT_BYTES = 2_000_000_000  # of values at a freeze boundary, held in memory while a step learns from them
 _FEW_PER_CLASS = 20  # below, regularisers toward the source help: Li et al. 2018, arXiv:1802.01483, section 4
@@ -128,11 +128,12 @@ def adapted(
     events += start.events
     since = time.perf_counter()
     with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
-        execute, facts = partial(prefix_executor, backbone), machine_recipe(backbone)
-        hooks = Hooks(open_cache(Path.cwd()).rows, execute, checkpoints.save, bar.advance, facts)
+        keep, execute, facts = open_cache(Path.cwd()).rows, partial(prefix_executor, backbone), machine_recipe(backbone)
+        recall, remember = checkpoints.recall, checkpoints.remember
+        hooks = Hooks(keep, execute, checkpoints.save, bar.advance, facts, recall, remember)
         for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
             events.append(event)
-            since = _tell(event, plans, since)
+            since = _tell(event, plans, since, checkpoints.recalled)
     return classifier, plans, events
 
 
@@ -203,39 +204,11 @@ def _begun(
         classifier = Classifier(backbone, target.n_classes)
         classifier.load_state_dict(start.weights)
         return classifier, start
-    classifier, first, spare = _probed(backbone, target, params, weights_sha256)
+    rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
+    classifier, first, spare = probed_on(rows, backbone, target, params.data.path, checkpoints, weights_sha256)
     start = Checkpoint(0, first, clone_state(classifier), spare=spare)
     checkpoints.save_now(start)
     return classifier, start
-
-
-def _probed(
-    backbone: "Backbone", target: "Target", params: Params, weights_sha256: str | None
-) -> "tuple[Classifier, tuple[Event, ...], State]":
-    """Return the probed classifier, under the norms that validation prefers, and a head that is fitted to all rows."""
-    from transfer.backbones.reference import BackboneReference
-    from transfer.finetuning.norms import reestimate
-    from transfer.finetuning.probing import probed, refitted, with_own_norms
-
-    rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
-
-    def features(changed: "Backbone", examples: "Examples", sha256: str | None = weights_sha256) -> "Tensor":
-        of_split = rows[0] if examples is target.train else rows[1]
-        text = "features" if sha256 else "features under other norm statistics"
-        return features_of(changed, sha256, params.data.path, of_split, text, lambda: examples.inputs)
-
-    is_random = BackboneReference.parse(backbone.reference).is_random
-    if is_random:  # its statistics describe nothing yet
-        reestimate(backbone, target.train.inputs)
-    classifier, first = probed(backbone, target, features)
-    head, last = refitted(classifier, target, features)
-    if is_random:
-        return classifier, (*first, *last), head
-    under_own = partial(features, sha256=None)
-    classifier, tried = with_own_norms(classifier, target, under_own)
-    if any(outcome.kept for outcome in tried):
-        head, last = refitted(classifier, target, under_own)
-    return classifier, (*first, *tried, *last), head
 
 
 def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") -> "tuple[Step, ...]":
@@ -253,14 +226,14 @@ def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") 
     )
 
 
-def _tell(event: Event, plans: "Sequence[StepPlan]", since: float) -> float:
+def _tell(event: Event, plans: "Sequence[StepPlan]", since: float, recalled: Collection[str]) -> float:
     """Print what a rescue or the end of a step means; return when the step at work began, seconds."""
     if isinstance(event, Rescue):
         print(_sentence(event))
     if not isinstance(event, StepOutcome):
         return since
     now = time.perf_counter()
-    print(outcome_sentence(event, plans, now - since))
+    print(outcome_sentence(event, plans, None if event.name in recalled else now - since))
     return now
 
 

@@ -1,4 +1,4 @@
-"""Where a stage that was killed goes on: checkpoints of fine-tuning, one for every set of inputs."""
+"""Where a stage that was killed goes on, and what its steps came to: one file for every set of inputs."""
 
 import time
 from collections.abc import Mapping
@@ -7,35 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import checkpoint_files
 from tasks.history import event_of, plain_of
+from transfer.records import StepOutcome
 
 if TYPE_CHECKING:
-    from transfer.finetuning.staged import Checkpoint
+    from transfer.finetuning.staged import Checkpoint, Done
 
-_CODE = ("transfer", "tasks")
+_CODE = ("transfer", "adapters", "tasks")
 _EVERY_S = 5.0
 
 
 class Checkpoints:
-    """The checkpoint of one run: found by everything that its weights depend on.
+    """The checkpoint of one run, and the outcomes of steps: found by everything that their weights depend on.
 
     Args:
-        project: whose state folder holds it.
-        facts: parameters and digests of the inputs; code, libraries and threads are added.
+        project: whose state folder holds them.
+        facts: parameters and digests of the inputs; those of the code are added.
+        machine: what else changes the bits of what is computed, see `tasks.features.machine_recipe`.
     """
 
-    def __init__(self, project: Path, facts: Mapping[str, Any]) -> None:
-        import torch
-
+    def __init__(self, project: Path, facts: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         self._project = project
-        self.key = checkpoint_files.key_of(
-            {
-                **facts,
-                "code": checkpoint_files.code_digest(_CODE),
-                "torch": torch.__version__,
-                "threads": torch.get_num_threads(),
-                "capability": torch.backends.cpu.get_cpu_capability(),
-            }
-        )
+        self._around = {"machine": machine, "code": checkpoint_files.code_digest(_CODE)}
+        self.key = checkpoint_files.key_of({**facts, **self._around})
+        self.recalled: set[str] = set()  # names of steps that an earlier run has run
         self._written_at = time.monotonic()
 
     def load(self) -> "Checkpoint | None":
@@ -78,6 +72,33 @@ class Checkpoints:
         meaning = {"step_index": checkpoint.step_index, "events": events, "snapshot": plain}
         checkpoint_files.store(self._project, self.key, tensors, meaning)
         self._written_at = time.monotonic()
+
+    def recall(self, identity: object) -> "Done | None":
+        """Return what a step came to that was run before, with this code on this machine; None where there was none.
+
+        Args:
+            identity: JSON-able, all that its outcome depends on beside them.
+        """
+        from transfer.finetuning.staged import Done
+
+        key = self._key_of_step(identity)
+        found = checkpoint_files.fetch(self._project, key, checkpoint_files.STEPS)
+        if found is None:
+            return None
+        checkpoint_files.touch(self._project, key)
+        events = tuple(event_of(plain) for plain in found[1]["events"])
+        self.recalled.update(event.name for event in events if isinstance(event, StepOutcome))
+        return Done(events, found[0])
+
+    def remember(self, identity: object, done: "Done") -> None:
+        """Keep what a step came to."""
+        meaning = {"events": [plain_of(event) for event in done.events]}
+        key = self._key_of_step(identity)
+        checkpoint_files.store(self._project, key, done.changed, meaning, checkpoint_files.STEPS)
+        checkpoint_files.prune(self._project)
+
+    def _key_of_step(self, identity: object) -> str:
+        return checkpoint_files.key_of({"step": identity, **self._around})
 
     def discard(self) -> None:
         """Remove the checkpoint: its run is at its end."""

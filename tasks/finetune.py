@@ -9,6 +9,7 @@ from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.adaptation import adapted, training_target
 from tasks.candidates import candidate
 from tasks.checkpoints import Checkpoints
+from tasks.features import machine_recipe
 from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
 from tasks.history import history, over_all_images, read_history
 from tasks.params import read_params
@@ -42,7 +43,8 @@ def train() -> None:
     backbone, weights_sha256 = _winner()
     target = training_target(params.data.path, manifest, backbone.preprocess, settings.max_images_seen)
     made_from = {name: sha256_of(path) for name, path in _MADE_FROM.items()}
-    checkpoints = Checkpoints(Path.cwd(), {"stage": "finetune", "params": settings.model_dump(), **made_from})
+    facts = {"stage": "finetune", "params": settings.model_dump(), **made_from}
+    checkpoints = Checkpoints(Path.cwd(), facts, machine_recipe(backbone))
     classifier, plans, events = adapted(backbone, target, params, checkpoints, weights_sha256)
     save_model(MODEL, classifier, ModelCard.of(classifier, manifest.classes))
     write_plain_json(PLAN, plain_plan(plans))

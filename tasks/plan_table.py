@@ -45,16 +45,23 @@ def _price(plan: "StepPlan") -> str:
     return f"; {plan.seconds():.3g} s and {size} predicted"
 
 
-def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds: float) -> str:
-    """Return how a step ended, and how long it took beside what was predicted for the images that it saw."""
+def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds: float | None) -> str:
+    """Return how a step ended, and how long it took beside what was predicted for the images that it saw.
+
+    Args:
+        outcome: of the step.
+        plans: its own among them.
+        seconds: that it took; None where an earlier run has taken them.
+    """
     plan = next(plan for plan in plans if plan.step.name == outcome.name)
     predicted = plan.fixed_s() + outcome.images_seen * plan.image_s()
     noise = f" (noise {outcome.val_nll_noise:.4f})" if outcome.val_nll_noise is not None else ""
     ending = f"kept, {outcome.blend:.0%} of its change" if outcome.kept else "undone"
+    took = "read from an earlier run" if seconds is None else f"in {seconds:.3g} s, {predicted:.3g} s predicted"
     return (
         f"Step {outcome.name!r}: {ending}: "
         f"validation loss {outcome.val_nll_before:.4f} -> {outcome.val_nll_after:.4f}{noise}; "
-        f"{outcome.images_seen} images in {seconds:.3g} s, {predicted:.3g} s predicted."
+        f"{outcome.images_seen} images {took}."
     )
 
 

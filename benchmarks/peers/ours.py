@@ -90,9 +90,7 @@ def _watched(measure: Callable[[nn.Module], float], backbone: Backbone, *, only_
     def noting_refitted(*arguments: Any, **named: Any) -> Any:
         found = plain_refitted(*arguments, **named)
         if not any(point.name == "refit" for point in clock.points):
-            with clock.stopped():
-                classifier = _with_head(backbone, clone_state(probes[0]), found[0])
-            clock.note("refit", classifier)
+            clock.note("refit", _with_head(backbone, clone_state(probes[0]), found[0]))
             if only_first:
                 raise _EnoughError
         return found

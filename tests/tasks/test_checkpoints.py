@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,12 +21,16 @@ from tasks import checkpoints, finetune
 from tasks.checkpoints import Checkpoints
 from tasks.history import read_history
 from transfer.errors import EnvironmentFault
+from transfer.finetuning import staged
+from transfer.finetuning.plan import Step
 from transfer.finetuning.snapshot import Snapshot
-from transfer.finetuning.staged import Checkpoint
+from transfer.finetuning.staged import Checkpoint, Done
 from transfer.records import EpochRecord, Rescue, StepOutcome
 
 SetParams = Callable[..., None]
 WEIGHTS = finetune.MODEL / "model.safetensors"
+STEPS = Path(".rootstock/steps")
+MACHINE = {"cpu": "of these tests"}
 EVENTS = (
     EpochRecord("probe", 1, 40, 0.1 + 0.2, 1 / 3, 0.5),
     Rescue("last", 1, "loss", 0.1),
@@ -33,6 +39,7 @@ EVENTS = (
 RUN = """
 import sys, torch
 from pathlib import Path
+from typing import Any
 from tasks import checkpoints, finetune
 torch.set_num_threads(1)
 checkpoints._EVERY_S = 0.0
@@ -50,8 +57,8 @@ def state(epoch: int) -> Checkpoint:
 
 def test_a_checkpoint_comes_back_as_it_was(project: Path) -> None:
     stored = state(3)
-    Checkpoints(project, {"seed": 0}).save_now(stored)
-    found = Checkpoints(project, {"seed": 0}).load()
+    Checkpoints(project, {"seed": 0}, MACHINE).save_now(stored)
+    found = Checkpoints(project, {"seed": 0}, MACHINE).load()
     assert found is not None
     assert found.events == EVENTS
     assert (found.step_index, found.snapshot is None) == (1, False)
@@ -63,15 +70,15 @@ def test_a_checkpoint_comes_back_as_it_was(project: Path) -> None:
 
 
 def test_another_run_does_not_find_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Checkpoints(project, {"seed": 0}).save_now(state(1))
-    assert Checkpoints(project, {"seed": 1}).load() is None
+    Checkpoints(project, {"seed": 0}, MACHINE).save_now(state(1))
+    assert Checkpoints(project, {"seed": 1}, MACHINE).load() is None
     monkeypatch.setattr(checkpoint_files, "code_digest", lambda _: "other code")
-    assert Checkpoints(project, {"seed": 0}).load() is None
+    assert Checkpoints(project, {"seed": 0}, MACHINE).load() is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped header", "empty", "not ours"])
 def test_a_damaged_one_is_none(project: Path, damage: str) -> None:
-    Checkpoints(project, {"seed": 0}).save_now(state(1))
+    Checkpoints(project, {"seed": 0}, MACHINE).save_now(state(1))
     (path,) = (project / ".rootstock/checkpoints").iterdir()
     content = path.read_bytes()
     other = content.replace(
@@ -80,15 +87,15 @@ def test_a_damaged_one_is_none(project: Path, damage: str) -> None:
     path.write_bytes(
         {"cut": content[:-5], "flipped header": b"\xff" + content[1:], "empty": b"", "not ours": other}[damage]
     )
-    assert Checkpoints(project, {"seed": 0}).load() is None
+    assert Checkpoints(project, {"seed": 0}, MACHINE).load() is None
 
 
 def test_a_run_that_ended_leaves_none_and_old_ones_go(project: Path) -> None:
     for seed in range(5):
-        Checkpoints(project, {"seed": seed}).save_now(state(1))
+        Checkpoints(project, {"seed": seed}, MACHINE).save_now(state(1))
         os.utime(next(iter((project / ".rootstock/checkpoints").iterdir())))
-    Checkpoints(project, {"seed": 4}).discard()
-    assert Checkpoints(project, {"seed": 4}).load() is None
+    Checkpoints(project, {"seed": 4}, MACHINE).discard()
+    assert Checkpoints(project, {"seed": 4}, MACHINE).load() is None
     assert len(list((project / ".rootstock/checkpoints").iterdir())) == 2
 
 
@@ -96,7 +103,7 @@ def test_a_full_disk_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    kept = Checkpoints(project, {"seed": 0})
+    kept = Checkpoints(project, {"seed": 0}, MACHINE)
     kept.save_now(state(1))
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(EnvironmentFault, match="The disk is full"):
@@ -111,7 +118,7 @@ def test_a_full_disk_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_it_is_written_every_few_seconds_only(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
-    kept = Checkpoints(project, {"seed": 0})
+    kept = Checkpoints(project, {"seed": 0}, MACHINE)
     written = []
     for second in range(12):
         now[0] = float(second)
@@ -126,6 +133,7 @@ def test_an_interrupted_run_goes_on(
 ) -> None:
     finetune.train()
     expected = WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()
+    shutil.rmtree(STEPS)
     monkeypatch.setattr(checkpoints, "_EVERY_S", 0.0)
     save, saved = Checkpoints.save, []
 
@@ -146,6 +154,45 @@ def test_an_interrupted_run_goes_on(
     assert not list((ranked / ".rootstock/checkpoints").iterdir())
 
 
+def test_a_step_that_was_run_before_is_read_and_damage_runs_it_again(
+    ranked: Path, set_params: SetParams, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finetune.train()
+    expected = WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()
+    WEIGHTS.unlink()
+    trained: list[str] = []
+    plain_train = staged.train
+
+    def noting_train(classifier: Any, problem: Any, step: Step, *rest: Any) -> Any:
+        trained.append(step.name)
+        return plain_train(classifier, problem, step, *rest)
+
+    monkeypatch.setattr(staged, "train", noting_train)
+    capsys.readouterr()
+    finetune.train()
+    assert (WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()) == expected
+    assert trained == []
+    assert capsys.readouterr().out.count("images read from an earlier run.") == 2
+    for path in STEPS.iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    finetune.train()
+    assert (WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()) == expected
+    assert trained == ["last", "all"]
+    set_params(finetune={"seed": 1})
+    finetune.train()
+    assert trained == ["last", "all"] * 2
+
+
+def test_outcomes_that_were_not_asked_for_the_longest_make_room(project: Path) -> None:
+    kept = Checkpoints(project, {}, MACHINE)
+    for index in range(4):
+        kept.remember(index, Done((), {"w": torch.full((1000,), float(index))}))
+        os.utime(max(STEPS.iterdir(), key=lambda path: path.stat().st_mtime_ns), ns=(index, index))
+    assert kept.recall(0) is not None
+    checkpoint_files.prune(project, most_bytes=2 * 4500)
+    assert [index for index in range(4) if kept.recall(index) is not None] == [0, 3]
+
+
 @pytest.fixture
 def begun(ranked: Path, set_params: SetParams) -> tuple[str, float]:
     """Return the digest of the weights of a run that nobody disturbed, and the seconds it trained."""
@@ -163,6 +210,7 @@ def test_kills_at_random_instants_change_no_byte(begun: tuple[str, float], n_kil
     draw = random.Random(0)
     for _ in range(n_kills):
         WEIGHTS.unlink()
+        shutil.rmtree(STEPS)
         process = _start()
         _wait_until_begun(process)
         time.sleep(draw.uniform(0.0, seconds))

@@ -1,6 +1,7 @@
 """Fine-tuning as a task: the model, its history, its picture; what is refused; the same inputs, the same bytes."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,7 @@ def test_a_step_is_kept_only_where_validation_gained(ranked: Path) -> None:
 def test_the_same_inputs_give_the_same_bytes(ranked: Path) -> None:
     finetune.train()
     first = WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()
+    shutil.rmtree(".rootstock/steps")
     finetune.train()
     assert (WEIGHTS.read_bytes(), finetune.HISTORY.read_bytes()) == first
 

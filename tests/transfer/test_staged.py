@@ -16,7 +16,7 @@ from transfer.finetuning.measuring import judged
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepPlan, plan_steps
 from transfer.finetuning.probing import probed, refitted, with_own_norms
-from transfer.finetuning.staged import Checkpoint, Event, Hooks, posed, run_steps
+from transfer.finetuning.staged import Checkpoint, Done, Event, Hooks, posed, run_steps
 from transfer.finetuning.states import clone_state
 from transfer.records import EpochRecord, StepOutcome
 
@@ -229,6 +229,42 @@ def test_the_whole_is_deterministic_and_goes_on_from_any_checkpoint(
         later, resumed, _ = run(checkpoint)
         assert [*checkpoint.events, *later] == first[2:]
         assert same(resumed, one.state_dict())
+
+
+def test_a_step_is_recalled_as_it_ended_and_only_for_the_same_inputs(
+    tiny_backbone: MakeBackbone, target: Target
+) -> None:
+    kept: dict[str, Done] = {}
+
+    def run(seed: int = 0, rows: Target = target, head: float = 0.0) -> tuple[list[Event], Classifier, int]:
+        classifier, n_before = Classifier(tiny_backbone(), 2), len(kept)
+        with torch.no_grad():
+            classifier.head.bias.fill_(head)
+        hooks = Hooks(recall=kept.get, remember=kept.__setitem__)
+        plans = planned(classifier, rows, GENTLE)
+        return list(run_steps(classifier, rows, plans, BUDGET, seed, None, hooks)), classifier, len(kept) - n_before
+
+    first, one, n_kept = run()
+    again, other, n_more = run()
+    assert (n_kept, n_more) == (2, 0)
+    assert first == again
+    assert same(one, other.state_dict())
+    renamed = replace(target, train=replace(target.train, keys=tuple("other" for _ in range(40))))
+    relabelled = replace(target, val=replace(target.val, labels=1 - target.val.labels))
+    assert run(seed=1)[2] == run(head=1.0)[2] == run(rows=renamed)[2] == run(rows=relabelled)[2] == 2
+
+
+def test_a_step_that_was_taken_up_again_is_remembered_whole(tiny_backbone: MakeBackbone, target: Target) -> None:
+    kept: list[Done] = []
+    checkpoints: list[Checkpoint] = []
+    hooks = Hooks(save=checkpoints.append, remember=lambda _, done: kept.append(done))
+    for start in (None, lambda: next(one for one in checkpoints if one.snapshot and one.snapshot.epoch == 2)):
+        classifier = Classifier(tiny_backbone(), 2)
+        at = start() if start else None
+        list(run_steps(classifier, target, planned(classifier, target, LAST), BUDGET, 0, at, hooks))
+    assert kept[0].events == kept[1].events
+    assert kept[0].changed.keys() == kept[1].changed.keys()
+    assert all(torch.equal(value, kept[1].changed[name]) for name, value in kept[0].changed.items())
 
 
 def test_images_are_changed_trivially_only_where_every_layer_is_trained(

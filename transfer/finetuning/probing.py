@@ -48,7 +48,10 @@ def probed(
 
 
 def with_own_norms(
-    classifier: Classifier, target: Target, features: Features | None = None
+    classifier: Classifier,
+    target: Target,
+    features: Features | None = None,
+    estimate: Callable[[Backbone, Examples], None] = lambda backbone, rows: reestimate(backbone, rows.inputs),
 ) -> tuple[Classifier, tuple[StepOutcome, ...]]:
     """Try the target's own norm statistics in place of the source's: kept where validation gains beyond noise.
 
@@ -56,6 +59,7 @@ def with_own_norms(
         classifier: probed; its trunk is changed in place where the statistics are kept, else left byte-equal.
         target: rows the statistics are of, and rows that decide.
         features: as for `probed`.
+        estimate: puts the statistics of rows into a backbone.
 
     Returns:
         The classifier that is better on validation, and the outcome; no outcome for a trunk without statistics.
@@ -65,7 +69,7 @@ def with_own_norms(
         return classifier, ()
     before = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
     state = clone_state(classifier)
-    reestimate(backbone, target.train.inputs)
+    estimate(backbone, target.train)
     try:
         other, _ = probed(backbone, target, features)
     except UserError:  # the features under these statistics are not finite

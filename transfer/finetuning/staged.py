@@ -1,8 +1,10 @@
 """Run a plan step by step; a step that does not lower the mean validation NLL beyond noise is rolled back, exactly."""
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.boundary import cut
+from transfer.backbones.digests import digest_of
 from transfer.data.batches import Augmentation, normalise
 from transfer.data.examples import Target
 from transfer.finetuning.averaging import BLENDS, blended
@@ -52,6 +55,19 @@ class Checkpoint:
     spare: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step came to: all that running it again would do.
+
+    Args:
+        events: its epochs, rescues and outcome.
+        changed: the classifier's values that it changed, by name, as it left them.
+    """
+
+    events: tuple[Event, ...]
+    changed: Mapping[str, Tensor]
+
+
 @dataclass(frozen=True)
 class Hooks:
     """What the caller of a long run lends it.
@@ -62,6 +78,8 @@ class Hooks:
         save: called with a checkpoint every few updates and between steps.
         advance: called with the number of images that went through the network.
         facts: what kept values depend on beside network and image: decoders, libraries, the machine.
+        recall: what a step of this identity came to before; None where it was not run before.
+        remember: called with the identity of a step that has ended, and with what it came to.
     """
 
     keep: Keep = forget
@@ -69,6 +87,8 @@ class Hooks:
     save: Callable[[Checkpoint], None] = field(default=lambda _: None)
     advance: Advance = field(default=lambda _: None)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    recall: Callable[[str], Done | None] = field(default=lambda _: None)
+    remember: Callable[[str, Done], None] = field(default=lambda *_: None)
 
 
 def run_steps(
@@ -98,19 +118,39 @@ def run_steps(
     events = list(at.events)
     for index in range(at.step_index, len(plans)):
         snapshot = at.snapshot if index == at.step_index else None
-        before = clone_state(classifier)
-
-        def keep(found: Snapshot, index: int = index, before: State = before) -> None:
-            lent.save(replace(at, step_index=index, events=tuple(events), weights=before, snapshot=found))
-
-        steps = _run_step(classifier, target, plans[index], budget, seed, snapshot, keep, lent)
-        for event in steps if plans[index].n_images else (_skipped(plans[index], events, classifier, target),):
+        begun = replace(at, step_index=index, events=tuple(events), weights=clone_state(classifier), snapshot=snapshot)
+        for event in _events_of(classifier, target, plans[index], budget, seed, begun, lent):
             events.append(event)
             yield event
         state = clone_state(classifier)
         lent.save(replace(at, step_index=index + 1, events=tuple(events), weights=state, snapshot=None))
     if not any(outcome.kept for outcome in _of_steps(events, plans)):
         classifier.load_state_dict(dict(at.spare), strict=False)
+
+
+def _events_of(
+    classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, begun: Checkpoint, lent: Hooks
+) -> Iterator[Event]:
+    """Run a step, or do what it came to before; yield its events."""
+    if not plan.n_images:
+        yield _skipped(plan, begun.events, classifier, target)
+        return
+    identity = identity_of(classifier, target, plan, budget, seed)
+    done = lent.recall(identity) if begun.snapshot is None else None
+    if done is not None:
+        classifier.load_state_dict({**begun.weights, **done.changed})
+        lent.advance(plan.n_images)
+        yield from done.events
+        return
+    events = list(begun.events)
+
+    def keep(found: Snapshot) -> None:
+        lent.save(replace(begun, events=tuple(events), snapshot=found))
+
+    for event in _run_step(classifier, target, plan, budget, seed, begun.snapshot, keep, lent):
+        events.append(event)
+        yield event
+    lent.remember(identity, _done(plan, events, begun.weights, clone_state(classifier)))
 
 
 def _run_step(
@@ -143,6 +183,29 @@ def _run_step(
             for parameter in classifier.head.parameters():
                 parameter.mul_(after.sharpness)
     yield replace(changed.outcome(step.name, tuple(step.rates), after.accuracy, seen), blend=blend)
+
+
+def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int) -> str:
+    """Return what names all that a step's outcome depends on, beside code and machine.
+
+    Args:
+        classifier: as the step begins.
+        target: rows; their keys tell their content.
+        plan: of the step; the seconds it was measured to take count for nothing.
+        budget: of the step.
+        seed: of order and augmentation.
+    """
+    rows = [(one.keys, one.labels.tolist()) for one in (target.train, target.val)]
+    parts = plan.cost.at_once if plan.cost else None
+    read = asdict(classifier.backbone.preprocess)
+    facts = (digest_of(classifier), read, rows, asdict(replace(plan, cost=None)), parts, asdict(budget))
+    return hashlib.sha256(json.dumps((*facts, seed), sort_keys=True).encode()).hexdigest()
+
+
+def _done(plan: StepPlan, events: Sequence[Event], before: Mapping[str, Tensor], after: State) -> Done:
+    name = plan.step.name
+    own = (one for one in events if (one.name if isinstance(one, StepOutcome) else one.step_name) == name)
+    return Done(tuple(own), {key: value for key, value in after.items() if not torch.equal(value, before[key])})
 
 
 def _of_steps(events: Sequence[Event], plans: Sequence[StepPlan]) -> Iterator[StepOutcome]:

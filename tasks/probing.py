@@ -1,0 +1,78 @@
+"""The probe of fine-tuning on a project's rows: features and norm statistics that were computed before are read."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tasks.checkpoints import Checkpoints
+from tasks.features import features_of
+from tasks.history import Event
+from transfer.records import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfer.backbones.backbone import Backbone, Classifier
+    from transfer.data.examples import Examples, Target
+    from transfer.finetuning.states import State
+
+
+def probed_on(
+    rows: tuple[Sequence[Row], Sequence[Row]],
+    backbone: "Backbone",
+    target: "Target",
+    data_path: str,
+    checkpoints: Checkpoints,
+    weights_sha256: str | None,
+) -> "tuple[Classifier, tuple[Event, ...], State]":
+    """Return the probed classifier, under the norms that validation prefers, and a head that is fitted to all rows.
+
+    Args:
+        rows: of the manifest, for training and for validation.
+        backbone: changed in place where other norm statistics are better.
+        target: the same rows, prepared.
+        data_path: the data set's folder.
+        checkpoints: where norm statistics are kept.
+        weights_sha256: of the backbone's file; None where its weights are random.
+
+    Returns:
+        The classifier, what happened, and the head's values by name, see `transfer.finetuning.probing.refitted`.
+    """
+    from transfer.backbones.reference import BackboneReference
+    from transfer.finetuning.probing import probed, refitted, with_own_norms
+
+    def features(changed: "Backbone", examples: "Examples", sha256: str | None = weights_sha256) -> "Tensor":
+        of_split = rows[0] if examples is target.train else rows[1]
+        text = "features" if sha256 else "features under other norm statistics"
+        return features_of(changed, sha256, data_path, of_split, text, lambda: examples.inputs)
+
+    if is_random := BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
+        _reestimate(checkpoints, backbone, target.train)
+    classifier, first = probed(backbone, target, features)
+    head, last = refitted(classifier, target, features)
+    if is_random:
+        return classifier, (*first, *last), head
+    under_own = partial(features, sha256=None)
+    classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints))
+    if any(outcome.kept for outcome in tried):
+        head, last = refitted(classifier, target, under_own)
+    return classifier, (*first, *tried, *last), head
+
+
+def _reestimate(checkpoints: Checkpoints, backbone: "Backbone", examples: "Examples") -> None:
+    """Put the examples' norm statistics into the backbone: those of an earlier run, or computed now."""
+    from dataclasses import asdict
+
+    from transfer.backbones.digests import digest_of
+    from transfer.finetuning.norms import reestimate
+    from transfer.finetuning.staged import Done
+
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    identity = {"norms of": digest_of(backbone), "read as": asdict(backbone.preprocess), "rows": examples.keys}
+    done = checkpoints.recall(identity)
+    if done is None:
+        reestimate(backbone, examples.inputs)
+        values = backbone.state_dict()
+        done = Done((), {name: value for name, value in values.items() if not value.equal(before[name])})
+        checkpoints.remember(identity, done)
+    backbone.load_state_dict({**before, **done.changed})
