@@ -13,7 +13,7 @@ from adapters.row_cache import open_cache
 from tasks import decisions
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
-from tasks.features import machine_recipe, prefix_executor
+from tasks.features import PreparedOnce, machine_recipe
 from tasks.history import Event
 from tasks.params import FinetuneParams, Params
 from tasks.plan_table import outcome_sentence, show_plan
@@ -23,12 +23,12 @@ from transfer.errors import UserError
 from transfer.records import Preprocess, Rescue, Row, StepOutcome
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from transfer.backbones.backbone import Backbone, Classifier
-    from transfer.backbones.executors import Run
     from transfer.data.examples import Target
     from transfer.finetuning.budget import Budget
+    from transfer.finetuning.caching import Execute, Keep
     from transfer.finetuning.plan import Step
     from transfer.finetuning.planning import StepPlan
     from transfer.finetuning.problem import Problem
@@ -115,6 +115,7 @@ def adapted(
     Raises:
         UserError: training diverges, or a single image does not fit into memory.
     """
+    from transfer.finetuning.caching import MOST_VIEWS
     from transfer.finetuning.planning import plan_steps
     from transfer.finetuning.staged import Hooks, run_steps
 
@@ -123,12 +124,13 @@ def adapted(
     limits = budget(settings, len(target.train) / target.n_classes)
     steps, sizes = _steps(backbone, settings, start), (len(target.train), len(target.val))
     plans = plan_steps(classifier, steps, *sizes, limits, MOST_KEPT_BYTES)
-    plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began)
+    execute = PreparedOnce(backbone, MOST_VIEWS * len(target.train) + len(target.val))
+    plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began, execute)
     show_plan(plans)
     events += start.events
     since = time.perf_counter()
     with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
-        keep, execute, facts = open_cache(Path.cwd()).rows, partial(prefix_executor, backbone), machine_recipe(backbone)
+        keep, facts = open_cache(Path.cwd()).rows, machine_recipe(backbone)
         recall, remember = checkpoints.recall, checkpoints.remember
         hooks = Hooks(keep, execute, checkpoints.save, bar.advance, facts, recall, remember)
         for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
@@ -145,6 +147,7 @@ def _decided(
     settings: FinetuneParams,
     key: str,
     began: float,
+    execute: "Execute",
 ) -> "tuple[StepPlan, ...]":
     """Return the plans with what was measured on this machine: by an earlier run of the same inputs, or now."""
     from transfer.finetuning.planning import within
@@ -153,7 +156,7 @@ def _decided(
     known = decisions.recalled(project, key, plans)
     if known is not None:
         return known
-    decided = _costed(classifier, target, plans, limits, settings.seed)
+    decided = _costed(classifier, target, plans, limits, settings.seed, execute)
     if settings.budget_s is not None:
         left = settings.budget_s - (time.perf_counter() - began)
         decided = within(decided, left, min(settings.batch_size, len(target.train)))
@@ -162,26 +165,25 @@ def _decided(
 
 
 def _costed(
-    classifier: "Classifier", target: "Target", plans: "Sequence[StepPlan]", limits: "Budget", seed: int
+    classifier: "Classifier",
+    target: "Target",
+    plans: "Sequence[StepPlan]",
+    limits: "Budget",
+    seed: int,
+    execute: "Execute",
 ) -> "tuple[StepPlan, ...]":
     """Return the plans with what each step was measured to cost here."""
     from dataclasses import replace
 
-    from transfer.finetuning.caching import MOST_VIEWS
     from transfer.finetuning.costs import measured
     from transfer.finetuning.staged import Hooks, posed
 
-    n_images = MOST_VIEWS * len(target.train)
-
-    def execute(network: "nn.Module", sample: "Tensor", _: int) -> "tuple[str, Run]":
-        return prefix_executor(classifier.backbone, network, sample, n_images)
-
     costed = []
     for plan in plans:
-        once = replace(plan, cache=replace(plan.cache, n_views=min(1, plan.cache.n_views)))
+        twice = replace(plan, cache=replace(plan.cache, n_views=min(2, plan.cache.n_views)))  # as it is, and varied
 
-        def pose(rows: "Target", once: "StepPlan" = once) -> "Problem":
-            return posed(classifier, rows, once, limits, seed, Hooks(execute=execute))
+        def pose(rows: "Target", keep: "Keep", twice: "StepPlan" = twice) -> "Problem":
+            return posed(classifier, rows, twice, limits, seed, Hooks(keep=keep, execute=execute))
 
         found = None
         if plan.n_images:

@@ -172,6 +172,28 @@ def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor"
     return choice.executor, run
 
 
+class PreparedOnce:
+    """Executors of frozen parts of a backbone, each made once: what measuring prepared is what the run uses.
+
+    Args:
+        backbone: whose parts.
+        n_images: that a part runs on, at most; the same for any plan, so that a shorter one runs in the same executor.
+    """
+
+    def __init__(self, backbone: "Backbone", n_images: int) -> None:
+        self._backbone, self._n_images = backbone, n_images
+        self._made: dict[str, tuple[str, Run]] = {}
+
+    def __call__(self, network: "nn.Module", sample: "Tensor", n_images: int) -> "tuple[str, Run]":  # noqa: ARG002
+        """Return what `prefix_executor` returns for a part, made only where its weights were not seen before."""
+        from transfer.backbones.digests import digest_of
+
+        key = hashlib.sha256(f"{network}{digest_of(network)}".encode()).hexdigest()
+        if key not in self._made:
+            self._made[key] = prefix_executor(self._backbone, network, sample, self._n_images)
+        return self._made[key]
+
+
 def _recipe(backbone: "Backbone", weights_sha256: str | None, executor: str) -> dict[str, Any]:
     """Return everything that features depend on beside the image."""
     from transfer.backbones.digests import digest_of

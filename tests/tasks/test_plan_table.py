@@ -22,7 +22,7 @@ PLAN = StepPlan(
     n_train=40,
     n_val=10,
     cache=CachePlan(3, 2_000_000, 1.5, 3.25, "half of a forward pass is frozen"),
-    cost=StepCost(8, 1.0, 0.01, 0.1, 0.02, 5_000_000),
+    cost=StepCost(8, 1.0, 0.01, 0.01, 0.1, 0.02, 5_000_000),
 )
 UNCACHED = replace(PLAN, cache=CachePlan(0, 0, 1.0, 1.0, "nothing is frozen"), cost=None)
 

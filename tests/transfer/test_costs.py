@@ -11,10 +11,9 @@ import torch
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.examples import Examples, Target
 from transfer.finetuning.budget import Budget
-from transfer.finetuning.costs import measured
+from transfer.finetuning.costs import Pose, measured
 from transfer.finetuning.plan import staged_plan
 from transfer.finetuning.planning import StepCost, StepPlan, plan_steps, within
-from transfer.finetuning.problem import Problem
 from transfer.finetuning.staged import Hooks, posed
 from transfer.finetuning.states import clone_state
 
@@ -22,7 +21,7 @@ MakeBackbone = Callable[[], Backbone]
 MakeExamples = Callable[[int, int], Examples]
 BUDGET = Budget(max_images=400, epochs=10, batch_size=8, weight_decay=0.0, label_smoothing=0.0)
 STEPS = staged_plan(("stem", "middle", "deep"), 0.01, 0.001, 2.0, adapts_norms=True)
-COST = StepCost(at_once=8, prepare_s=1.0, prefix_s=0.01, update_s=0.1, val_s=0.02, n_bytes=1000)
+COST = StepCost(at_once=8, prepare_s=1.0, prefix_s=0.01, varied_s=0.03, update_s=0.1, val_s=0.02, n_bytes=1000)
 
 
 @pytest.fixture
@@ -31,8 +30,8 @@ def target(striped: MakeExamples) -> Target:
 
 
 def costs_of(classifier: Classifier, target: Target, free_bytes: int, now: Callable[[], float]) -> list[StepCost]:
-    def pose_as(plan: StepPlan) -> Callable[[Target], Problem]:
-        return lambda rows: posed(classifier, rows, plan, BUDGET, 0, Hooks())
+    def pose_as(plan: StepPlan) -> Pose:
+        return lambda rows, keep: posed(classifier, rows, plan, BUDGET, 0, Hooks(keep=keep))
 
     plans = plan_steps(classifier, STEPS, 40, 10, BUDGET, 10**9)
     return [measured(classifier, target, plan, pose_as(plan), BUDGET, free_bytes, now) for plan in plans]
@@ -79,13 +78,16 @@ def test_seconds_are_those_of_the_clock(tiny_backbone: MakeBackbone, target: Tar
     last, everything = costs_of(Classifier(tiny_backbone(), 2), target, 10**9, lambda: float(next(ticks)))
     assert last.update_s == everything.update_s == 1 / 8  # one tick between the end of an epoch and the next update
     assert last.val_s == everything.val_s == 1 / 8
-    assert (everything.prefix_s, everything.prepare_s) == (0.0, 0.0)
+    assert (everything.prefix_s, everything.varied_s, everything.prepare_s) == (0.0, 0.0, 0.0)
+    assert (last.prefix_s, last.varied_s) == (2 / 16, 3 / 24)  # a tick a view: training and validation, three varied
+    assert last.prepare_s == 6  # a tick before each of five views and one after them
 
 
 def test_a_plan_adds_up(tiny_backbone: MakeBackbone) -> None:
     last, everything = plan_steps(Classifier(tiny_backbone(), 2), STEPS, 40, 10, BUDGET, 10**9)
     last, everything = replace(last, cost=COST), replace(everything, cost=COST)
-    assert last.seconds() == pytest.approx(1 + 0.01 * (4 * 40 + 10) + 0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
+    keeping_s = 1 + 0.01 * (40 + 10) + 0.03 * 3 * 40
+    assert last.seconds() == pytest.approx(keeping_s + 0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
     assert everything.seconds() == pytest.approx(0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
     assert replace(last, n_images=0).seconds() == 0
 

@@ -26,6 +26,7 @@ HARMLESS = 1e-3  # relative error of logits, root mean square
 _BYTES = {"float16": 2, "float32": 4}
 
 Compute = Callable[[Sequence[int]], Iterable[Tensor]]
+Executor = tuple[str, Run]
 
 
 class Keep(Protocol):
@@ -104,13 +105,29 @@ def plan_cache(
     return CachePlan(n_views, n_bytes, uncached / cached, 3 * n_epochs / cached, why)
 
 
+def executor_of(boundary: Boundary, pixels: Pixels, n_images: int, execute: Execute | None = None) -> Executor:
+    """Make a frozen prefix ready to run.
+
+    Args:
+        boundary: whose prefix.
+        pixels: images like those that it will run on.
+        n_images: that it will run on.
+        execute: finds a fast way; straight through PyTorch when None.
+
+    Returns:
+        The executor's name and the executor.
+    """
+    network = FromPixels(boundary.prefix, pixels.preprocess)
+    return (execute or _straight)(network, pixels.examples.inputs[:BATCH_SIZE], n_images)
+
+
 def views_of(
     boundary: Boundary,
     pixels: Pixels,
     n_views: int,
     seed: int,
     dtype: torch.dtype,
-    execute: Execute | None = None,
+    executor: Executor | None = None,
     keep: Keep = forget,
     facts: Mapping[str, Any] | None = None,
 ) -> Views:
@@ -124,14 +141,13 @@ def views_of(
         n_views: at least 1.
         seed: of the variations of all views but the first.
         dtype: of the kept values; float16 where `is_harmless` says so.
-        execute: how the prefix runs; straight through PyTorch when None.
+        executor: what runs the prefix, and its name, see `executor_of`; straight through PyTorch when None.
         keep: where the values are kept.
         facts: what else the values depend on: decoders, libraries, the machine.
     """
     examples, augmentation = pixels.examples, pixels.augmentation
-    network = FromPixels(boundary.prefix, pixels.preprocess)
-    executor, run = (execute or _straight)(network, examples.inputs[:BATCH_SIZE], n_views * len(examples))
-    what = {**(facts or {}), **_facts(boundary, pixels.preprocess, executor, dtype)}
+    name, run = executor or executor_of(boundary, pixels, n_views * len(examples))
+    what = {**(facts or {}), **_facts(boundary, pixels.preprocess, name, dtype)}
     values = []
     for view in range(n_views):
         varied = {"variation": [seed, augmentation.min_area, augmentation.flip_probability]} if view else {}

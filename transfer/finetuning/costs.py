@@ -1,8 +1,11 @@
 """What a step costs on this machine, proven by real updates on a batch before training: seconds and memory."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from torch import Tensor
 from transfer.backbones.backbone import Classifier
 from transfer.data.examples import Examples, Target
 from transfer.finetuning.budget import Budget
+from transfer.finetuning.caching import Compute, Keep, forget
 from transfer.finetuning.freezing import thaw
 from transfer.finetuning.loop import train
 from transfer.finetuning.planning import StepCost, StepPlan
@@ -20,9 +24,10 @@ from transfer.records import Rescue
 _FEWEST = 2  # batch norm cannot train on one
 _MARGIN = 0.8  # of the free memory
 _COPIES = 18  # of the trained weights, at most: gradient, moments, moving sums, best, two snapshots, what is written
-_UPDATES = 2  # the first one warms up
+_MOST_UPDATES = 8  # the first one warms up and does not count
+_ENOUGH_S = 0.5  # of updates: more of them tell no more
 
-Pose = Callable[[Target], Problem]
+Pose = Callable[[Target, Keep], Problem]
 
 
 def measured(
@@ -40,7 +45,8 @@ def measured(
         classifier: left frozen and in evaluation mode.
         target: the first rows of it are used.
         plan: of the step.
-        pose: returns the problem that the step solves on some rows; called with the classifier thawed.
+        pose: returns the problem that the step solves on some rows, kept values asked of the keep that it is given;
+            called with the classifier thawed, and first on few rows, when it may find out how to run a prefix.
         budget: of the step.
         free_bytes: memory that may be taken.
         now: a clock, seconds.
@@ -50,67 +56,75 @@ def measured(
     origin = {name: value.detach().clone() for name, value in live.items()}
     few, batch = _first(target, _FEWEST), _first(target, min(budget.batch_size, len(target.train)))
     try:
-        held = _held_bytes(classifier, pose, few, plan, budget)
+        held = _held_bytes(classifier, pose(few, forget), plan, budget)
         weights = _COPIES * sum(value.numel() * value.element_size() for value in live.values())
         weights += 2 * plan.cache.n_bytes  # kept values, once more while they are gathered
         at_once = len(batch.train)
         while at_once > _FEWEST and weights + held * at_once > _MARGIN * free_bytes:
             at_once = max(_FEWEST, (at_once + 1) // 2)
-        problem, prepare_s, prefix_s = _prefix_timed(classifier, pose, (few, batch), plan, now)
+        thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
+        problem, prepare_s, prefix_s, varied_s = _prefix_timed(pose, batch, now)
         at_once, update_s, val_s = _timed(classifier, problem, plan, replace(budget, at_once=at_once), now)
     finally:
         with torch.no_grad():
             for name, value in live.items():
                 value.copy_(origin[name])
         thaw(classifier, ())
-    return StepCost(at_once, prepare_s, prefix_s, update_s, val_s, weights + held * at_once)
+    seconds = (prepare_s, prefix_s, varied_s) if plan.cache.n_views else (0.0, 0.0, 0.0)
+    return StepCost(at_once, *seconds, update_s, val_s, weights + held * at_once)
 
 
-def _prefix_timed(
-    classifier: Classifier, pose: Pose, targets: tuple[Target, Target], plan: StepPlan, now: Callable[[], float]
-) -> tuple[Problem, float, float]:
-    """Pose the problem on few rows and on more; return the latter, the seconds to begin, and those of an image."""
-    seconds, sizes, problems = [], [], []
-    for target in targets:
-        began = now()
-        problems.append(_posed(classifier, pose, target, plan))
-        seconds.append(now() - began)
-        sizes.append(len(target.train) + len(target.val))
-    if not plan.cache.n_views:
-        return problems[1], 0.0, 0.0
-    image_s = max(0.0, (seconds[1] - seconds[0]) / max(1, sizes[1] - sizes[0]))
-    return problems[1], max(0.0, seconds[0] - image_s * sizes[0]), image_s
+def _prefix_timed(pose: Pose, batch: Target, now: Callable[[], float]) -> tuple[Problem, float, float, float]:
+    """Pose the problem; return it, the seconds to begin, those of an image through the prefix, and of a varied one."""
+    seconds, n_images = {False: 0.0, True: 0.0}, {False: 0, True: 0}
+
+    def keep(what: Mapping[str, Any], keys: Sequence[str], compute: Compute) -> Tensor:
+        is_varied, began = bool(what["view"]), now()
+        values = forget(what, keys, compute)
+        seconds[is_varied] += now() - began
+        n_images[is_varied] += len(keys)
+        return values
+
+    began = now()
+    problem = pose(batch, keep)
+    prepare_s = now() - began - sum(seconds.values())
+    return problem, prepare_s, *(seconds[is_varied] / max(1, n_images[is_varied]) for is_varied in (False, True))
 
 
 def _timed(
     classifier: Classifier, problem: Problem, plan: StepPlan, budget: Budget, now: Callable[[], float]
 ) -> tuple[int, float, float]:
-    """Return how many images went through at once in the end, the seconds of one in an update, and in validation."""
+    """Return how many images went through at once in the end, the seconds of one in an update, and in validation.
+
+    The seconds are medians over updates of the whole batch, one an epoch, each followed by a validation.
+    """
     n_images, n_val = len(problem.train.labels), len(problem.val.labels)
-    trial = replace(budget, max_images=_UPDATES * n_images, epochs=_UPDATES, batch_size=n_images, patience=None)
-    updated: list[float] = []
-    events = train(classifier, problem, plan.step, trial, 0, advance=lambda _: updated.append(now()))
-    yielded: list[float] = []
-    at_once = budget.at_once or n_images
-    for event in events:
-        yielded.append(now())
-        at_once = event.at_once or at_once if isinstance(event, Rescue) else at_once
-    return at_once, (updated[-1] - yielded[-2]) / n_images, (yielded[-1] - updated[-1]) / n_val
+    trial = replace(
+        budget, max_images=_MOST_UPDATES * n_images, epochs=_MOST_UPDATES, batch_size=n_images, patience=None
+    )
+    still = replace(plan.step, rates=dict.fromkeys(plan.step.rates, 0.0))  # as long as at any rate, and none explodes
+    ended, updating, judging = list[float](), list[float](), list[float]()
+    at_once, began = budget.at_once or n_images, math.nan
+    for event in train(classifier, problem, still, trial, 0, advance=lambda _: ended.append(now())):
+        if isinstance(event, Rescue):  # what was measured before is not what will be done
+            at_once, updating = event.at_once or at_once, []
+        else:
+            judging.append(now() - ended[-1])
+            updating += [ended[-1] - began] if math.isfinite(began) else []
+        if sum(updating) > _ENOUGH_S:
+            break
+        began = now()
+    return at_once, median(updating) / n_images, median(judging) / n_val
 
 
-def _held_bytes(classifier: Classifier, pose: Pose, few: Target, plan: StepPlan, budget: Budget) -> int:
+def _held_bytes(classifier: Classifier, problem: Problem, plan: StepPlan, budget: Budget) -> int:
     """Return the bytes that autograd holds for an image between the forward and the backward pass."""
-    problem = _posed(classifier, pose, few, plan)
+    n_images = len(problem.train.labels)
     own = {value.untyped_storage().data_ptr() for value in classifier.state_dict().values()}
     with _counting(own) as held:
-        trial = replace(budget, max_images=len(few.train), epochs=1, batch_size=len(few.train), patience=None)
+        trial = replace(budget, max_images=n_images, epochs=1, batch_size=n_images, patience=None)
         list(train(classifier, problem, plan.step, trial, 0))
-    return sum(held.values()) // len(few.train)
-
-
-def _posed(classifier: Classifier, pose: Pose, target: Target, plan: StepPlan) -> Problem:
-    thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
-    return pose(target)
+    return sum(held.values()) // n_images
 
 
 @contextmanager

@@ -38,7 +38,8 @@ class StepCost:
     Args:
         at_once: images that go through the network at once; a batch of more is made of parts.
         prepare_s: seconds to make the frozen prefix ready to run; 0 without a cache.
-        prefix_s: seconds an image takes through it.
+        prefix_s: seconds an image takes through it as it is.
+        varied_s: seconds an image takes to be varied and go through it.
         update_s: seconds a training image takes in an update.
         val_s: seconds a validation image takes.
         n_bytes: memory that an update takes beside the network: what autograd holds, and the optimiser.
@@ -47,6 +48,7 @@ class StepCost:
     at_once: int
     prepare_s: float
     prefix_s: float
+    varied_s: float
     update_s: float
     val_s: float
     n_bytes: int
@@ -83,8 +85,12 @@ class StepPlan:
         """Return the seconds before and after the updates, whatever their number; 0 before they were measured."""
         if self.cost is None:
             return 0.0
-        kept = self.cost.prepare_s + self.cost.prefix_s * (self.cache.n_views * self.n_train + self.n_val)
-        return (kept if self.cache.n_views else 0.0) + self.cost.val_s * self.n_val * (1 + len(BLENDS))
+        judging_s = self.cost.val_s * self.n_val * (1 + len(BLENDS))
+        if not self.cache.n_views:
+            return judging_s
+        plain_s = self.cost.prefix_s * (self.n_train + self.n_val)
+        varied_s = self.cost.varied_s * self.n_train * (self.cache.n_views - 1)
+        return self.cost.prepare_s + plain_s + varied_s + judging_s
 
     def image_s(self) -> float:
         """Return the seconds a training image takes, its share of the validation after each epoch included."""

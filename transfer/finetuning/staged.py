@@ -17,7 +17,7 @@ from transfer.data.batches import Augmentation, normalise
 from transfer.data.examples import Target
 from transfer.finetuning.averaging import BLENDS, blended
 from transfer.finetuning.budget import Budget
-from transfer.finetuning.caching import Execute, Keep, forget, is_harmless, views_of
+from transfer.finetuning.caching import Execute, Keep, executor_of, forget, is_harmless, views_of
 from transfer.finetuning.freezing import HEAD, thaw
 from transfer.finetuning.gate import change
 from transfer.finetuning.inputs import Pixels
@@ -234,18 +234,12 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
         return Problem.of_images(classifier, target, augmentation)
     sample = normalise(target.train.inputs[:_HARMLESS_ROWS], preprocess)
     dtype = torch.float16 if is_harmless(boundary, classifier.head, sample, torch.float16) else torch.float32
+    train_set, val_set = (Pixels(one, preprocess, augmentation) for one in (target.train, target.val))
+    n_images = plan.cache.n_views * len(target.train) + len(target.val)
+    executor = executor_of(boundary, train_set, n_images, lent.execute)
     train_views, val_views = (
-        views_of(
-            boundary,
-            Pixels(one, preprocess, augmentation),
-            n_views,
-            seed,
-            dtype,
-            lent.execute,
-            lent.keep,
-            lent.facts,
-        )
-        for one, n_views in ((target.train, plan.cache.n_views), (target.val, 1))
+        views_of(boundary, one, n_views, seed, dtype, executor, lent.keep, lent.facts)
+        for one, n_views in ((train_set, plan.cache.n_views), (val_set, 1))
     )
     return Problem(nn.Sequential(boundary.suffix, classifier.head), train_views, val_views)
 
