@@ -14,6 +14,12 @@ _VERSIONS = ("torch", "onnxruntime")  # the packages that decide how fast a netw
 _CGROUPS = Path("/sys/fs/cgroup")
 _UNKNOWN_BYTES = 4_000_000_000  # taken to be free where the system does not say
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_ACCOUNTS = (  # what a control group holds, its limits, and what begins the names of its figures with its children's
+    ("memory.current", ("memory.max", "memory.high"), ""),
+    ("memory.usage_in_bytes", ("memory.limit_in_bytes",), "total_"),
+)
+_DROPPABLE = ("inactive_file", "active_file", "slab_reclaimable")
+_UNWRITTEN = ("file_dirty", "file_writeback", "dirty", "writeback")  # the kernel cannot drop them before it wrote them
 
 
 def usable_cores() -> int:
@@ -81,14 +87,41 @@ def _version(package: str) -> str | None:
 
 
 def free_memory_bytes() -> int:
-    """Return the memory that the process may still take: what its control groups leave it, and what the machine has."""
-    words = _words(Path("/proc/self/statm"))
-    used = int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 and words[1].isdigit() else 0
-    limit, info = memory_limit_bytes(), _words(Path("/proc/meminfo"))
-    free = [] if limit is None else [limit - used]
+    """Return the memory that the process may still take: what its control groups leave it, and what the machine has.
+
+    What other processes of a group hold is taken; file pages that the kernel drops when memory is asked for are free.
+
+    Source: Linux kernel documentation, "Control Group v2" (memory.current, memory.high, memory.stat), "Memory Resource
+    Controller" (memory.usage_in_bytes, memory.stat), "The /proc filesystem" (MemAvailable).
+    """
+    free = [left for folder in _groups("memory") for left in _left_in(folder)]
+    info = _words(Path("/proc/meminfo"))
     if "MemAvailable:" in info:
         free.append(int(info[info.index("MemAvailable:") + 1]) * 1024)
+    limit = memory_limit_bytes()
+    if limit is not None:
+        free.append(limit - _resident_bytes())  # where no group says what it holds
     return max(0, min(free, default=_UNKNOWN_BYTES))
+
+
+def _left_in(folder: Path) -> Iterator[int]:
+    """Yield what a control group leaves below each of its limits, bytes."""
+    for used_name, limit_names, prefix in _ACCOUNTS:
+        used = [int(word) for word in _words(folder / used_name) if word.isdigit()]
+        limits = [int(word) for name in limit_names for word in _words(folder / name) if word.isdigit()]
+        stat = _words(folder / "memory.stat")
+        held = dict(zip(stat[::2], stat[1::2], strict=False))
+
+        def bytes_of(*names: str, held: dict[str, str] = held, prefix: str = prefix) -> int:
+            return sum(int(held[prefix + name]) for name in names if held.get(prefix + name, "").isdigit())
+
+        droppable = max(0, bytes_of(*_DROPPABLE) - bytes_of(*_UNWRITTEN))
+        yield from (limit - max(0, used[0] - droppable) for limit in limits if used and limit > 0)
+
+
+def _resident_bytes() -> int:
+    words = _words(Path("/proc/self/statm"))
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 and words[1].isdigit() else 0
 
 
 def _cpu_quotas() -> Iterator[float]:

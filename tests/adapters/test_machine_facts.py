@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from adapters import machine
-from adapters.machine import machine_facts, memory_limit_bytes
+from adapters.machine import free_memory_bytes, machine_facts, memory_limit_bytes
 
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 PHYSICAL = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -77,3 +77,64 @@ def test_facts_name_the_processor_and_its_instructions(monkeypatch: pytest.Monke
     assert machine_facts()["cpu_flags"] != facts["cpu_flags"]
     info.unlink()
     assert machine_facts()["torch"] == torch.__version__.partition("+")[0]
+
+
+def _account(root: Path, place: str, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        _limit(root, place, name, content)
+
+
+STAT_2 = "anon {anon}\nfile {file}\ninactive_file {inactive}\nactive_file {active}\nfile_dirty {dirty}\n"
+STAT_1 = (  # of a group of version 1: its own figures, then those with its children's
+    "cache 0\nrss 0\ninactive_file 0\nactive_file 0\ntotal_rss {anon}\n"
+    "total_inactive_file {inactive}\ntotal_active_file {active}\ntotal_dirty {dirty}\n"
+)
+HELD = {"anon": 60 * MIB, "file": 40 * MIB, "inactive": 25 * MIB, "active": 15 * MIB, "dirty": 5 * MIB}
+
+
+@pytest.mark.parametrize(
+    ("membership", "place", "files"),
+    [
+        (
+            "0::/job\n",
+            "job",
+            {"memory.max": f"{200 * MIB}\n", "memory.high": "max\n", "memory.current": f"{100 * MIB}\n"},
+        ),
+        ("0::/job\n", "job", {"memory.max": "max", "memory.high": f"{200 * MIB}", "memory.current": f"{100 * MIB}"}),
+        ("0::/job/inner\n", "job", {"memory.max": f"{200 * MIB}\n", "memory.current": f"{100 * MIB}\n"}),
+        ("0::/elsewhere\n", "", {"memory.max": f"{200 * MIB}\n", "memory.current": f"{100 * MIB}\n"}),
+    ],
+    ids=["limit", "throttled from", "of the group around", "a container that sees its own group as the root"],
+)
+def test_what_a_group_holds_but_for_file_pages_is_taken(
+    groups: Path, monkeypatch: pytest.MonkeyPatch, membership: str, place: str, files: dict[str, str]
+) -> None:
+    monkeypatch.setattr(machine, "_resident_bytes", lambda: 0)
+    (groups / "membership").write_text(membership)
+    _account(groups, place, {**files, "memory.stat": STAT_2.format(**HELD)})
+    assert free_memory_bytes() == (200 - (100 - (25 + 15 - 5))) * MIB
+
+
+def test_version_1_counts_the_pages_of_child_groups(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_resident_bytes", lambda: 0)
+    (groups / "membership").write_text("7:cpu:/other\n4:memory:/job\n0::/\n")
+    files = {"memory.limit_in_bytes": f"{200 * MIB}\n", "memory.usage_in_bytes": f"{100 * MIB}\n"}
+    _account(groups, "memory/job", {**files, "memory.stat": STAT_1.format(**HELD)})
+    _account(groups, "memory", {"memory.limit_in_bytes": "9223372036854771712", "memory.usage_in_bytes": f"{5 * GIB}"})
+    assert free_memory_bytes() == (200 - (100 - (25 + 15 - 5))) * MIB
+
+
+@pytest.mark.parametrize("stat", ["", "damaged", "inactive_file\n", "inactive_file many\n"])
+def test_without_figures_of_pages_all_that_is_held_is_taken(
+    groups: Path, monkeypatch: pytest.MonkeyPatch, stat: str
+) -> None:
+    monkeypatch.setattr(machine, "_resident_bytes", lambda: 0)
+    (groups / "membership").write_text("0::/job\n")
+    _account(groups, "job", {"memory.max": f"{200 * MIB}", "memory.current": f"{150 * MIB}", "memory.stat": stat})
+    assert free_memory_bytes() == 50 * MIB
+
+
+def test_a_full_group_leaves_nothing(groups: Path) -> None:
+    (groups / "membership").write_text("0::/job\n")
+    _account(groups, "job", {"memory.max": f"{200 * MIB}", "memory.current": f"{201 * MIB}"})
+    assert free_memory_bytes() == 0
