@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Collection, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,26 +11,26 @@ from adapters.machine import free_memory_bytes
 from adapters.manifest_file import Manifest, read_manifest
 from adapters.row_cache import open_cache
 from tasks import decisions
+from tasks.automatic import base_rate, first_batch_size, fitting_batch_size, with_searches
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
 from tasks.features import PreparedOnce, machine_recipe
 from tasks.history import Event
 from tasks.params import FinetuneParams, Params
-from tasks.plan_table import outcome_sentence, show_plan
+from tasks.plan_table import outcome_sentence, search_sentence, show_plan
 from tasks.probing import probed_on
 from tasks.progress import progress
 from transfer.errors import UserError
-from transfer.records import Preprocess, Rescue, Row, StepOutcome
+from transfer.records import Preprocess, RateSearch, Rescue, Row, StepOutcome
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Target
     from transfer.finetuning.budget import Budget
     from transfer.finetuning.caching import Execute, Keep
+    from transfer.finetuning.costs import Pose
     from transfer.finetuning.plan import Step
-    from transfer.finetuning.planning import StepPlan
+    from transfer.finetuning.planning import StepCost, StepPlan
     from transfer.finetuning.problem import Problem
     from transfer.finetuning.staged import Checkpoint
 
@@ -74,11 +74,12 @@ def chosen_splits(manifest: Manifest, max_rows: int) -> tuple[tuple[Row, ...], t
     return chosen_rows(train_rows, max_rows), chosen_rows(val_rows, max_rows)
 
 
-def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Budget":
+def budget(settings: FinetuneParams, batch_size: int, images_per_class: float = math.inf) -> "Budget":
     """Return the limits that each step has.
 
     Args:
         settings: the stage's parameters.
+        batch_size: images of an update.
         images_per_class: training images; with few of them weights are held near the pretrained ones they began with.
             Infinite where there are none to be held near.
     """
@@ -88,7 +89,7 @@ def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Bud
     return Budget(
         max_images=settings.max_images_seen,
         epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        batch_size=batch_size,
         weight_decay=settings.weight_decay,
         label_smoothing=settings.label_smoothing,
         augmentation=Augmentation(trivial=settings.trivial_augment),
@@ -97,11 +98,7 @@ def budget(settings: FinetuneParams, images_per_class: float = math.inf) -> "Bud
 
 
 def adapted(
-    backbone: "Backbone",
-    target: "Target",
-    params: Params,
-    checkpoints: Checkpoints,
-    weights_sha256: str | None,
+    backbone: "Backbone", target: "Target", params: Params, checkpoints: Checkpoints, weights_sha256: str | None
 ) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event]]":
     """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
 
@@ -119,24 +116,33 @@ def adapted(
     from transfer.finetuning.planning import plan_steps
     from transfer.finetuning.staged import Hooks, run_steps
 
-    settings, began, events = params.finetune, time.perf_counter(), list[Event]()
+    settings, began = params.finetune, time.perf_counter()
     classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
-    limits = budget(settings, len(target.train) / target.n_classes)
-    steps, sizes = _steps(backbone, settings, start), (len(target.train), len(target.val))
-    plans = plan_steps(classifier, steps, *sizes, limits, MOST_KEPT_BYTES)
-    execute = PreparedOnce(backbone, MOST_VIEWS * len(target.train) + len(target.val))
+    n_train, n_val = len(target.train), len(target.val)
+    limits = budget(settings, first_batch_size(settings, n_train), n_train / target.n_classes)
+    steps = with_searches(_steps(backbone, settings, start), settings)
+    plans = plan_steps(classifier, steps, n_train, n_val, limits, MOST_KEPT_BYTES)
+    execute = PreparedOnce(backbone, MOST_VIEWS * n_train + n_val)
     plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began, execute)
     show_plan(plans)
-    events += start.events
-    since = time.perf_counter()
-    with progress("fine-tuning", total=sum(plan.n_images for plan in plans)) as bar:
+    events, since = [*start.events], time.perf_counter()
+    with progress("fine-tuning", total=sum(plan.n_images + plan.n_searched for plan in plans)) as bar:
         keep, facts = open_cache(Path.cwd()).rows, machine_recipe(backbone)
         recall, remember = checkpoints.recall, checkpoints.remember
         hooks = Hooks(keep, execute, checkpoints.save, bar.advance, facts, recall, remember)
         for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
             events.append(event)
             since = _tell(event, plans, since, checkpoints.recalled)
-    return classifier, plans, events
+            if isinstance(event, RateSearch):
+                decisions.keep(Path.cwd(), checkpoints.key, _with_rates(plans, events))
+    return classifier, _with_rates(plans, events), events
+
+
+def _with_rates(plans: "Sequence[StepPlan]", events: Sequence[Event]) -> "tuple[StepPlan, ...]":
+    """Return the plans with the rates that were found so far."""
+    from transfer.finetuning.rates import search_of
+
+    return tuple(replace(plan, found=search_of(plan.step, events) or plan.found) for plan in plans)
 
 
 def _decided(
@@ -156,10 +162,10 @@ def _decided(
     known = decisions.recalled(project, key, plans)
     if known is not None:
         return known
-    decided = _costed(classifier, target, plans, limits, settings.seed, execute)
+    decided = _costed(classifier, target, plans, limits, settings, execute)
     if settings.budget_s is not None:
         left = settings.budget_s - (time.perf_counter() - began)
-        decided = within(decided, left, min(settings.batch_size, len(target.train)))
+        decided = within(decided, left, min(limits.batch_size, len(target.train)))
     decisions.keep(project, key, decided)
     return decided
 
@@ -169,12 +175,10 @@ def _costed(
     target: "Target",
     plans: "Sequence[StepPlan]",
     limits: "Budget",
-    seed: int,
+    settings: FinetuneParams,
     execute: "Execute",
 ) -> "tuple[StepPlan, ...]":
-    """Return the plans with what each step was measured to cost here."""
-    from dataclasses import replace
-
+    """Return the plans with what each step was measured to cost here, in batches that fit where they are sought."""
     from transfer.finetuning.costs import measured
     from transfer.finetuning.staged import Hooks, posed
 
@@ -183,12 +187,18 @@ def _costed(
         twice = replace(plan, cache=replace(plan.cache, n_views=min(2, plan.cache.n_views)))  # as it is, and varied
 
         def pose(rows: "Target", keep: "Keep", twice: "StepPlan" = twice) -> "Problem":
-            return posed(classifier, rows, twice, limits, seed, Hooks(keep=keep, execute=execute))
+            return posed(classifier, rows, twice, limits, settings.seed, Hooks(keep=keep, execute=execute))
 
-        found = None
+        def cost_of(batch_size: int, plan: "StepPlan" = plan, pose: "Pose" = pose) -> "StepCost":
+            tried = replace(limits, batch_size=batch_size)
+            return measured(classifier, target, plan, pose, tried, free_memory_bytes(), time.perf_counter)
+
+        found, batch_size = None, limits.batch_size
         if plan.n_images:
-            found = measured(classifier, target, plan, pose, limits, free_memory_bytes(), time.perf_counter)
-        costed.append(replace(plan, cost=found))
+            found = cost_of(batch_size)
+            fitting = fitting_batch_size(settings, batch_size, found.at_once)
+            found, batch_size = (cost_of(fitting), fitting) if fitting < batch_size else (found, batch_size)
+        costed.append(replace(plan, cost=found, batch_size=batch_size))
     return tuple(costed)
 
 
@@ -221,8 +231,8 @@ def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") 
     has_own_norms = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in start.events)
     return staged_plan(
         [group.name for group in backbone.depth_groups],
-        settings.head_lr,
-        settings.backbone_lr,
+        base_rate(settings.head_lr),
+        base_rate(settings.backbone_lr),
         settings.lr_decay,
         adapts_norms=has_own_norms or BackboneReference.parse(backbone.reference).is_random,
     )
@@ -232,6 +242,8 @@ def _tell(event: Event, plans: "Sequence[StepPlan]", since: float, recalled: Col
     """Print what a rescue or the end of a step means; return when the step at work began, seconds."""
     if isinstance(event, Rescue):
         print(_sentence(event))
+    if isinstance(event, RateSearch):
+        print(search_sentence(event))
     if not isinstance(event, StepOutcome):
         return since
     now = time.perf_counter()

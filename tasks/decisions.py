@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import read_plain_json, write_plain_json
 from adapters.machine import free_memory_bytes
 from adapters.project import state_folder
+from tasks.history import search_of_plain
 from transfer.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,29 +23,42 @@ def recalled(project: Path, key: str, plans: "Sequence[StepPlan]") -> "tuple[Ste
         key: of parameters, inputs, code and machine.
         plans: what needs no measuring.
     """
-    from transfer.finetuning.planning import StepCost
-
     try:
         steps = read_plain_json(_path(project, key))["steps"]
         if not all(_is_usable(plan, step) for plan, step in zip(plans, steps, strict=True)):
             return None
-        return tuple(
-            replace(
-                plan, n_images=int(step["n_images"]), cost=None if step["cost"] is None else StepCost(**step["cost"])
-            )
-            for plan, step in zip(plans, steps, strict=True)
-        )
+        return tuple(_decided(plan, step) for plan, step in zip(plans, steps, strict=True))
     except (UserError, OSError, KeyError, TypeError, ValueError):
         return None
 
 
+def _decided(plan: "StepPlan", step: Mapping[str, Any]) -> "StepPlan":
+    from transfer.finetuning.planning import StepCost
+
+    return replace(
+        plan,
+        n_images=step["n_images"],
+        batch_size=step["batch_size"],
+        cache=replace(plan.cache, n_views=step["n_views"]),
+        cost=None if step["cost"] is None else StepCost(**step["cost"]),
+        found=None if step["found"] is None else search_of_plain(step["found"]),
+    )
+
+
 def _is_usable(plan: "StepPlan", step: Mapping[str, Any]) -> bool:
     """Say whether a decision is one that could have been made, and fits into the memory there is now."""
-    cost = step["cost"]
+    from transfer.finetuning.rates import SCALES
+
+    cost, found = step["cost"], step["found"]
     numbers = [] if cost is None else [value for name, value in cost.items() if name != "at_once"]
     return (
         type(step["n_images"]) is int
         and 0 <= step["n_images"] <= plan.n_images
+        and type(step["batch_size"]) is int
+        and step["batch_size"] >= 2
+        and type(step["n_views"]) is int
+        and 0 <= step["n_views"] <= plan.cache.n_views
+        and (found is None or (found["groups"] == [*plan.step.searched] and found["scale"] in SCALES))
         and all(type(value) in (int, float) and value >= 0 for value in numbers)
         and (cost is None or (type(cost["at_once"]) is int and cost["at_once"] > 0))
         and (cost is None or cost["n_bytes"] <= free_memory_bytes())
@@ -57,9 +71,18 @@ def keep(project: Path, key: str, plans: "Sequence[StepPlan]") -> None:
     Args:
         project: whose decisions.
         key: see `recalled`.
-        plans: with their costs and their lengths.
+        plans: with their costs, their lengths and the rates that were found.
     """
-    steps = [{"n_images": plan.n_images, "cost": None if plan.cost is None else asdict(plan.cost)} for plan in plans]
+    steps = [
+        {
+            "n_images": plan.n_images,
+            "n_views": plan.cache.n_views,
+            "batch_size": plan.batch_size,
+            "cost": None if plan.cost is None else asdict(plan.cost),
+            "found": None if plan.found is None else asdict(plan.found),
+        }
+        for plan in plans
+    ]
     write_plain_json(_path(project, key), {"steps": steps})
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import read_json
-from transfer.records import EpochRecord, Rescue, StepOutcome
+from transfer.records import EpochRecord, RateSearch, Rescue, StepOutcome
 
-Event = EpochRecord | Rescue | StepOutcome
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (EpochRecord, Rescue, StepOutcome)}
+BATCH_SIZE = "batch_size"  # beside the lists: images of an update of the last step
+Event = EpochRecord | RateSearch | Rescue | StepOutcome
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (EpochRecord, RateSearch, Rescue, StepOutcome)}
 
 
 def valid(events: Iterable[Event]) -> list[Event]:
@@ -29,9 +30,9 @@ def _is_void(event: Event, rescue: Rescue) -> bool:
 
 
 def history(events: Iterable[Event]) -> dict[str, Any]:
-    """Return epochs, rescues and outcomes as plain lists; epochs that a rescue took back are left out."""
+    """Return epochs, searches, rescues and outcomes as plain lists; epochs that a rescue took back are left out."""
     kept = valid(events)
-    kinds = {"epochs": EpochRecord, "rescues": Rescue, "steps": StepOutcome}
+    kinds = {"epochs": EpochRecord, "rates": RateSearch, "rescues": Rescue, "steps": StepOutcome}
     return {name: [asdict(event) for event in kept if isinstance(event, kind)] for name, kind in kinds.items()}
 
 
@@ -42,9 +43,7 @@ def plain_of(event: Event) -> dict[str, Any]:
 
 def event_of(plain: Mapping[str, Any]) -> Event:
     """Read what `plain_of` returned."""
-    values = {name: value for name, value in plain.items() if name != "kind"}
-    if "trained_groups" in values:
-        values["trained_groups"] = tuple(values["trained_groups"])
+    values = {name: value for name, value in _with_tuples(plain).items() if name != "kind"}
     return _KINDS[plain["kind"]](**values)
 
 
@@ -63,6 +62,20 @@ def read_history(
     content = read_json(path, made_from)
     outcomes = [StepOutcome(**{**row, "trained_groups": tuple(row["trained_groups"])}) for row in content["steps"]]
     return [EpochRecord(**row) for row in content["epochs"]], outcomes
+
+
+def read_searches(path: Path) -> list[RateSearch]:
+    """Read the searches for rates from what `read_history` reads."""
+    return [search_of_plain(row) for row in read_json(path)["rates"]]
+
+
+def search_of_plain(plain: Mapping[str, Any]) -> RateSearch:
+    """Read a search for rates from JSON."""
+    return RateSearch(**_with_tuples(plain))
+
+
+def _with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
 
 
 def over_all_images(epochs: Sequence[EpochRecord]) -> list[tuple[int, EpochRecord]]:

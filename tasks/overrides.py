@@ -7,7 +7,7 @@ from typing import Any
 from adapters import params_file
 from tasks import candidate_check, hand_edits, weights_records
 from tasks.params import PARAMS_FILE, Params, check_params, declared_fields, flatten, unknown_key
-from tasks.params_sentences import allowed_values, plain_type, shown
+from tasks.params_sentences import allowed_values, plain_type, shown, words
 from tasks.typed_paths import from_project
 from transfer.errors import UserError
 
@@ -123,6 +123,8 @@ def _read(key: str, text: str) -> Any:
         raise UserError(f"{SOURCE}: {key} is kept by `rootstock run` itself; name the files in {CANDIDATES} instead.")
     if optional and text.strip().lower() in _NOTHING:
         return None
+    if text.strip().lower() in words(field):
+        return text.strip().lower()
     if kind is str:
         return text
     try:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from adapters import params_file
-from tasks.params_sentences import allowed_values, shown
+from tasks.params_sentences import allowed_values, shown, words
 from transfer.errors import UserError
 
 PARAMS_FILE = "params.yaml"
@@ -19,6 +19,7 @@ PARAMS_FILE = "params.yaml"
 _CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, regex_engine="python-re")
 _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 _Rate = Annotated[float, Field(gt=0, le=1)]
+_AUTO = Literal["auto"]
 _Name = Annotated[str, Field(min_length=1)]
 _MAX_SIDE_PX = 4096
 
@@ -82,9 +83,9 @@ class FinetuneParams(BaseModel):
     seed: _Seed = 0
     max_images_seen: int = Field(default=1500, ge=1)
     epochs: int = Field(default=10, ge=1)
-    batch_size: int = Field(default=32, ge=2)
-    head_lr: _Rate = 0.0001
-    backbone_lr: _Rate = 0.0001
+    batch_size: Annotated[int, Field(ge=2)] | _AUTO = 32
+    head_lr: _Rate | _AUTO = 0.0001
+    backbone_lr: _Rate | _AUTO = 0.0001
     lr_decay: float = Field(default=2.6, ge=1, le=100)
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -201,7 +202,8 @@ def _sentence(problem: Any, source: str) -> str:
     if len(place) == 0:
         return f"{source} must hold blocks of keys (data:, select:, ...); restore it from git and run again."
     field = declared_fields()[key]
-    spot = key + "".join(f"[{part}]" for part in place[2:] if part != "[key]")
+    inner = [] if words(field) else place[2:]  # of a union pydantic names the member that it tried
+    spot = key + "".join(f"[{part}]" for part in inner if part != "[key]")
     return (
         f"{source}: {spot} is {shown(problem['input'])}, but must be {allowed_values(field)}; change it and run again."
     )

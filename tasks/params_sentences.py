@@ -1,7 +1,7 @@
 """Say in words which values a parameter may have."""
 
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic.fields import FieldInfo
@@ -30,6 +30,13 @@ def plain_type(field: FieldInfo) -> tuple[Any, bool]:
     return _plain(field.annotation)
 
 
+def words(field: FieldInfo) -> tuple[str, ...]:
+    """Return the texts that a field accepts instead of a value of its type, for example "auto"."""
+    annotation = field.annotation
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))
+
+
 def shown(value: object) -> str:
     """Return a value as an error sentence quotes it, cut when it is long."""
     text = "empty" if value is None else repr(value)
@@ -41,7 +48,7 @@ def _plain(annotation: Any) -> tuple[Any, bool]:
         return _plain(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         inner = [part for part in get_args(annotation) if part is not NoneType]
-        return _plain(inner[0])[0], True
+        return _plain(inner[0])[0], NoneType in get_args(annotation)
     return get_origin(annotation) or annotation, False
 
 
@@ -50,8 +57,10 @@ def _described(annotation: Any, metadata: list[Any]) -> str:
         inner, *more = get_args(annotation)
         return _described(inner, [*metadata, *_unpacked(more)])
     if get_origin(annotation) in (Union, UnionType):
-        inner = next(part for part in get_args(annotation) if part is not NoneType)
-        return f"{_described(inner, metadata)}, or null"
+        inner, *others = (part for part in get_args(annotation) if part is not NoneType)
+        named = [word for part in others for word in get_args(part)]
+        named += ["null"] if NoneType in get_args(annotation) else []
+        return f"{_described(inner, metadata)}, or {' or '.join(named)}"
     if get_origin(annotation) is tuple:
         return "a list of one or more different texts"
     if get_origin(annotation) is dict:

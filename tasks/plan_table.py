@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from transfer.records import StepOutcome
+from transfer.records import RateSearch, StepOutcome
 
 if TYPE_CHECKING:
     from transfer.finetuning.planning import GroupPlan, StepPlan
@@ -31,7 +31,7 @@ def notes(plans: "Sequence[StepPlan]") -> Iterator[str]:
     """Yield a sentence a step: how long it is and what is kept for it."""
     for plan in plans:
         yield (
-            f"Step {plan.step.name!r}: {plan.n_images} images in {plan.n_epochs:.3g} passes; "
+            f"Step {plan.step.name!r}: {plan.n_images} images in {plan.n_epochs:.3g} passes{_batches(plan)}; "
             f"{'cached' if plan.cache.n_views else 'not cached'}: {plan.cache.why}; "
             f"{plan.cache.speed_up_over_all:.1f} times fewer operations than training every layer as long"
             f"{_price(plan)}."
@@ -41,8 +41,13 @@ def notes(plans: "Sequence[StepPlan]") -> Iterator[str]:
 def _price(plan: "StepPlan") -> str:
     if plan.cost is None:
         return ""
+    seeking = f", {plan.search_s():.3g} s of them to find its rates" if plan.seeks else ""
     size = f"{plan.cost.n_bytes / 1e6:.0f} MB at {plan.cost.at_once} images at once"
-    return f"; {plan.seconds():.3g} s and {size} predicted"
+    return f"; {plan.seconds():.3g} s{seeking} and {size} predicted"
+
+
+def _batches(plan: "StepPlan") -> str:
+    return "" if plan.batch_size is None else f", {plan.batch_size} an update"
 
 
 def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds: float | None) -> str:
@@ -54,7 +59,7 @@ def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds:
         seconds: that it took; None where an earlier run has taken them.
     """
     plan = next(plan for plan in plans if plan.step.name == outcome.name)
-    predicted = plan.fixed_s() + outcome.images_seen * plan.image_s()
+    predicted = plan.fixed_s() + plan.search_s() + outcome.images_seen * plan.image_s()
     noise = f" (noise {outcome.val_nll_noise:.4f})" if outcome.val_nll_noise is not None else ""
     ending = f"kept, {outcome.blend:.0%} of its change" if outcome.kept else "undone"
     took = "read from an earlier run" if seconds is None else f"in {seconds:.3g} s, {predicted:.3g} s predicted"
@@ -65,6 +70,18 @@ def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds:
     )
 
 
+def search_sentence(search: RateSearch) -> str:
+    """Return what a search for rates found, and how the trials did."""
+    trials = ", ".join(
+        f"{scale:.2g}: {'exploded' if nll is None else f'{nll:.4f}'}"
+        for scale, nll in zip(search.scales, search.val_nlls, strict=True)
+    )
+    return (
+        f"Step {search.step_name!r}: rates of {', '.join(search.groups)} times {search.scale:.2g}, found by "
+        f"{len(search.scales)} short runs over {sum(search.images_seen)} images (validation loss at {trials})."
+    )
+
+
 def plain_plan(plans: "Sequence[StepPlan]") -> dict[str, Any]:
     """Return the plan as JSON-able values, without what was measured: it would differ from run to run."""
     return {"steps": [asdict(replace(plan, cost=None)) for plan in plans]}
@@ -72,5 +89,13 @@ def plain_plan(plans: "Sequence[StepPlan]") -> dict[str, Any]:
 
 def _treatment(group: "GroupPlan", plan: "StepPlan") -> tuple[str, str, str]:
     if group.rate is not None:
-        return f"{group.rate:.2g}", group.norms, ""
+        return _rate(group, plan), group.norms, ""
     return "frozen", group.norms, f"{plan.cache.n_views} views kept" if plan.cache.n_views else "computed anew"
+
+
+def _rate(group: "GroupPlan", plan: "StepPlan") -> str:
+    if group.rate is None or group.name not in plan.step.searched:
+        return f"{group.rate:.2g}"
+    if plan.found is not None:
+        return f"{group.rate * plan.found.scale:.2g} found"
+    return f"{group.rate:.2g} or found" if plan.seeks else f"{group.rate:.2g}"

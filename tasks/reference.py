@@ -9,7 +9,7 @@ from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.adaptation import budget, training_target
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
 from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
-from tasks.history import Event, history, read_history, valid
+from tasks.history import BATCH_SIZE, Event, history, read_history, valid
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -48,7 +48,8 @@ def train_from_scratch() -> None:
     classifier = Classifier(backbone, target.n_classes)
     plan = scratch_plan([group.name for group in backbone.depth_groups], params.reference.learning_rate)
     n_images = images_seen()
-    limits = replace(budget(params.finetune), max_images=n_images, epochs=n_images, patience=None)
+    batch_size = read_json(FINETUNE_HISTORY)[BATCH_SIZE]
+    limits = replace(budget(params.finetune, batch_size), max_images=n_images, epochs=n_images, patience=None)
     with progress("training from scratch", total=limits.n_images(len(target.train))) as bar:
         problem = Problem.of_images(classifier, target, limits.augmentation)
         events = list(train(classifier, problem, plan, limits, params.reference.seed, advance=bar.advance))

@@ -150,3 +150,24 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateSearch:
+    """How fast a step learns was found by short runs that began with the same weights; trials in the order they ran.
+
+    Args:
+        step_name: which step of the plan.
+        groups: depth groups whose rates were sought.
+        scale: what their rates are multiplied by from then on.
+        scales: of every trial.
+        images_seen: training images of every trial.
+        val_nlls: lowest validation NLL of every trial, nats; None where training exploded.
+    """
+
+    step_name: str
+    groups: tuple[str, ...]
+    scale: float
+    scales: tuple[float, ...]
+    images_seen: tuple[int, ...]
+    val_nlls: tuple[float | None, ...]

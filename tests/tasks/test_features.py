@@ -16,7 +16,7 @@ from tasks import features as steps
 from tasks.features import features_of
 from transfer.backbones.backbone import Backbone
 from transfer.backbones.build import build_backbone
-from transfer.backbones.executors import BATCH_SIZE
+from transfer.backbones.executors import BATCH_SIZE, FromPixels
 from transfer.backbones.features import extract_features
 from transfer.backbones.reference import BackboneReference
 from transfer.records import Row
@@ -189,3 +189,24 @@ def test_without_a_cache_features_are_computed_each_time(
     monkeypatch.setenv("ROOTSTOCK_CACHE_GB", "0")
     assert torch.equal(_features(rows), _features(rows))
     assert decoded == [N_IMAGES, N_IMAGES]
+
+
+def test_a_frozen_part_is_made_ready_once_while_its_weights_stay(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    prefix_executor = steps.prefix_executor
+
+    def counting(backbone: Backbone, network: Any, sample: Any, n_images: int) -> Any:
+        asked.append(n_images)
+        return prefix_executor(backbone, network, sample, n_images)
+
+    monkeypatch.setattr(steps, "prefix_executor", counting)
+    backbone = build_backbone(BackboneReference.parse("rootstock/strokes"), None, seed=0)
+    network, pixels = FromPixels(backbone.trunk, backbone.preprocess), torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    execute = steps.PreparedOnce(backbone, 100)
+    first, again = execute(network, pixels, 2), execute(FromPixels(backbone.trunk, backbone.preprocess), pixels, 50)
+    assert first is again
+    next(backbone.trunk.parameters()).data.add_(0.1)
+    assert execute(network, pixels, 2) is not first
+    assert asked == [100, 100]  # as much work as there may be, whatever is asked for

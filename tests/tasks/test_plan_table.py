@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.plan_table import notes, outcome_sentence, plain_plan, show_plan
+from tasks.plan_table import notes, outcome_sentence, plain_plan, search_sentence, show_plan
 from transfer.finetuning.caching import CachePlan
 from transfer.finetuning.plan import Step
 from transfer.finetuning.planning import GroupPlan, StepCost, StepPlan
-from transfer.records import StepOutcome
+from transfer.records import RateSearch, StepOutcome
 
 PLAN = StepPlan(
     Step("last", {"deep": 1e-4, "head": 1e-3}),
@@ -66,3 +66,20 @@ def test_it_is_plain_json() -> None:
     plain = json.loads(json.dumps(plain_plan([PLAN])))
     assert plain["steps"][0]["cache"]["n_views"] == 3
     assert plain["steps"][0]["step"]["rates"] == {"deep": 1e-4, "head": 1e-3}
+
+
+def test_rates_that_are_sought_and_found_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    seeking = replace(PLAN, step=replace(PLAN.step, searched=("deep",)), batch_size=16)
+    (sentence,) = notes([seeking])
+    assert "400 images in 10 passes, 16 an update; " in sentence
+    assert "67.1 s, 21.8 s of them to find its rates and 5 MB" in sentence  # 200 images and 9 validations more
+    search = RateSearch("last", ("deep",), 3.0, (1.0, 3.0), (20, 20), (None, 0.25))
+    show_plan([seeking, replace(seeking, found=search)])
+    text = capsys.readouterr().out
+    assert "0.0001 or found" in text
+    assert "0.0003 found" in text
+    assert search_sentence(search) == (
+        "Step 'last': rates of deep times 3, found by 2 short runs over 40 images "
+        "(validation loss at 1: exploded, 3: 0.2500)."
+    )
+    assert json.loads(json.dumps(plain_plan([replace(seeking, found=search)])))["steps"][0]["found"]["scale"] == 3.0

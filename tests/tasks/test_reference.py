@@ -61,7 +61,7 @@ def test_a_last_single_image_is_neither_seen_nor_counted(finetuned: Path) -> Non
     content = read_json(finetune.HISTORY)
     n_train = len(read_manifest().of_split("train"))
     content["steps"] = [{**content["steps"][0], "images_seen": 2 * n_train + 1}]
-    write_json(finetune.HISTORY, {key: content[key] for key in ("epochs", "steps")}, finetune._MADE_FROM)
+    write_json(finetune.HISTORY, {key: content[key] for key in ("epochs", "steps", "batch_size")}, finetune._MADE_FROM)
     reference.train_from_scratch()
     reference.probe_random_features()
     _, (scratch, *_) = read_history(reference.HISTORY)

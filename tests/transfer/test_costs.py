@@ -76,10 +76,10 @@ def test_a_batch_that_would_not_fit_is_made_of_parts(
 def test_seconds_are_those_of_the_clock(tiny_backbone: MakeBackbone, target: Target) -> None:
     ticks = itertools.count()
     last, everything = costs_of(Classifier(tiny_backbone(), 2), target, 10**9, lambda: float(next(ticks)))
-    assert last.update_s == everything.update_s == 1 / 8  # one tick between the end of an epoch and the next update
-    assert last.val_s == everything.val_s == 1 / 8
+    assert last.update_s == everything.update_s == 1 / 8  # one tick between the updates of a pass
+    assert last.val_s == everything.val_s == 1 / 10
     assert (everything.prefix_s, everything.varied_s, everything.prepare_s) == (0.0, 0.0, 0.0)
-    assert (last.prefix_s, last.varied_s) == (2 / 16, 3 / 24)  # a tick a view: training and validation, three varied
+    assert (last.prefix_s, last.varied_s) == (2 / 26, 3 / 48)  # a tick a view: training and validation, three varied
     assert last.prepare_s == 6  # a tick before each of five views and one after them
 
 

@@ -1,6 +1,6 @@
 """What a step costs on this machine, proven by real updates on a batch before training: seconds and memory."""
 
-import math
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +24,8 @@ from transfer.records import Rescue
 _FEWEST = 2  # batch norm cannot train on one
 _MARGIN = 0.8  # of the free memory
 _COPIES = 18  # of the trained weights, at most: gradient, moments, moving sums, best, two snapshots, what is written
-_MOST_UPDATES = 8  # the first one warms up and does not count
+_UPDATES_A_PASS = 2  # the first one warms up, and keeps where it began as only every few do: it does not count
+_MOST_PASSES = 8
 _ENOUGH_S = 0.5  # of updates: more of them tell no more
 
 Pose = Callable[[Target, Keep], Problem]
@@ -39,7 +40,7 @@ def measured(
     free_bytes: int,
     now: Callable[[], float],
 ) -> StepCost:
-    """Make updates of a whole batch, in parts where memory asks for it; the classifier is put back to the byte.
+    """Make updates of whole batches, in parts where memory asks for it; the classifier is put back to the byte.
 
     Args:
         classifier: left frozen and in evaluation mode.
@@ -54,16 +55,14 @@ def measured(
     thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
     live = trained_state(classifier)
     origin = {name: value.detach().clone() for name, value in live.items()}
-    few, batch = _first(target, _FEWEST), _first(target, min(budget.batch_size, len(target.train)))
+    few, batch = _first(target, _FEWEST), _first(target, _UPDATES_A_PASS * budget.batch_size)
     try:
-        held = _held_bytes(classifier, pose(few, forget), plan, budget)
+        small = pose(few, forget)
+        problem, prepare_s, prefix_s, varied_s = _prefix_timed(pose, batch, now)
+        held = _held_bytes(classifier, small, plan, budget)
         weights = _COPIES * sum(value.numel() * value.element_size() for value in live.values())
         weights += 2 * plan.cache.n_bytes  # kept values, once more while they are gathered
-        at_once = len(batch.train)
-        while at_once > _FEWEST and weights + held * at_once > _MARGIN * free_bytes:
-            at_once = max(_FEWEST, (at_once + 1) // 2)
-        thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
-        problem, prepare_s, prefix_s, varied_s = _prefix_timed(pose, batch, now)
+        at_once = _fitting(min(budget.batch_size, len(batch.train)), held, _MARGIN * free_bytes - weights)
         at_once, update_s, val_s = _timed(classifier, problem, plan, replace(budget, at_once=at_once), now)
     finally:
         with torch.no_grad():
@@ -72,6 +71,13 @@ def measured(
         thaw(classifier, ())
     seconds = (prepare_s, prefix_s, varied_s) if plan.cache.n_views else (0.0, 0.0, 0.0)
     return StepCost(at_once, *seconds, update_s, val_s, weights + held * at_once)
+
+
+def _fitting(n_images: int, held: int, room: float) -> int:
+    """Return into parts of how many images a batch is halved until one of them fits."""
+    while n_images > _FEWEST and held * n_images > room:
+        n_images = max(_FEWEST, (n_images + 1) // 2)
+    return n_images
 
 
 def _prefix_timed(pose: Pose, batch: Target, now: Callable[[], float]) -> tuple[Problem, float, float, float]:
@@ -88,7 +94,8 @@ def _prefix_timed(pose: Pose, batch: Target, now: Callable[[], float]) -> tuple[
     began = now()
     problem = pose(batch, keep)
     prepare_s = now() - began - sum(seconds.values())
-    return problem, prepare_s, *(seconds[is_varied] / max(1, n_images[is_varied]) for is_varied in (False, True))
+    plain_s, varied_s = (seconds[is_varied] / max(1, n_images[is_varied]) for is_varied in (False, True))
+    return problem, prepare_s, plain_s, varied_s
 
 
 def _timed(
@@ -96,25 +103,24 @@ def _timed(
 ) -> tuple[int, float, float]:
     """Return how many images went through at once in the end, the seconds of one in an update, and in validation.
 
-    The seconds are medians over updates of the whole batch, one an epoch, each followed by a validation.
+    The seconds are medians over updates of whole batches and over validations of as many rows.
     """
     n_images, n_val = len(problem.train.labels), len(problem.val.labels)
-    trial = replace(
-        budget, max_images=_MOST_UPDATES * n_images, epochs=_MOST_UPDATES, batch_size=n_images, patience=None
-    )
+    trial = replace(budget, max_images=_MOST_PASSES * n_images, epochs=_MOST_PASSES, patience=None)
     still = replace(plan.step, rates=dict.fromkeys(plan.step.rates, 0.0))  # as long as at any rate, and none explodes
-    ended, updating, judging = list[float](), list[float](), list[float]()
-    at_once, began = budget.at_once or n_images, math.nan
-    for event in train(classifier, problem, still, trial, 0, advance=lambda _: ended.append(now())):
+    ended, updating, judging = list[tuple[float, int]](), list[float](), list[float]()
+    at_once, spent = budget.at_once or n_images, 0.0
+    for event in train(classifier, problem, still, trial, 0, advance=lambda count: ended.append((now(), count))):
         if isinstance(event, Rescue):  # what was measured before is not what will be done
             at_once, updating = event.at_once or at_once, []
         else:
-            judging.append(now() - ended[-1])
-            updating += [ended[-1] - began] if math.isfinite(began) else []
-        if sum(updating) > _ENOUGH_S:
+            judging.append(now() - ended[-1][0])
+            updating += [(end - began) / count for (began, _), (end, count) in itertools.pairwise(ended)]
+        spent += ended[-1][0] - ended[0][0] if ended else 0.0
+        if updating and spent > _ENOUGH_S:
             break
-        began = now()
-    return at_once, median(updating) / n_images, median(judging) / n_val
+        ended[:] = [] if len(ended) > 1 else [(now(), 0)]  # of a single update a pass, what is around it is its own
+    return at_once, median(updating), median(judging) / n_val
 
 
 def _held_bytes(classifier: Classifier, problem: Problem, plan: StepPlan, budget: Budget) -> int:

@@ -21,11 +21,13 @@ class Step:
         rates: group name -> learning rate; a group without one is frozen.
         adapts_norms: whether the trained groups also adapt their norm statistics. Weights that were trained before keep
             theirs: the head was fitted to features under them, and statistics of small batches would undo that.
+        searched: names of groups whose rates a search scales before the step, see `transfer.finetuning.rates`.
     """
 
     name: str
     rates: Mapping[str, float]
     adapts_norms: bool = False
+    searched: tuple[str, ...] = ()
 
 
 def staged_plan(

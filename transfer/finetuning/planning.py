@@ -12,6 +12,8 @@ from transfer.finetuning.caching import CachePlan, plan_cache
 from transfer.finetuning.freezing import group_names, parameters_of, thaw
 from transfer.finetuning.norms import statistics_of
 from transfer.finetuning.plan import Step
+from transfer.finetuning.rates import SHARE, searched_images, searched_passes
+from transfer.records import RateSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class StepPlan:
         n_val: validation rows there are.
         cache: whether it learns from kept values.
         cost: what it costs here; None before it was measured.
+        batch_size: images of an update; that of the step's budget when None.
+        found: what the search for its rates found; None before it, or where none is sought.
     """
 
     step: Step
@@ -75,11 +79,29 @@ class StepPlan:
     n_val: int
     cache: CachePlan
     cost: StepCost | None = None
+    batch_size: int | None = None
+    found: RateSearch | None = None
+
+    @property
+    def seeks(self) -> bool:
+        """Say whether rates are still to be found before the step, and it is long enough for that."""
+        return bool(self.step.searched) and self.found is None and searched_images(self.n_images) > 0
+
+    @property
+    def n_searched(self) -> int:
+        """Return the training images that the search for rates sees."""
+        return searched_images(self.n_images) if self.seeks else 0
 
     @property
     def n_epochs(self) -> float:
         """Return the passes over the training rows, at most."""
         return self.n_images / self.n_train
+
+    def limits(self, budget: Budget) -> Budget:
+        """Return a step's budget with what was planned for this one: its length, its batches, what fits into memory."""
+        at_once = self.cost.at_once if self.cost else None
+        batch_size = self.batch_size or budget.batch_size
+        return replace(budget, max_images=self.n_images, at_once=at_once, batch_size=batch_size)
 
     def fixed_s(self) -> float:
         """Return the seconds before and after the updates, whatever their number; 0 before they were measured."""
@@ -96,9 +118,16 @@ class StepPlan:
         """Return the seconds a training image takes, its share of the validation after each epoch included."""
         return 0.0 if self.cost is None else self.cost.update_s + self.cost.val_s * self.n_val / self.n_train
 
+    def search_s(self) -> float:
+        """Return the seconds of the search for rates; 0 where there is nothing to be found."""
+        if self.cost is None or not self.n_searched:
+            return 0.0
+        judging_s = searched_passes(self.n_images, self.n_train) * self.n_val * self.cost.val_s
+        return self.n_searched * self.cost.update_s + judging_s
+
     def seconds(self) -> float:
         """Return the seconds of the step when it is not stopped early."""
-        return self.fixed_s() + self.n_images * self.image_s() if self.n_images else 0.0
+        return self.fixed_s() + self.search_s() + self.n_images * self.image_s() if self.n_images else 0.0
 
 
 def within(plans: Sequence[StepPlan], seconds: float, fewest: int) -> tuple[StepPlan, ...]:
@@ -124,7 +153,14 @@ def within(plans: Sequence[StepPlan], seconds: float, fewest: int) -> tuple[Step
 
 
 def _affordable(plan: StepPlan, seconds: float) -> int:
-    return int((seconds - plan.fixed_s()) / plan.image_s()) if plan.image_s() else plan.n_images
+    """Return how many images a step may see: those of the search for its rates are a share of them."""
+    if plan.cost is None or not plan.image_s():
+        return plan.n_images
+    left, image_s = seconds - plan.fixed_s(), plan.image_s()
+    if plan.seeks:
+        left -= searched_passes(plan.n_images, plan.n_train) * plan.n_val * plan.cost.val_s
+        image_s += SHARE * plan.cost.update_s
+    return int(left / image_s)
 
 
 def plan_steps(

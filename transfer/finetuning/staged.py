@@ -26,14 +26,15 @@ from transfer.finetuning.measuring import Judgement, judged
 from transfer.finetuning.plan import REFIT
 from transfer.finetuning.planning import StepPlan
 from transfer.finetuning.problem import Problem
+from transfer.finetuning.rates import scaled, search_of, sought
 from transfer.finetuning.snapshot import Snapshot
 from transfer.finetuning.states import State, clone_state, trained_state
-from transfer.records import EpochRecord, Rescue, StepOutcome
+from transfer.records import EpochRecord, RateSearch, Rescue, StepOutcome
 
 _HARMLESS_ROWS = 32
 
 Advance = Callable[[int], None]
-Event = EpochRecord | Rescue | StepOutcome
+Event = EpochRecord | RateSearch | Rescue | StepOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +136,12 @@ def _events_of(
     if not plan.n_images:
         yield _skipped(plan, begun.events, classifier, target)
         return
+    plan = replace(plan, found=search_of(plan.step, begun.events) or plan.found)
     identity = identity_of(classifier, target, plan, budget, seed)
     done = lent.recall(identity) if begun.snapshot is None else None
     if done is not None:
         classifier.load_state_dict({**begun.weights, **done.changed})
-        lent.advance(plan.n_images)
+        lent.advance(plan.n_images + plan.n_searched)
         yield from done.events
         return
     events = list(begun.events)
@@ -163,13 +165,13 @@ def _run_step(
     keep: Callable[[Snapshot], None],
     lent: Hooks,
 ) -> Iterator[Event]:
-    step = plan.step
-    thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
-    limits = replace(budget, max_images=plan.n_images, at_once=plan.cost.at_once if plan.cost else None)
-    stated = posed(classifier, target, plan, limits, seed, lent)
-    before, seen = judged(stated.network, stated.val), 0
-    problem = replace(stated, to_beat=before.nll)
+    limits, seen = plan.limits(budget), 0
+    problem, before = _stated(classifier, target, plan, limits, seed, lent)
     origin = {name: value.detach().clone() for name, value in trained_state(classifier).items()}
+    found = plan.found or sought(classifier, problem, plan.step, limits, seed, lent.advance)
+    if found is not None and snapshot is None:  # a run that goes on within the step has told of it
+        yield found
+    step = plan.step if found is None else scaled(plan.step, found.groups, found.scale)
     for event in train(classifier, problem, step, limits, seed, snapshot, keep, lent.advance):
         seen = event.images_seen if isinstance(event, EpochRecord) else seen
         yield event
@@ -191,14 +193,15 @@ def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: 
     Args:
         classifier: as the step begins.
         target: rows; their keys tell their content.
-        plan: of the step; the seconds it was measured to take count for nothing.
+        plan: of the step; the seconds it was measured to take count for nothing, and so
+            do the rates that would be found again.
         budget: of the step.
         seed: of order and augmentation.
     """
     rows = [(one.keys, one.labels.tolist()) for one in (target.train, target.val)]
     parts = plan.cost.at_once if plan.cost else None
     read = asdict(classifier.backbone.preprocess)
-    facts = (digest_of(classifier), read, rows, asdict(replace(plan, cost=None)), parts, asdict(budget))
+    facts = (digest_of(classifier), read, rows, asdict(replace(plan, cost=None, found=None)), parts, asdict(budget))
     return hashlib.sha256(json.dumps((*facts, seed), sort_keys=True).encode()).hexdigest()
 
 
@@ -211,6 +214,16 @@ def _done(plan: StepPlan, events: Sequence[Event], before: Mapping[str, Tensor],
 def _of_steps(events: Sequence[Event], plans: Sequence[StepPlan]) -> Iterator[StepOutcome]:
     names = {plan.step.name for plan in plans}
     return (event for event in events if isinstance(event, StepOutcome) and event.name in names)
+
+
+def _stated(
+    classifier: Classifier, target: Target, plan: StepPlan, limits: Budget, seed: int, lent: Hooks
+) -> tuple[Problem, Judgement]:
+    """Thaw a classifier for a step; return what it learns, and how it does before."""
+    thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
+    stated = posed(classifier, target, plan, limits, seed, lent)
+    before = judged(stated.network, stated.val)
+    return replace(stated, to_beat=before.nll), before
 
 
 def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, target: Target) -> StepOutcome:
