@@ -162,6 +162,8 @@ def _decided(
     known = decisions.recalled(project, key, plans)
     if known is not None:
         return known
+    if settings.budget_s is not None and time.perf_counter() - began >= settings.budget_s:
+        plans = tuple(replace(plan, n_images=0) for plan in plans)  # nothing is left for steps, nor to measure them
     decided = _costed(classifier, target, plans, limits, settings, execute)
     if settings.budget_s is not None:
         left = settings.budget_s - (time.perf_counter() - began)
