@@ -16,6 +16,7 @@ from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
 from tasks.features import PreparedOnce, machine_recipe
 from tasks.history import Event
+from tasks.imbalance import balanced
 from tasks.params import FinetuneParams, Params
 from tasks.plan_table import outcome_sentence, search_sentence, show_plan
 from tasks.probing import probed_on
@@ -118,6 +119,7 @@ def adapted(
 
     settings, began = params.finetune, time.perf_counter()
     classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
+    target = balanced(target, start.events)
     n_train, n_val = len(target.train), len(target.val)
     limits = budget(settings, first_batch_size(settings, n_train), n_train / target.n_classes)
     steps = with_searches(_steps(backbone, settings, start), settings)
@@ -219,7 +221,7 @@ def _begun(
         classifier.load_state_dict(start.weights)
         return classifier, start
     rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
-    classifier, first, spare = probed_on(rows, backbone, target, params.data.path, checkpoints, weights_sha256)
+    classifier, first, spare = probed_on(rows, backbone, target, params, checkpoints, weights_sha256)
     start = Checkpoint(0, first, clone_state(classifier), spare=spare)
     checkpoints.save_now(start)
     return classifier, start

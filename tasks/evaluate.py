@@ -53,7 +53,8 @@ def measure() -> None:
         for name in MODELS
         if name != "transfer"
     }
-    write_plain_json(METRICS, _metrics(actual, probabilities["transfer"], comparisons, confidence))
+    figures = _metrics(actual, probabilities["transfer"], comparisons, confidence)
+    write_plain_json(METRICS, dict(sorted({**figures, **_balanced(actual, predicted, confidence)}.items())))
     _write_predictions(rows, manifest.classes, predicted["transfer"], probabilities["transfer"])
     _write_per_class(actual, predicted["transfer"], manifest.classes, confidence)
     made_from = {"manifest": MANIFEST, "quarantine": QUARANTINE}
@@ -145,6 +146,20 @@ def _metrics(
     rounded = {key: round(value, _DIGITS) for key, value in figures.items()}
     counts = {"n_test": len(actual), "n_classes": probabilities.shape[1]}
     return dict(sorted({**counts, **rounded, "references": CAVEAT}.items()))
+
+
+def _balanced(
+    actual: "NDArray[np.int64]", predicted: "Mapping[str, NDArray[np.int64]]", confidence: float
+) -> dict[str, float]:
+    """Return figures in which each class counts the same, of every model."""
+    from transfer.evaluation.comparison import balanced_accuracy, balanced_gain
+
+    model = predicted["transfer"]
+    figures = _named("balanced_accuracy", balanced_accuracy(actual, model, confidence))
+    for name in (name for name in predicted if name != "transfer"):
+        figures |= _named(f"{name}_balanced_accuracy", balanced_accuracy(actual, predicted[name], confidence))
+        figures |= _named(f"{name}_balanced_gain", balanced_gain(actual, model, predicted[name], confidence))
+    return {key: round(value, _DIGITS) for key, value in figures.items()}
 
 
 def _named(name: str, interval: Interval) -> dict[str, float]:

@@ -13,6 +13,7 @@ from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
 from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
 from tasks.history import BATCH_SIZE, history, over_all_images, read_history, read_searches
+from tasks.imbalance import balance_in, balance_of, balance_params
 from tasks.params import read_params
 from tasks.plan_table import plain_plan
 from tasks.step import step
@@ -48,7 +49,7 @@ def train() -> None:
     checkpoints = Checkpoints(Path.cwd(), facts, machine_recipe(backbone))
     classifier, plans, events = adapted(backbone, target, params, checkpoints, weights_sha256)
     save_model(MODEL, classifier, ModelCard.of(classifier, manifest.classes))
-    write_plain_json(PLAN, plain_plan(plans))
+    write_plain_json(PLAN, plain_plan(plans, balance_of(events)))
     batch_size = plans[-1].batch_size if plans else first_batch_size(settings, len(target.train))
     write_json(HISTORY, {**history(events), BATCH_SIZE: batch_size}, _MADE_FROM)
     checkpoints.discard()
@@ -83,6 +84,7 @@ def record() -> None:
         run.params({f"{outcome.name}.blend": outcome.blend for outcome in outcomes if outcome.trained_groups})
         run.params({BATCH_SIZE: read_json(HISTORY)[BATCH_SIZE]})
         run.params({f"{search.step_name}.rate_scale": search.scale for search in read_searches(HISTORY)})
+        run.params(balance_params(balance_in(HISTORY)))
         run.params({"torch_threads": torch.get_num_threads()})  # another number rounds differently
         for images_seen, epoch in over_all_images(epochs):
             run.metrics_at(images_seen, {"val_nll": epoch.val_nll, "val_accuracy": epoch.val_accuracy})

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import read_json
-from transfer.records import EpochRecord, RateSearch, Rescue, StepOutcome
+from transfer.records import ClassBalance, EpochRecord, RateSearch, Rescue, StepOutcome
 
 BATCH_SIZE = "batch_size"  # beside the lists: images of an update of the last step
-Event = EpochRecord | RateSearch | Rescue | StepOutcome
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (EpochRecord, RateSearch, Rescue, StepOutcome)}
+Event = ClassBalance | EpochRecord | RateSearch | Rescue | StepOutcome
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (ClassBalance, EpochRecord, RateSearch, Rescue, StepOutcome)
+}
 
 
 def valid(events: Iterable[Event]) -> list[Event]:
@@ -30,9 +32,15 @@ def _is_void(event: Event, rescue: Rescue) -> bool:
 
 
 def history(events: Iterable[Event]) -> dict[str, Any]:
-    """Return epochs, searches, rescues and outcomes as plain lists; epochs that a rescue took back are left out."""
+    """Return what happened as plain lists, a list a kind; epochs that a rescue took back are left out."""
     kept = valid(events)
-    kinds = {"epochs": EpochRecord, "rates": RateSearch, "rescues": Rescue, "steps": StepOutcome}
+    kinds = {
+        "balance": ClassBalance,
+        "epochs": EpochRecord,
+        "rates": RateSearch,
+        "rescues": Rescue,
+        "steps": StepOutcome,
+    }
     return {name: [asdict(event) for event in kept if isinstance(event, kind)] for name, kind in kinds.items()}
 
 
@@ -75,7 +83,11 @@ def search_of_plain(plain: Mapping[str, Any]) -> RateSearch:
 
 
 def _with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    return {name: _tuple(value) for name, value in plain.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(one) for one in value) if isinstance(value, list) else value
 
 
 def over_all_images(epochs: Sequence[EpochRecord]) -> list[tuple[int, EpochRecord]]:

@@ -90,6 +90,7 @@ class FinetuneParams(BaseModel):
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     trivial_augment: bool = False
+    imbalance: Annotated[str, Field(pattern=r"^(auto|none|weights|sampling|logits)$")] = "auto"
     budget_s: Annotated[float, Field(gt=0)] | None = None
 
 

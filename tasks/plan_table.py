@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from transfer.records import RateSearch, StepOutcome
+from transfer.records import ClassBalance, RateSearch, StepOutcome
 
 if TYPE_CHECKING:
     from transfer.finetuning.planning import GroupPlan, StepPlan
@@ -82,9 +82,9 @@ def search_sentence(search: RateSearch) -> str:
     )
 
 
-def plain_plan(plans: "Sequence[StepPlan]") -> dict[str, Any]:
+def plain_plan(plans: "Sequence[StepPlan]", balance: ClassBalance) -> dict[str, Any]:
     """Return the plan as JSON-able values, without what was measured: it would differ from run to run."""
-    return {"steps": [asdict(replace(plan, cost=None)) for plan in plans]}
+    return {"balance": asdict(balance), "steps": [asdict(replace(plan, cost=None)) for plan in plans]}
 
 
 def _treatment(group: "GroupPlan", plan: "StepPlan") -> tuple[str, str, str]:

@@ -1,12 +1,15 @@
 """The probe of fine-tuning on a project's rows: features and norm statistics that were computed before are read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tasks.checkpoints import Checkpoints
 from tasks.features import features_of
 from tasks.history import Event
+from tasks.imbalance import decided
+from tasks.params import Params
 from transfer.records import Row
 
 if TYPE_CHECKING:
@@ -21,17 +24,19 @@ def probed_on(
     rows: tuple[Sequence[Row], Sequence[Row]],
     backbone: "Backbone",
     target: "Target",
-    data_path: str,
+    params: Params,
     checkpoints: Checkpoints,
     weights_sha256: str | None,
 ) -> "tuple[Classifier, tuple[Event, ...], State]":
     """Return the probed classifier, under the norms that validation prefers, and a head that is fitted to all rows.
 
+    How classes count is decided first, and is the first of what happened.
+
     Args:
         rows: of the manifest, for training and for validation.
         backbone: changed in place where other norm statistics are better.
         target: the same rows, prepared.
-        data_path: the data set's folder.
+        params: of the project.
         checkpoints: where norm statistics are kept.
         weights_sha256: of the backbone's file; None where its weights are random.
 
@@ -44,19 +49,21 @@ def probed_on(
     def features(changed: "Backbone", examples: "Examples", sha256: str | None = weights_sha256) -> "Tensor":
         of_split = rows[0] if examples is target.train else rows[1]
         text = "features" if sha256 else "features under other norm statistics"
-        return features_of(changed, sha256, data_path, of_split, text, lambda: examples.inputs)
+        return features_of(changed, sha256, params.data.path, of_split, text, lambda: examples.inputs)
 
     if is_random := BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
         _reestimate(checkpoints, backbone, target.train)
-    classifier, first = probed(backbone, target, features)
+    learned = features(backbone, target.train)
+    target = replace(target, balance=decided(target, params.finetune, learned))
+    classifier, first = probed(backbone, target, lambda one, of: learned if of is target.train else features(one, of))
     head, last = refitted(classifier, target, features)
     if is_random:
-        return classifier, (*first, *last), head
+        return classifier, (target.balance, *first, *last), head
     under_own = partial(features, sha256=None)
     classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints))
     if any(outcome.kept for outcome in tried):
         head, last = refitted(classifier, target, under_own)
-    return classifier, (*first, *tried, *last), head
+    return classifier, (target.balance, *first, *tried, *last), head
 
 
 def _reestimate(checkpoints: Checkpoints, backbone: "Backbone", examples: "Examples") -> None:

@@ -10,6 +10,7 @@ from tasks.adaptation import budget, training_target
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
 from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
 from tasks.history import BATCH_SIZE, Event, history, read_history, valid
+from tasks.imbalance import balance_in
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
@@ -116,13 +117,16 @@ def images_seen() -> int:
 
 
 def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Target]":
+    from dataclasses import replace
+
     from transfer.backbones.build import build_backbone
     from transfer.backbones.reference import BackboneReference
 
     winner = BackboneReference.parse(read_json(RANKING)["winner"])
     backbone = build_backbone(winner, None, seed=params.reference.seed)
     limit = params.finetune.max_images_seen
-    return backbone, training_target(params.data.path, manifest, backbone.preprocess, limit)
+    target = training_target(params.data.path, manifest, backbone.preprocess, limit)
+    return backbone, replace(target, balance=balance_in(FINETUNE_HISTORY))  # what the fine-tuned model had
 
 
 def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: Sequence[Event]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _N_NAMED = 3
+_BALANCED = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro F1"}
 _WIDTH = 100  # of the table where the output is no terminal
 
 
@@ -52,7 +53,8 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     registration = read_json(project / REGISTRATION)
     yield "Data", f"{read_params(project / 'params.yaml').data.path}: {report['summary']}{_left_out(report)}"
     yield "Backbone", ranking["why"]
-    yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, macro F1 {metrics['macro_f1']:.3f}"
+    balanced = ", ".join(f"{what} {metrics[key]:.3f}" for key, what in _BALANCED.items())
+    yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, {balanced}"
     yield from _references(metrics, verdict["comparisons"])
     yield "Verdict", verdict["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 SPLITS = ("train", "val", "test")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
+REMEDIES = ("none", "weights", "sampling", "logits")  # of unequal classes, the simplest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,26 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassBalance:
+    """How unequal the classes are that are learned from, and what makes each of them count the same.
+
+    Args:
+        counts: training rows of each class; empty where nobody counted.
+        equally: whether each class counts the same in every judgement, however few rows it has.
+        remedy: what training does for small classes, one of `REMEDIES`.
+        loo_nlls: remedy and leave-one-out loss of the probe under it, nats, each class counting the same; empty where
+            nothing was compared.
+        why: the choice in words.
+    """
+
+    counts: tuple[int, ...] = ()
+    equally: bool = False
+    remedy: str = "none"
+    loo_nlls: tuple[tuple[str, float], ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EpochRecord:
     """What one pass of the training loop yields.
 
@@ -54,8 +75,8 @@ class EpochRecord:
         epoch: 1-based within the step.
         images_seen: training images seen so far within the step.
         train_loss: mean training loss over the epoch, nats.
-        val_nll: mean validation negative log likelihood, nats.
-        val_accuracy: validation accuracy in [0, 1].
+        val_nll: mean validation negative log likelihood, nats; the mean of the classes' where each counts equally.
+        val_accuracy: validation accuracy in [0, 1]; the mean of the classes' where each counts equally.
     """
 
     step_name: str

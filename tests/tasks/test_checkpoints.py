@@ -25,13 +25,14 @@ from transfer.finetuning import staged
 from transfer.finetuning.plan import Step
 from transfer.finetuning.snapshot import Snapshot
 from transfer.finetuning.staged import Checkpoint, Done
-from transfer.records import EpochRecord, Rescue, StepOutcome
+from transfer.records import ClassBalance, EpochRecord, Rescue, StepOutcome
 
 SetParams = Callable[..., None]
 WEIGHTS = finetune.MODEL / "model.safetensors"
 STEPS = Path(".rootstock/steps")
 MACHINE = {"cpu": "of these tests"}
 EVENTS = (
+    ClassBalance((30, 4), equally=True, remedy="logits", loo_nlls=(("none", 0.1), ("logits", 1 / 3)), why="Few"),
     EpochRecord("probe", 1, 40, 0.1 + 0.2, 1 / 3, 0.5),
     Rescue("last", 1, "loss", 0.1),
     StepOutcome("last", ("deep", "head"), None, 0.25, 0.5, 40, kept=True),

@@ -53,6 +53,10 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
         ({"finetune": {"epochs": None}}, ["finetune.epochs is empty", "an integer"]),
         ({"finetune": {"head_lr": 2}}, ["finetune.head_lr is 2", "above 0 and of at most 1"]),
         ({"finetune": {"head_lr": float("nan")}}, ["finetune.head_lr is nan"]),
+        (
+            {"finetune": {"imbalance": "smote"}},
+            ["finetune.imbalance is 'smote'", "auto, none, weights, sampling or logits"],
+        ),
         ({"select": {"candidates": []}}, ["select.candidates is []", "one or more"]),
         ({"select": {"candidates": ["a", "a"]}}, ["select.candidates", "different"]),
         ({"select": {"candidates": [1]}}, ["select.candidates[0] is 1"]),

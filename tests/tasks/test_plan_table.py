@@ -9,7 +9,7 @@ from tasks.plan_table import notes, outcome_sentence, plain_plan, search_sentenc
 from transfer.finetuning.caching import CachePlan
 from transfer.finetuning.plan import Step
 from transfer.finetuning.planning import GroupPlan, StepCost, StepPlan
-from transfer.records import RateSearch, StepOutcome
+from transfer.records import ClassBalance, RateSearch, StepOutcome
 
 PLAN = StepPlan(
     Step("last", {"deep": 1e-4, "head": 1e-3}),
@@ -63,7 +63,7 @@ def test_an_ending_says_what_was_predicted() -> None:
 
 
 def test_it_is_plain_json() -> None:
-    plain = json.loads(json.dumps(plain_plan([PLAN])))
+    plain = json.loads(json.dumps(plain_plan([PLAN], ClassBalance((30, 3)))))
     assert plain["steps"][0]["cache"]["n_views"] == 3
     assert plain["steps"][0]["step"]["rates"] == {"deep": 1e-4, "head": 1e-3}
 
@@ -82,4 +82,5 @@ def test_rates_that_are_sought_and_found_are_shown(capsys: pytest.CaptureFixture
         "Step 'last': rates of deep times 3, found by 2 short runs over 40 images "
         "(validation loss at 1: exploded, 3: 0.2500)."
     )
-    assert json.loads(json.dumps(plain_plan([replace(seeking, found=search)])))["steps"][0]["found"]["scale"] == 3.0
+    plain = plain_plan([replace(seeking, found=search)], ClassBalance((30, 3)))
+    assert json.loads(json.dumps(plain))["steps"][0]["found"]["scale"] == 3.0

@@ -19,7 +19,8 @@ STAGES = [
 @pytest.fixture
 def finished(project: Path) -> Path:
     figures: dict[str, Any] = {
-        "accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40, "macro_f1": 0.89,
+        "accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40,
+        "macro_f1": 0.89, "balanced_accuracy": 0.88,
         "references": "equal images seen, not converged",
     }  # fmt: skip
     for name in ("scratch", "random_frozen"):
@@ -48,7 +49,7 @@ def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str
     for fact in (
         "../my [2] photos: 45 files; 19 of 19 expectations hold.",
         "rootstock/strokes wins.",
-        "0.900 (0.800 to 0.950) on 40 test images, macro F1 0.890",
+        "0.900 (0.800 to 0.950) on 40 test images, balanced accuracy 0.880, macro F1 0.890",
         "It beat from scratch 0.500 (0.400 to 0.600), +40.0 points (+30.0 to +50.0); random frozen features 0.500",
         "equal images seen, not converged",
         "It helped [really].",

@@ -31,3 +31,27 @@ def test_a_single_row_decides_nothing() -> None:
     found = change(torch.ones(1), torch.zeros(1))
     assert found.noise is None
     assert not found.helped
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_where_classes_count_the_same_it_decides_as_welchs_test_of_two_classes_does(shift: float, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    before, strata = draw.exponential(1.0, 30), np.array([0] * 24 + [1] * 6)
+    after = before - shift + draw.normal(0, 0.2 + 0.5 * strata)
+    found = change(torch.from_numpy(before), torch.from_numpy(after), torch.from_numpy(strata))
+    first, second = (before - after)[strata == 0], (before - after)[strata == 1]
+    p_value = stats.ttest_ind(first, -second, equal_var=False, alternative="greater").pvalue
+    assert found.helped == (p_value < 0.05)
+    assert found.before == pytest.approx((before[strata == 0].mean() + before[strata == 1].mean()) / 2)
+
+
+def test_a_class_of_one_row_is_taken_to_vary_as_the_class_that_varies_most() -> None:
+    before = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
+    after = before - torch.tensor([0.1, 0.3, 0.2, 0.2, 0.9], dtype=torch.float64)
+    found = change(before, after, torch.tensor([0, 0, 0, 0, 1]))
+    variance = float((after - before)[:4].var())
+    shares = (variance / 4, variance)
+    freedom = sum(shares) ** 2 / (shares[0] ** 2 / 3 + shares[1] ** 2)
+    assert found.noise == pytest.approx(stats.t.ppf(0.95, freedom) * sum(shares) ** 0.5 / 2)
+    assert change(before[3:], after[3:], torch.tensor([0, 1])).noise is None

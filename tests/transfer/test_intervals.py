@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfer.errors import UserError
-from transfer.metrics.intervals import mcnemar_p, paired_difference, wilson_interval
+from transfer.metrics.intervals import mcnemar_p, mean_of_strata, paired_difference, wilson_interval
+from transfer.records import Interval
 
 CONFIDENCES = st.floats(0.5, 0.999)
 
@@ -102,3 +103,28 @@ def test_without_discordant_rows_nothing_differs_and_the_interval_is_not_a_point
 def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
     with pytest.raises(UserError, match="impossible counts"):
         paired_difference(*counts, 0.95)
+
+
+@given(_proportions(), CONFIDENCES)
+def test_the_mean_of_one_stratum_is_that_stratum(counts: tuple[int, int], confidence: float) -> None:
+    one, whole = wilson_interval(*counts, confidence), mean_of_strata([wilson_interval(*counts, confidence)])
+    assert (whole.value, whole.low, whole.high) == pytest.approx((one.value, one.low, one.high))
+
+
+def test_the_mean_of_strata_by_hand() -> None:
+    found = mean_of_strata([Interval(0.8, 0.5, 0.9), Interval(0.6, 0.2, 0.8)])
+    assert (found.value, found.low) == pytest.approx((0.7, 0.7 - 0.25))
+    assert found.high == pytest.approx(0.7 + math.hypot(0.1, 0.2) / 2)
+    with pytest.raises(UserError, match="no class"):
+        mean_of_strata([])
+
+
+def test_the_interval_of_a_mean_of_strata_covers_as_often_as_it_says() -> None:
+    draw, rates, sizes = np.random.default_rng(0), (0.95, 0.8, 0.6), (60, 20, 8)
+    truth, covered = sum(rates) / 3, 0
+    for _ in range(2000):
+        found = mean_of_strata(
+            [wilson_interval(int(draw.binomial(n, rate)), n, 0.95) for n, rate in zip(sizes, rates, strict=True)]
+        )
+        covered += found.low <= truth <= found.high
+    assert 0.93 < covered / 2000 < 0.98

@@ -102,3 +102,27 @@ def test_the_fit_to_all_rows_is_scikit_learns(n_rows: int, width: int, place: in
     theirs = Ridge(alpha=strength).fit(features.numpy(), path.targets.numpy())
     assert torch.allclose(weight, torch.from_numpy(theirs.coef_), atol=1e-7)
     assert torch.allclose(bias, torch.from_numpy(theirs.intercept_), atol=1e-6)
+
+
+@pytest.mark.parametrize(("n_rows", "width"), [(40, 8), (25, 60)])
+def test_weighted_rows_are_what_scikit_learn_gives_without_each_of_them(n_rows: int, width: int) -> None:
+    features, labels = _rows(n_rows, width)
+    weights = torch.tensor(np.random.default_rng(1).uniform(0.2, 3.0, n_rows))
+    path = RidgePath(features, labels, 3, weights)
+    strength, scaled = path.strengths()[6], (weights / weights.mean()).numpy()
+    expected = np.empty((n_rows, 3))
+    for row in range(n_rows):
+        others = np.arange(n_rows) != row
+        fitted = Ridge(alpha=strength).fit(features[others].numpy(), path.targets[others].numpy(), scaled[others])
+        expected[row] = fitted.predict(features[row : row + 1].numpy())[0]
+    np.testing.assert_allclose(path.without_one(strength).numpy(), expected, rtol=1e-6, atol=1e-8)
+    whole = Ridge(alpha=strength).fit(features.numpy(), path.targets.numpy(), scaled)
+    weight, bias = path.fitted(strength)
+    np.testing.assert_allclose(weight.numpy(), whole.coef_, atol=1e-8)
+    np.testing.assert_allclose(bias.numpy(), whole.intercept_, atol=1e-8)
+
+
+def test_equal_weights_change_nothing() -> None:
+    features, labels = _rows(30, 10)
+    plain, weighted = RidgePath(features, labels, 3), RidgePath(features, labels, 3, torch.full((30,), 2.0))
+    torch.testing.assert_close(plain.without_one(1.0), weighted.without_one(1.0))

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from transfer.records import ClassBalance
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -37,8 +39,10 @@ class Target:
         train: rows to learn from.
         val: rows to decide by.
         n_classes: at least 2.
+        balance: how unequal the classes of `train` are, and what is done about it.
     """
 
     train: Examples
     val: Examples
     n_classes: int
+    balance: ClassBalance = field(default_factory=ClassBalance)

@@ -7,7 +7,7 @@ import numpy as np
 
 from transfer.errors import UserError
 from transfer.metrics.classification import Labels, accuracy
-from transfer.metrics.intervals import mcnemar_p, paired_difference, wilson_interval
+from transfer.metrics.intervals import mcnemar_p, mean_of_strata, paired_difference, wilson_interval
 from transfer.records import Interval
 
 CAVEAT = "equal images seen, not converged"
@@ -60,6 +60,38 @@ def accuracy_interval(actual: Labels, predicted: Labels, confidence: float) -> I
     """Return the accuracy with its Wilson interval."""
     n_right = round(accuracy(actual, predicted) * len(actual))
     return wilson_interval(n_right, len(actual), confidence)
+
+
+def balanced_accuracy(actual: Labels, predicted: Labels, confidence: float) -> Interval:
+    """Return the mean of the classes' recalls with its interval, from the Wilson interval of each.
+
+    Args:
+        actual: int64 (N,).
+        predicted: int64 (N,).
+        confidence: of the interval, in (0, 1).
+    """
+    return mean_of_strata([accuracy_interval(*rows, confidence) for rows in _by_class(actual, predicted)])
+
+
+def balanced_gain(actual: Labels, predicted: Labels, by_reference: Labels, confidence: float) -> Interval:
+    """Return the balanced accuracy minus the reference's on the same rows, with its interval (values in [-1, 1]).
+
+    Args:
+        actual: int64 (N,).
+        predicted: the model's classes, int64 (N,).
+        by_reference: the reference's classes, int64 (N,).
+        confidence: of the interval, in (0, 1).
+    """
+    parts = []
+    for label in np.unique(actual):
+        right, reference_right = (found[actual == label] == label for found in (predicted, by_reference))
+        only = int(np.sum(right & ~reference_right)), int(np.sum(~right & reference_right))
+        parts.append(paired_difference(*only, len(right), confidence))
+    return mean_of_strata(parts, low=-1.0)
+
+
+def _by_class(actual: Labels, predicted: Labels) -> list[tuple[Labels, Labels]]:
+    return [(actual[actual == label], predicted[actual == label]) for label in np.unique(actual)]
 
 
 def compare(actual: Labels, predicted: Labels, reference: str, by_reference: Labels, confidence: float) -> Comparison:

@@ -152,4 +152,4 @@ def _first(target: Target, n_rows: int) -> Target:
     train_set, val_set = (
         Examples(one.inputs[:n_rows], one.labels[:n_rows], one.keys[:n_rows]) for one in (target.train, target.val)
     )
-    return Target(train_set, val_set, target.n_classes)
+    return replace(target, train=train_set, val=val_set)

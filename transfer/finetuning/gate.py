@@ -1,7 +1,8 @@
 """Whether a step helped: the mean validation loss must fall beyond what pairs of losses vary by themselves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 from scipy.stats import t
 from torch import Tensor
 
@@ -42,21 +43,51 @@ class Change:
         )
 
 
-def change(before: Tensor, after: Tensor) -> Change:
+def change(before: Tensor, after: Tensor, strata: Tensor | None = None) -> Change:
     """Compare the losses of the same rows, pair by pair.
 
     Args:
         before: float64 (N,), nats.
         after: float64 (N,), of the same rows in the same order.
+        strata: the class of every row, int64 (N,), where each class counts the same; None where each row does.
 
     Returns:
         The change.
 
     Source: the paired t-test (Student 1908), one-sided.
     """
+    if strata is not None:
+        return _stratified(before, after, strata)
     differences = after - before
     n_rows = len(differences)
     noise = None
     if n_rows > 1:
         noise = float(t.ppf(CONFIDENCE, n_rows - 1)) * float(differences.std(correction=1)) / n_rows**0.5
     return Change(float(before.mean()), float(after.mean()), noise)
+
+
+def _stratified(before: Tensor, after: Tensor, strata: Tensor) -> Change:
+    """Compare the means over classes of the classes' means.
+
+    With differences of variance s_c^2 in the n_c rows of class c, their mean has the variance sum_c s_c^2 / n_c / C^2,
+    and the degrees of freedom are (sum_c v_c)^2 / sum_c (v_c^2 / (n_c - 1)) with v_c = s_c^2 / n_c. A class of a single
+    row says nothing of its variance and is taken to vary as the class that varies most, with one degree of freedom.
+
+    Source: the mean of strata, Cochran 1977, "Sampling Techniques", equation 5.9; the degrees of freedom, Satterthwaite
+    1946, "An approximate distribution of estimates of variance components", Biometrics Bulletin 2(6).
+    """
+    parts = [(before[strata == label], after[strata == label]) for label in strata.unique()]
+    n_rows = np.array([len(one) for one, _ in parts])
+    varied = [float((after - before).var(correction=1)) for before, after in parts if len(before) > 1]
+    means = [sum(float(part[place].mean()) for part in parts) / len(parts) for place in (0, 1)]
+    means_alone = Change(means[0], means[1], None)
+    if not varied:
+        return means_alone
+    variances = np.full(len(parts), max(varied))
+    variances[n_rows > 1] = varied
+    shares = variances / n_rows
+    total = float(shares.sum())
+    if not total > 0:  # every pair changed alike within its class, or the losses are not finite
+        return replace(means_alone, noise=total)
+    freedom = total**2 / float((shares**2 / np.maximum(n_rows - 1, 1)).sum())
+    return replace(means_alone, noise=float(t.ppf(CONFIDENCE, freedom)) * total**0.5 / len(parts))

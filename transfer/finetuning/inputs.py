@@ -22,8 +22,14 @@ class Inputs(Protocol):
         """Return the labels, int64 (N,)."""
         ...
 
-    def varied(self, rows: Tensor, epoch: int, source: torch.Generator) -> Tensor:
-        """Return network input for rows (int64 (n,)) as training sees them in an epoch, varied."""
+    def varied(self, rows: Tensor, turn: int | Tensor, source: torch.Generator) -> Tensor:
+        """Return network input for rows (int64 (n,)) as training sees them in their turn, varied.
+
+        Args:
+            rows: int64 (n,).
+            turn: the epoch; int64 (n,) where a row may come more than once in it.
+            source: of randomness.
+        """
         ...
 
     def plain(self) -> Iterator[Tensor]:
@@ -50,7 +56,7 @@ class Pixels:
         """Return the labels, int64 (N,)."""
         return self.examples.labels
 
-    def varied(self, rows: Tensor, epoch: int, source: torch.Generator) -> Tensor:  # noqa: ARG002
+    def varied(self, rows: Tensor, turn: int | Tensor, source: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return float32 (n, 3, H, W), normalised; another variation for every call."""
         return normalise(augment(self.examples.inputs[rows], source, self.augmentation), self.preprocess)
 
@@ -72,9 +78,9 @@ class Views:
     values: Tensor
     labels: Tensor
 
-    def varied(self, rows: Tensor, epoch: int, source: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Return float32 (n, width): each row in another view from epoch to epoch, every batch a mixture of views."""
-        return self.values[(rows + epoch) % len(self.values), rows].float()
+    def varied(self, rows: Tensor, turn: int | Tensor, source: torch.Generator) -> Tensor:  # noqa: ARG002
+        """Return float32 (n, width): each row in another view from turn to turn, every batch a mixture of views."""
+        return self.values[(rows + turn) % len(self.values), rows].float()
 
     def plain(self) -> Iterator[Tensor]:
         """Yield float32 (n, width) of view 0."""

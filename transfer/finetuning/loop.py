@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from transfer.backbones.backbone import Classifier
 from transfer.errors import UserError
 from transfer.finetuning.averaging import MovingAverage
+from transfer.finetuning.balance import epoch_order, largest_weight, loss_of, turns
 from transfer.finetuning.budget import Budget, batches, n_batches
 from transfer.finetuning.freezing import HEAD, parameter_groups, thaw
-from transfer.finetuning.measuring import judged
 from transfer.finetuning.memory import ShortOfMemoryError, is_memory_shortage
 from transfer.finetuning.plan import Step
 from transfer.finetuning.problem import Problem
@@ -200,8 +200,8 @@ class _Run:
         return (at_once + 1) // 2
 
     def _order(self) -> Tensor:
-        drawn = generator(self.seed, f"{self.step.name} order {self.at.epoch}")
-        return torch.randperm(self.n_train, generator=drawn)[: self.sizes[self.at.epoch - 1]]
+        problem, name = self.problem, self.step.name
+        return epoch_order(problem.balance, problem.train.labels, self.sizes[: self.at.epoch], self.seed, name)
 
     def _updates(self, n_epochs: int) -> int:
         return sum(n_batches(size, self.budget.batch_size) for size in self.sizes[:n_epochs])
@@ -214,7 +214,8 @@ class _Run:
         due = number % _SNAPSHOT_EVERY == 0
         before = self.captured(self.at) if due else None
         purpose = f"{self.step.name} {self.at.epoch} {number}"
-        inputs = self.problem.train.varied(rows, self.at.epoch, generator(self.seed, f"variation {purpose}"))
+        turn = turns(self.problem.balance, rows, self.at.epoch, number)
+        inputs = self.problem.train.varied(rows, turn, generator(self.seed, f"variation {purpose}"))
         self.optimiser.zero_grad(set_to_none=True)
         with global_randomness(self.seed, f"dropout {purpose}", inputs.device):
             loss = self._add_gradients(inputs, self.problem.train.labels[rows])
@@ -237,7 +238,7 @@ class _Run:
         try:
             for part, wanted in zip(inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True):
                 logits = self.problem.network(part)
-                loss = nn.functional.cross_entropy(logits, wanted, label_smoothing=self.budget.label_smoothing)
+                loss = loss_of(self.problem.balance, logits, wanted, self.budget.label_smoothing)
                 _require_sane(loss.detach(), "loss", self._bound(logits))
                 (loss * (len(part) / len(inputs))).backward()
                 total += float(loss.detach()) * (len(part) / len(inputs))
@@ -253,7 +254,8 @@ class _Run:
 
     def _bound(self, logits: Tensor) -> float:
         first = self.at.first_loss
-        return math.inf if first is None else _EXPLODED * max(1.0, math.log(logits.shape[1]), first)
+        most = largest_weight(self.problem.balance) * math.log(logits.shape[1])
+        return math.inf if first is None else _EXPLODED * max(1.0, most, first)
 
     def _set_rates(self, update: int) -> None:
         factor = self.at.rate_scale * warm_up_cosine(update, self.n_updates)
@@ -266,7 +268,7 @@ class _Run:
         with torch.no_grad():
             for name, value in averaged.items():
                 self.live[name].copy_(value)
-            found = judged(self.problem.network, self.problem.val)
+            found = self.problem.judged()
             nll = found.nll
             _require_sane(torch.tensor(nll), "validation loss")
             lowest = math.inf if self.at.best_nll is None else self.at.best_nll

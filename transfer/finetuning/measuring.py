@@ -10,6 +10,7 @@ from transfer.backbones.backbone import Classifier
 from transfer.backbones.modes import evaluating
 from transfer.data.batches import normalise
 from transfer.finetuning.inputs import Inputs
+from transfer.metrics.class_weights import equal_weights
 from transfer.metrics.temperature import calibrated
 
 _BATCH = 64
@@ -26,34 +27,46 @@ class Judgement:
         losses: negative log likelihood of every row, float64 (N,), nats.
         right: whether the row was recognised, bool (N,).
         sharpness: the inverse temperature; logits times it have these losses.
+        strata: the class of every row, int64 (N,), where each class counts the same; None where each row does.
     """
 
     losses: Tensor
     right: Tensor
     sharpness: float
+    strata: Tensor | None = None
 
     @property
     def nll(self) -> float:
         """Return the mean loss, nats."""
-        return float(self.losses.mean())
+        return self._mean(self.losses)
 
     @property
     def accuracy(self) -> float:
         """Return the share of rows that were recognised."""
-        return float(self.right.double().mean())
+        return self._mean(self.right.double())
+
+    def _mean(self, values: Tensor) -> float:
+        return float((values if self.strata is None else values * equal_weights(self.strata)).mean())
 
 
-def judged(network: nn.Module, inputs: Inputs) -> Judgement:
-    """Judge a network in evaluation mode; the mode is restored."""
-    return judgement_of(_logits(network, inputs.plain()), inputs.labels)
+def judged(network: nn.Module, inputs: Inputs, *, equally: bool = False) -> Judgement:
+    """Judge a network in evaluation mode; the mode is restored.
+
+    Args:
+        network: what is judged.
+        inputs: rows it is judged by.
+        equally: whether each class counts the same; each row does otherwise.
+    """
+    return judgement_of(_logits(network, inputs.plain()), inputs.labels, equally=equally)
 
 
-def judgement_of(logits: Tensor, labels: Tensor) -> Judgement:
+def judgement_of(logits: Tensor, labels: Tensor, *, equally: bool = False) -> Judgement:
     """Judge logits (N, C) by labels int64 (N,); where one is not finite, the losses are not either."""
-    wide = logits.double()
-    sharpness = calibrated(wide, labels)[0] if bool(torch.isfinite(wide).all()) else 1.0
+    wide, strata = logits.double(), labels if equally else None
+    weights = None if strata is None else equal_weights(strata)
+    sharpness = calibrated(wide, labels, weights=weights)[0] if bool(torch.isfinite(wide).all()) else 1.0
     losses = nn.functional.cross_entropy(sharpness * wide, labels, reduction="none")
-    return Judgement(losses, logits.argmax(1) == labels, sharpness)
+    return Judgement(losses, logits.argmax(1) == labels, sharpness, strata)
 
 
 def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:

@@ -10,6 +10,7 @@ from transfer.backbones.backbone import Backbone, Classifier
 from transfer.backbones.features import extract_features
 from transfer.data.examples import Examples, Target
 from transfer.errors import UserError
+from transfer.finetuning.balance import loss_of
 from transfer.finetuning.freezing import HEAD
 from transfer.finetuning.gate import change
 from transfer.finetuning.measuring import Judgement, judgement_of
@@ -39,10 +40,10 @@ def probed(
     classifier = Classifier(backbone, target.n_classes)
     classifier.eval()
     rows = extract(backbone, train_set)
-    fit_probe(rows, train_set.labels, target.n_classes).write_to(classifier.head)
+    fit_probe(rows, train_set.labels, target.n_classes, target.balance).write_to(classifier.head)
     with torch.no_grad():
-        fitted = float(nn.functional.cross_entropy(classifier.head(rows).double(), train_set.labels))
-    found = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
+        fitted = float(loss_of(target.balance, classifier.head(rows).double(), train_set.labels, 0.0))
+    found = _judged(classifier.head, extract(backbone, target.val), target)
     record = EpochRecord(PROBE, 1, len(train_set), fitted, found.nll, found.accuracy)
     return classifier, (record, StepOutcome(PROBE, (HEAD,), None, found.nll, found.accuracy, len(train_set), kept=True))
 
@@ -67,7 +68,7 @@ def with_own_norms(
     backbone, extract = classifier.backbone, features or _straight
     if not statistics_of(backbone) or len(target.train) < 2:
         return classifier, ()
-    before = _judged(classifier.head, extract(backbone, target.val), target.val.labels)
+    before = _judged(classifier.head, extract(backbone, target.val), target)
     state = clone_state(classifier)
     estimate(backbone, target.train)
     try:
@@ -75,8 +76,8 @@ def with_own_norms(
     except UserError:  # the features under these statistics are not finite
         classifier.load_state_dict(state)
         return classifier, ()
-    after = _judged(other.head, extract(backbone, target.val), target.val.labels)
-    changed = change(before.losses, after.losses)
+    after = _judged(other.head, extract(backbone, target.val), target)
+    changed = change(before.losses, after.losses, after.strata)
     if not changed.helped:
         classifier.load_state_dict(state)
     n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
@@ -101,11 +102,11 @@ def refitted(
     """
     extract, n_train = features or _straight, len(target.train)
     parts = [extract(classifier.backbone, one) for one in (target.train, target.val)]
-    before = _judged(classifier.head, parts[1], target.val.labels)
+    before = _judged(classifier.head, parts[1], target)
     labels = torch.cat((target.train.labels, target.val.labels))
-    probe = fit_probe(torch.cat(parts), labels, target.n_classes)
-    after = judgement_of(probe.held_out[n_train:], target.val.labels)
-    changed = change(before.losses, after.losses)
+    probe = fit_probe(torch.cat(parts), labels, target.n_classes, target.balance)
+    after = judgement_of(probe.held_out[n_train:], target.val.labels, equally=target.balance.equally)
+    changed = change(before.losses, after.losses, after.strata)
     outcome = changed.outcome(REFIT, (HEAD,), after.accuracy, len(target.val))
     if changed.hurt:
         return {}, (outcome,)
@@ -117,6 +118,6 @@ def _straight(backbone: Backbone, examples: Examples) -> Tensor:
     return extract_features(backbone, examples.inputs)
 
 
-def _judged(head: nn.Module, rows: Tensor, labels: Tensor) -> Judgement:
+def _judged(head: nn.Module, rows: Tensor, target: Target) -> Judgement:
     with torch.no_grad():
-        return judgement_of(head(rows), labels)
+        return judgement_of(head(rows), target.val.labels, equally=target.balance.equally)

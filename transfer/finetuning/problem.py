@@ -1,7 +1,7 @@
 """What is learned: a network, the rows it learns from, and the rows it is judged by."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -9,6 +9,8 @@ from transfer.backbones.backbone import Classifier
 from transfer.data.batches import Augmentation
 from transfer.data.examples import Target
 from transfer.finetuning.inputs import Inputs, Pixels
+from transfer.finetuning.measuring import Judgement, judged
+from transfer.records import ClassBalance
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +23,21 @@ class Problem:
         val: validation rows.
         to_beat: validation loss that progress begins below, nats: that of what the step would improve; infinite where
             there is nothing to beat.
+        balance: how unequal the classes are, and what training and judging do about it.
     """
 
     network: nn.Module
     train: Inputs
     val: Inputs
     to_beat: float = math.inf
+    balance: ClassBalance = field(default_factory=ClassBalance)
 
     @classmethod
     def of_images(cls, classifier: Classifier, target: Target, augmentation: Augmentation) -> "Problem":
         """Return the problem of a classifier that reads whole images."""
         train, val = (Pixels(one, classifier.backbone.preprocess, augmentation) for one in (target.train, target.val))
-        return cls(classifier, train, val)
+        return cls(classifier, train, val, balance=target.balance)
+
+    def judged(self) -> Judgement:
+        """Judge the network as it is on the validation rows."""
+        return judged(self.network, self.val, equally=self.balance.equally)

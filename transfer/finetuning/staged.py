@@ -22,19 +22,19 @@ from transfer.finetuning.freezing import HEAD, thaw
 from transfer.finetuning.gate import change
 from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.loop import train
-from transfer.finetuning.measuring import Judgement, judged
+from transfer.finetuning.measuring import Judgement
 from transfer.finetuning.plan import REFIT
 from transfer.finetuning.planning import StepPlan
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.rates import scaled, search_of, sought
 from transfer.finetuning.snapshot import Snapshot
 from transfer.finetuning.states import State, clone_state, trained_state
-from transfer.records import EpochRecord, RateSearch, Rescue, StepOutcome
+from transfer.records import ClassBalance, EpochRecord, RateSearch, Rescue, StepOutcome
 
 _HARMLESS_ROWS = 32
 
 Advance = Callable[[int], None]
-Event = EpochRecord | RateSearch | Rescue | StepOutcome
+Event = ClassBalance | EpochRecord | RateSearch | Rescue | StepOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _run_step(
         yield event
     live = {name: value for name, value in classifier.state_dict(keep_vars=True).items() if name in origin}
     blend, after = _best_blend(problem, origin, live)
-    changed = change(before.losses, after.losses)
+    changed = change(before.losses, after.losses, after.strata)
     if not changed.helped:
         _assign(live, origin)
     elif HEAD in step.rates:
@@ -201,13 +201,16 @@ def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: 
     rows = [(one.keys, one.labels.tolist()) for one in (target.train, target.val)]
     parts = plan.cost.at_once if plan.cost else None
     read = asdict(classifier.backbone.preprocess)
-    facts = (digest_of(classifier), read, rows, asdict(replace(plan, cost=None, found=None)), parts, asdict(budget))
+    planned = asdict(replace(plan, cost=None, found=None))
+    counted = (target.balance.equally, target.balance.remedy)
+    facts = (digest_of(classifier), read, rows, planned, parts, asdict(budget), counted)
     return hashlib.sha256(json.dumps((*facts, seed), sort_keys=True).encode()).hexdigest()
 
 
 def _done(plan: StepPlan, events: Sequence[Event], before: Mapping[str, Tensor], after: State) -> Done:
     name = plan.step.name
-    own = (one for one in events if (one.name if isinstance(one, StepOutcome) else one.step_name) == name)
+    happened = (one for one in events if not isinstance(one, ClassBalance))
+    own = (one for one in happened if (one.name if isinstance(one, StepOutcome) else one.step_name) == name)
     return Done(tuple(own), {key: value for key, value in after.items() if not torch.equal(value, before[key])})
 
 
@@ -222,7 +225,7 @@ def _stated(
     """Thaw a classifier for a step; return what it learns, and how it does before."""
     thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
     stated = posed(classifier, target, plan, limits, seed, lent)
-    before = judged(stated.network, stated.val)
+    before = stated.judged()
     return replace(stated, to_beat=before.nll), before
 
 
@@ -232,7 +235,7 @@ def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, ta
     if kept:
         nll, accuracy = kept[-1].val_nll_after, kept[-1].val_accuracy
     else:
-        found = judged(classifier, Problem.of_images(classifier, target, Augmentation()).val)
+        found = Problem.of_images(classifier, target, Augmentation()).judged()
         nll, accuracy = found.nll, found.accuracy
     return StepOutcome(plan.step.name, tuple(plan.step.rates), nll, nll, accuracy, 0, kept=False)
 
@@ -254,7 +257,8 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
         views_of(boundary, one, n_views, seed, dtype, executor, lent.keep, lent.facts)
         for one, n_views in ((train_set, plan.cache.n_views), (val_set, 1))
     )
-    return Problem(nn.Sequential(boundary.suffix, classifier.head), train_views, val_views)
+    network = nn.Sequential(boundary.suffix, classifier.head)
+    return Problem(network, train_views, val_views, balance=target.balance)
 
 
 def _best_blend(problem: Problem, origin: State, live: State) -> tuple[float, Judgement]:
@@ -263,7 +267,7 @@ def _best_blend(problem: Problem, origin: State, live: State) -> tuple[float, Ju
     found: dict[float, Judgement] = {}
     for share in reversed(BLENDS):
         _assign(live, blended(origin, end, share))
-        found[share] = judged(problem.network, problem.val)
+        found[share] = problem.judged()
     best = min(found, key=lambda share: found[share].nll if math.isfinite(found[share].nll) else math.inf)
     _assign(live, blended(origin, end, best))
     return best, found[best]

@@ -1,6 +1,7 @@
 """Intervals and tests for proportions measured on the same rows."""
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 from transfer.errors import UserError
@@ -28,6 +29,31 @@ def wilson_interval(n_right: int, n_rows: int, confidence: float) -> Interval:
     centre = (share + z * z / (2 * n_rows)) / denominator
     half = z * math.sqrt(share * (1 - share) / n_rows + z * z / (4 * n_rows * n_rows)) / denominator
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def mean_of_strata(parts: Sequence[Interval], low: float = 0.0, high: float = 1.0) -> Interval:
+    """Return the mean of independent figures, each stratum counting the same, with its interval.
+
+    The distances of the mean to its bounds are the roots of the mean squares of those of the parts, over the number of
+    parts; with one part it is that part. A part without a mistake keeps the doubt that its own interval has.
+
+    Args:
+        parts: a figure a stratum, with intervals of one confidence.
+        low: no bound lies below.
+        high: no bound lies above.
+
+    Raises:
+        UserError: there is no part.
+
+    Source: the method of variance estimates recovery, Zou and Donner 2008, Construction of confidence limits about
+    effect measures: a general approach, Statistics in Medicine 27(10), the limits of a sum.
+    """
+    if not parts:
+        raise UserError("There is no class to take the mean of; add test images.")
+    value = math.fsum(part.value for part in parts) / len(parts)
+    below = math.sqrt(math.fsum((part.value - part.low) ** 2 for part in parts)) / len(parts)
+    above = math.sqrt(math.fsum((part.high - part.value) ** 2 for part in parts)) / len(parts)
+    return Interval(value, max(low, value - below), min(high, value + above))
 
 
 def paired_difference(n_only_first: int, n_only_second: int, n_rows: int, confidence: float) -> Interval:
