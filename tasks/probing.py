@@ -46,11 +46,8 @@ def probed_on(
     from transfer.backbones.reference import BackboneReference
     from transfer.finetuning.probing import probed, refitted, with_own_norms
 
-    def features(changed: "Backbone", examples: "Examples", sha256: str | None = weights_sha256) -> "Tensor":
-        of_split = rows[0] if examples is target.train else rows[1]
-        text = "features" if sha256 else "features under other norm statistics"
-        return features_of(changed, sha256, params.data.path, of_split, text, lambda: examples.inputs)
-
+    read = partial(_features, rows, target.train, params.data.path)
+    features, under_own = partial(read, weights_sha256), partial(read, None)
     if is_random := BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
         _reestimate(checkpoints, backbone, target.train)
     learned = features(backbone, target.train)
@@ -59,11 +56,24 @@ def probed_on(
     head, last = refitted(classifier, target, features)
     if is_random:
         return classifier, (target.balance, *first, *last), head
-    under_own = partial(features, sha256=None)
     classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints))
     if any(outcome.kept for outcome in tried):
         head, last = refitted(classifier, target, under_own)
     return classifier, (target.balance, *first, *tried, *last), head
+
+
+def _features(
+    rows: tuple[Sequence[Row], Sequence[Row]],
+    train_set: "Examples",
+    data_path: str,
+    weights_sha256: str | None,
+    backbone: "Backbone",
+    examples: "Examples",
+) -> "Tensor":
+    """Return the features of training or validation rows; those that any stage computed before are read."""
+    text = "features" if weights_sha256 else "features under other norm statistics"
+    of_split = rows[examples is not train_set]
+    return features_of(backbone, weights_sha256, data_path, of_split, text, lambda: examples.inputs)
 
 
 def _reestimate(checkpoints: Checkpoints, backbone: "Backbone", examples: "Examples") -> None:

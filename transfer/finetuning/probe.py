@@ -64,11 +64,7 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBa
     Source: post-hoc logit adjustment, Menon et al. 2021, arXiv:2007.07314, section 4.
     """
     balance = balance or ClassBalance()
-    missing = sorted(set(range(n_classes)) - set(labels.unique().tolist()))
-    if missing:
-        raise UserError(f"Class {missing[0]} has no training row; every class needs at least one.")
-    if not bool(torch.isfinite(features).all()):
-        raise UserError("The backbone gives features that are not finite numbers; choose other weights.")
+    _require_usable(features, labels, n_classes)
     weights = equal_weights(labels) if balance.equally else None
     offset = -log_shares(labels.bincount(minlength=n_classes).tolist()) if balance.remedy == LOGITS else None
     mean, scale = _standardiser(features)
@@ -87,6 +83,14 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBa
     if offset is not None:
         bias, held_out = bias + offset, held_out + offset
     return Probe(weight.float(), (bias - weight @ mean).float(), held_out)
+
+
+def _require_usable(features: Tensor, labels: Tensor, n_classes: int) -> None:
+    missing = sorted(set(range(n_classes)) - set(labels.unique().tolist()))
+    if missing:
+        raise UserError(f"Class {missing[0]} has no training row; every class needs at least one.")
+    if not bool(torch.isfinite(features).all()):
+        raise UserError("The backbone gives features that are not finite numbers; choose other weights.")
 
 
 def _standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
