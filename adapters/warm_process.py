@@ -33,6 +33,7 @@ _FREE_NAMES = frozenset({"PATH", "PWD", "OLDPWD", "SHLVL", "_", "LINES", "COLUMN
 _REQUEST_TIMEOUT_S = 5.0
 _GRACE_S = 10.0
 _LENGTH_BYTES = 8
+_ASKED = {"arguments", "directory", "environment", "python", "leads"}
 _PR_SET_PDEATHSIG = 1
 _ARG_START, _ARG_END = 45, 46  # of /proc/PID/stat, counted after the name
 
@@ -108,10 +109,18 @@ def _serve(listener: socket.socket) -> None:
 def _receive(asker: socket.socket) -> tuple[dict[str, Any], list[int]]:
     asker.settimeout(_REQUEST_TIMEOUT_S)
     head, streams, *_ = socket.recv_fds(asker, _LENGTH_BYTES, 3)
-    with asker.makefile("rb") as stream:
-        content = stream.read(int.from_bytes(head))
+    request = None
+    try:
+        with asker.makefile("rb") as stream:
+            request = json.loads(stream.read(int.from_bytes(head)))
+    finally:
+        is_request = isinstance(request, dict) and request.keys() == _ASKED
+        for number in () if is_request else streams:
+            os.close(number)
+    if not is_request:
+        raise ValueError("this is no request")
     asker.settimeout(None)
-    return json.loads(content), streams
+    return request, streams
 
 
 def _setting(environment: dict[str, str]) -> dict[str, str]:

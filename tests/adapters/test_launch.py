@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -164,6 +165,24 @@ def test_other_settings_than_those_at_the_imports_are_refused(warm: object) -> N
     while not seen()["warm"]:
         assert time.monotonic() < deadline
     assert not seen(MLFLOW_LOGGING_LEVEL="ERROR")["warm"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"\xff", b"null", b'{"python": 1}', b""])
+def test_what_is_no_request_ends_nothing(warm: "subprocess.Popen[bytes]", content: bytes) -> None:
+    write(FACTS)
+    with socket.socket(socket.AF_UNIX) as link, Path("chosen.py").open() as stream:
+        link.connect("warm.sock")
+        socket.send_fds(link, [len(content).to_bytes(8)], [stream.fileno()] * 3)
+        link.sendall(content)
+        link.shutdown(socket.SHUT_WR)
+        assert link.recv(8) == b""
+    deadline = time.monotonic() + 20
+    while not seen()["warm"]:
+        assert time.monotonic() < deadline
+    assert warm.poll() is None
+    assert not [
+        link for link in Path(f"/proc/{warm.pid}/fd").iterdir() if link.readlink() == Path("chosen.py").resolve()
+    ]
 
 
 def test_without_a_warm_process_the_module_runs_here(
