@@ -26,11 +26,13 @@ the folder that holds `datasets/` and `weights/`; `make bench ARGS=--help` tells
   decoding, training. Measuring a model on the test images stops the clock, for everybody. A number is the median of
   the seeds, in brackets the least and the largest.
 - **Ours** is the very stage that `rootstock run` runs, with its parameters as they are, in a new project that keeps
-  nothing yet. It takes a fifth of the training images away to validate on; the others learn from all. Its points are
-  the models it would ship at that moment: after the probe, after trying other norm statistics, after each step. The
+  nothing yet. It takes a fifth of the training images away to validate on until they have decided all there is to
+  decide; the others learn from all from the start. Its points are the models it would ship at that moment: after the
+  probe, after the probe on all rows, after each step. The
   list of images and of their digests is there before, as it is in the product, where other stages made it.
   *Executor remembered*: nothing computed from images is kept, but which executor is fastest for this network was
-  measured in this project before; up to the first model. *Run again*: the same stage once more in the same folder.
+  measured in this project before; up to the probe on all rows. *Run again*: the same stage once more in the same
+  folder; it reads features and what steps came to, and ends in the same bytes.
 - **Best accuracy** of a peer is that of its best epoch, chosen by the test images: more than its user could know.
   *Ours as good after* are the seconds until ours first has a model at least as accurate, in the same run; never counts
   as 0 times sooner.

@@ -61,7 +61,7 @@ def moments_table(runs: Sequence[Run]) -> str:
 def verdicts(runs: Sequence[Run]) -> list[str]:
     """Return a sentence for each thing that is asked of ours: by how much it is met, or missed."""
     remembered = _sooner(runs, methods.OURS_REMEMBERED, ", by the first model where the executor is known")
-    return [*_sooner(runs, methods.OURS, ""), *remembered, _as_good(runs), *_warmer(runs)]
+    return [*_sooner(runs, methods.OURS, ""), *remembered, *_as_good(runs), *_warmer(runs)]
 
 
 def best_peer(runs: Sequence[Run]) -> tuple[str, Interval]:
@@ -87,13 +87,16 @@ def _sooner(runs: Sequence[Run], ours: str, text: str) -> list[str]:
     return [line] if told else []
 
 
-def _as_good(runs: Sequence[Run]) -> str:
-    method, interval = best_peer(runs)
-    ours = Spread.of(final(run).accuracy for run in _of(runs, methods.OURS)).median
-    return (
+def _as_good(runs: Sequence[Run]) -> list[str]:
+    shipped = [final(run).accuracy for run in _of(runs, methods.OURS)]
+    if not shipped or not any(_of(runs, name) for name in methods.PEERS):
+        return []
+    (method, interval), ours = best_peer(runs), Spread.of(shipped).median
+    line = (
         f"- {_word(ours >= interval.low)}: last accuracy not below the best peer's {CONFIDENCE:.0%} interval (ours "
         f"{ours:.3f}; {method} {interval.value:.3f}, Wilson {interval.low:.3f} to {interval.high:.3f})."
     )
+    return [line]
 
 
 def _warmer(runs: Sequence[Run]) -> list[str]:

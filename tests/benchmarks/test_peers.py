@@ -115,6 +115,12 @@ def test_a_known_executor_counts_apart_and_by_its_first_model() -> None:
     assert "the executor is known (medians: tutorial, fixed extractor 16.0, fastai fine_tune(3) never" in told[1]
 
 
+def test_ours_alone_has_no_verdict_on_peers() -> None:
+    assert verdicts([OURS]) == []
+    assert verdicts([PEER]) == []
+    assert methods.OURS in section("hymenoptera", [OURS])
+
+
 def test_the_best_peer_is_the_one_with_the_highest_median() -> None:
     lucky = [_run(methods.FIXED, (1.0, value), seed=seed) for seed, value in enumerate((0.5, 0.5, 1.0))]
     steady = [_run(methods.FULL, (1.0, 0.8), seed=seed) for seed in range(3)]
