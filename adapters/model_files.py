@@ -68,21 +68,20 @@ def load_model(folder: Path) -> "tuple[Classifier, ModelCard]":
     from safetensors.torch import load_file
 
     from transfer.backbones.backbone import Classifier
+    from transfer.backbones.heads import head_of, n_classes_of
 
     card, digest = load_card(folder)
     path = folder / WEIGHTS
     if sha256_of(path) != digest:
         raise UserError(f"{path} is damaged (its sha256 is not the one in {CARD}); run `dvc checkout` or `dvc repro`.")
     state = load_file(path)
-    classifier = Classifier(_backbone(card, state, str(path)), len(card.classes))
-    head = _of(state, _HEAD)
-    if len(head["weight"]) != len(card.classes):
+    backbone, head = _backbone(card, state, str(path)), head_of(card.head, _of(state, _HEAD))
+    if n_classes_of(head) != len(card.classes):
         raise UserError(
-            f"{path} has a head of {len(head['weight'])} classes, {CARD} names {len(card.classes)}; "
+            f"{path} has a head of {n_classes_of(head)} classes, {CARD} names {len(card.classes)}; "
             f"run `dvc checkout` or `dvc repro`."
         )
-    classifier.head.load_state_dict(head)
-    return classifier.eval(), card
+    return Classifier(backbone, len(card.classes), head).eval(), card
 
 
 def _backbone(card: "ModelCard", state: "dict[str, Tensor]", name: str) -> "Backbone":

@@ -40,6 +40,7 @@ def load(folder: Path) -> "tuple[Classifier, ModelCard]":
     from transfer.backbones.backbone import Classifier
     from transfer.backbones.build import build_backbone
     from transfer.backbones.card import ModelCard
+    from transfer.backbones.heads import head_in
     from transfer.backbones.reference import BackboneReference
 
     card = ModelCard.from_plain(json.loads((folder / "card.json").read_text(encoding="utf-8")))
@@ -47,8 +48,9 @@ def load(folder: Path) -> "tuple[Classifier, ModelCard]":
     sized = reference.with_sizes(card.preprocess.resize_px, card.preprocess.crop_px)
     backbone = build_backbone(sized, None, seed=0)
     backbone.preprocess = card.preprocess
-    classifier = Classifier(backbone, len(card.classes))
-    classifier.load_state_dict(load_file(folder / "model.safetensors"))
+    state = load_file(folder / "model.safetensors")
+    classifier = Classifier(backbone, len(card.classes), head_in(state))
+    classifier.load_state_dict(state)
     return classifier.eval(), card
 
 

@@ -23,7 +23,7 @@ from adapters.json_files import sha256_of
 from tasks.candidates import candidate
 from transfer.backbones.executors import FromPixels, prepare, run_rows
 from transfer.backbones.reference import BackboneReference
-from transfer.finetuning.probe import fit_probe
+from transfer.heads.ridge import fit_probe
 from transfer.randomness import generator
 from transfer.records import Row
 

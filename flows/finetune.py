@@ -8,7 +8,7 @@ from tasks.stage import run_stage
 
 @flow(name="finetune", log_prints=False)
 def finetune() -> None:
-    """Adapt the winner: probe, last depth group, all."""
+    """Adapt the winner: a head on frozen features, then the steps of the strategy."""
     steps.train()
     steps.draw()
     steps.record()

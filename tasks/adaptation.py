@@ -11,7 +11,7 @@ from adapters.machine import free_memory_bytes
 from adapters.manifest_file import Manifest, read_manifest
 from adapters.row_cache import open_cache
 from tasks import decisions
-from tasks.automatic import base_rate, first_batch_size, fitting_batch_size, with_searches
+from tasks.automatic import first_batch_size, fitting_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
 from tasks.features import PreparedOnce, machine_recipe
@@ -21,6 +21,7 @@ from tasks.params import FinetuneParams, Params
 from tasks.plan_table import outcome_sentence, search_sentence, show_plan
 from tasks.probing import probed_on
 from tasks.progress import progress
+from tasks.strategy import strategy_steps
 from transfer.errors import UserError
 from transfer.records import Preprocess, RateSearch, Rescue, Row, StepOutcome
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from transfer.finetuning.budget import Budget
     from transfer.finetuning.caching import Execute, Keep
     from transfer.finetuning.costs import Pose
-    from transfer.finetuning.plan import Step
     from transfer.finetuning.planning import StepCost, StepPlan
     from transfer.finetuning.problem import Problem
     from transfer.finetuning.staged import Checkpoint
@@ -104,25 +104,28 @@ def adapted(
     """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
 
     Args:
-        backbone: the winner; changed in place.
+        backbone: what the strategy begins with; changed in place.
         target: what `training_target` returned.
         params: of the project.
         checkpoints: of this run.
         weights_sha256: of the backbone's file; None where its weights are random.
 
     Raises:
-        UserError: training diverges, or a single image does not fit into memory.
+        UserError: the strategy does not suit the backbone, training diverges, or a single image does not fit into
+            memory.
     """
     from transfer.finetuning.caching import MOST_VIEWS
     from transfer.finetuning.planning import plan_steps
     from transfer.finetuning.staged import Hooks, run_steps
+    from transfer.finetuning.strategies import is_from_scratch
 
     settings, began = params.finetune, time.perf_counter()
     classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
     target = balanced(target, start.events)
     n_train, n_val = len(target.train), len(target.val)
-    limits = budget(settings, first_batch_size(settings, n_train), n_train / target.n_classes)
-    steps = with_searches(_steps(backbone, settings, start), settings)
+    anchored = math.inf if is_from_scratch(settings.strategy) else n_train / target.n_classes
+    limits = budget(settings, first_batch_size(settings, n_train), anchored)
+    steps = strategy_steps(backbone, settings, start.events)
     plans = plan_steps(classifier, steps, n_train, n_val, limits, MOST_KEPT_BYTES)
     execute = PreparedOnce(backbone, MOST_VIEWS * n_train + n_val)
     plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began, execute)
@@ -209,15 +212,16 @@ def _costed(
 def _begun(
     backbone: "Backbone", target: "Target", params: Params, checkpoints: Checkpoints, weights_sha256: str | None
 ) -> "tuple[Classifier, Checkpoint]":
-    """Return the classifier and where it stands: after the probe, or where an earlier run was stopped."""
+    """Return the classifier and where it stands: before the first step, or where an earlier run was stopped."""
     from transfer.backbones.backbone import Classifier
+    from transfer.backbones.heads import head_in
     from transfer.finetuning.staged import Checkpoint
     from transfer.finetuning.states import clone_state
 
     start = checkpoints.load()
     if start is not None:
         print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
-        classifier = Classifier(backbone, target.n_classes)
+        classifier = Classifier(backbone, target.n_classes, head_in(start.weights))
         classifier.load_state_dict(start.weights)
         return classifier, start
     rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
@@ -225,21 +229,6 @@ def _begun(
     start = Checkpoint(0, first, clone_state(classifier), spare=spare)
     checkpoints.save_now(start)
     return classifier, start
-
-
-def _steps(backbone: "Backbone", settings: FinetuneParams, start: "Checkpoint") -> "tuple[Step, ...]":
-    """Return the steps; statistics of norms are trained on only where those of the target's images were better."""
-    from transfer.backbones.reference import BackboneReference
-    from transfer.finetuning.plan import NORMS, staged_plan
-
-    has_own_norms = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in start.events)
-    return staged_plan(
-        [group.name for group in backbone.depth_groups],
-        base_rate(settings.head_lr),
-        base_rate(settings.backbone_lr),
-        settings.lr_decay,
-        adapts_norms=has_own_norms or BackboneReference.parse(backbone.reference).is_random,
-    )
 
 
 def _tell(event: Event, plans: "Sequence[StepPlan]", since: float, recalled: Collection[str]) -> float:

@@ -8,15 +8,15 @@ from adapters.json_files import atomic_write, read_json, sha256_of, write_json, 
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.adaptation import adapted, training_target
 from tasks.automatic import first_batch_size
-from tasks.candidates import candidate
 from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
 from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
 from tasks.history import BATCH_SIZE, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
-from tasks.params import read_params
+from tasks.params import FinetuneParams, read_params
 from tasks.plan_table import plain_plan
 from tasks.step import step
+from tasks.strategy import starting_backbone
 
 if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone
@@ -30,19 +30,20 @@ _MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING
 
 @step
 def train() -> None:
-    """Probe, then the last depth group, then everything; write the model, its plan and its history.
+    """Probe, then the steps of the strategy; write the model, its plan and its history.
 
     A run that was killed goes on where it stood.
 
     Raises:
-        UserError: the rows do not suffice, the winner cannot be built from its weights, or training diverges.
+        UserError: the rows do not suffice, the winner cannot be built from its weights or does not suit the strategy,
+            or training diverges.
     """
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
 
     params = read_params()
     settings, manifest = params.finetune, read_manifest()
-    backbone, weights_sha256 = _winner()
+    backbone, weights_sha256 = _start(settings)
     target = training_target(params.data.path, manifest, backbone.preprocess, settings.max_images_seen)
     made_from = {name: sha256_of(path) for name, path in _MADE_FROM.items()}
     facts = {"stage": "finetune", "params": settings.model_dump(), **made_from}
@@ -94,9 +95,10 @@ def record() -> None:
         run.artifact(PLAN, "finetune")
 
 
-def _winner() -> "tuple[Backbone, str | None]":
-    """Return the winner of the ranking with the very weights that were ranked, and the sha256 of their file."""
+def _start(settings: FinetuneParams) -> "tuple[Backbone, str | None]":
+    """Return what the strategy begins with: the winner with the very weights that were ranked, or random ones."""
     from transfer.backbones.reference import BackboneReference
 
     ranking = read_json(RANKING, made_from=_RANKED_FROM)
-    return candidate(BackboneReference.parse(ranking["winner"]), ranking["candidates"][0]["weights_sha256"])
+    winner, weights_sha256 = BackboneReference.parse(ranking["winner"]), ranking["candidates"][0]["weights_sha256"]
+    return starting_backbone(winner, weights_sha256, settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters import params_file
 from tasks import candidate_check, hand_edits, weights_records
-from tasks.params import PARAMS_FILE, Params, check_params, declared_fields, flatten, unknown_key
+from tasks.params import PARAMS_FILE, Params, check_params, declared_fields, flatten, require_consistent, unknown_key
 from tasks.params_sentences import allowed_values, plain_type, shown, words
 from tasks.typed_paths import from_project
 from transfer.errors import UserError
@@ -111,7 +111,9 @@ def _merged(before: Mapping[str, Any], chosen: Mapping[str, Any]) -> Params:
         fields = nested.setdefault(block, {})
         if isinstance(fields, dict):
             fields[name] = value
-    return check_params(nested)
+    params = check_params(nested)
+    require_consistent(params)
+    return params
 
 
 def _read(key: str, text: str) -> Any:

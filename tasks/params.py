@@ -22,6 +22,7 @@ _Rate = Annotated[float, Field(gt=0, le=1)]
 _AUTO = Literal["auto"]
 _Name = Annotated[str, Field(min_length=1)]
 _MAX_SIDE_PX = 4096
+_HEADS_OF_FROZEN = ("forest", "knn")
 
 
 def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -81,12 +82,17 @@ class FinetuneParams(BaseModel):
 
     model_config = _CLOSED
     seed: _Seed = 0
+    strategy: str = Field(
+        default="staged", pattern=r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$"
+    )
+    head: str = Field(default="ridge", pattern=r"^(ridge|logistic|svm|forest|knn)$")
     max_images_seen: int = Field(default=1500, ge=1)
     epochs: int = Field(default=10, ge=1)
     batch_size: Annotated[int, Field(ge=2)] | _AUTO = 32
     head_lr: _Rate | _AUTO = 0.0001
     backbone_lr: _Rate | _AUTO = 0.0001
     lr_decay: float = Field(default=2.6, ge=1, le=100)
+    scratch_lr: _Rate = 0.001
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     trivial_augment: bool = False
@@ -144,7 +150,23 @@ def read_params(path: str | Path = PARAMS_FILE) -> Params:
     Raises:
         UserError: the file is missing, is not YAML, names an unknown key or holds a value that is not allowed.
     """
-    return check_params(params_file.read(Path(path)), source=str(path))
+    params = check_params(params_file.read(Path(path)), source=str(path))
+    require_consistent(params, str(path))
+    return params
+
+
+def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
+    """Refuse values that are allowed one by one, but not together.
+
+    Raises:
+        UserError: a head that only goes with a frozen trunk, and a strategy that trains it.
+    """
+    head, strategy = params.finetune.head, params.finetune.strategy
+    if head in _HEADS_OF_FROZEN and strategy != "features":
+        raise UserError(
+            f"{source}: finetune.head is {head!r}, which no step can train, but finetune.strategy is {strategy!r}; "
+            f"make the strategy features, or the head ridge, logistic or svm, and run again."
+        )
 
 
 def check_params(values: Mapping[str, Any], source: str = PARAMS_FILE) -> Params:

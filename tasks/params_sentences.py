@@ -14,6 +14,10 @@ _PATTERNS = {
     r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$": (
         "of letters, digits, - and _ that starts with a letter and is neither latest nor v<number>"
     ),
+    r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$": (
+        "that is staged, features, last-<number of depth groups>, gradual, full, norm-only, bias-only or scratch"
+    ),
+    r"^(ridge|logistic|svm|forest|knn)$": "that is ridge, logistic, svm, forest or knn",
 }
 _LONGEST_SHOWN = 80
 

@@ -12,14 +12,19 @@ if TYPE_CHECKING:
 
 def show_plan(plans: "Sequence[StepPlan]") -> None:
     """Print a row for every group of every step."""
+    if not plans:
+        print("Plan of fine-tuning: the head alone is fitted, on frozen features; the trunk stays as it is.")
+        return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("step", "group", "rate", "norms", "prefix", title="Plan of fine-tuning", title_justify="left")
-    table.add_column("parameters", justify="right")
+    table.add_column("trained", justify="right")
+    table.add_column("of", justify="right")
     for plan in plans:
         for index, group in enumerate(plan.groups):
-            row = [plan.step.name if not index else "", group.name, *_treatment(group, plan), f"{group.n_parameters:,}"]
+            counts = f"{group.n_trained:,}", f"{group.n_parameters:,}"
+            row = [plan.step.name if not index else "", group.name, *_treatment(group, plan), *counts]
             table.add_row(*row, end_section=index == len(plan.groups) - 1)
     console = Console(width=100)
     console.print(table)

@@ -30,7 +30,8 @@ def probed_on(
 ) -> "tuple[Classifier, tuple[Event, ...], State]":
     """Return the probed classifier, under the norms that validation prefers, and a head that is fitted to all rows.
 
-    How classes count is decided first, and is the first of what happened.
+    How classes count is decided first, and is the first of what happened. Where the strategy begins with random
+    weights, nothing is probed: all classes are as likely. Where it fits a head alone, the trunk keeps its statistics.
 
     Args:
         rows: of the manifest, for training and for validation.
@@ -43,22 +44,32 @@ def probed_on(
     Returns:
         The classifier, what happened, and the head's values by name, see `transfer.finetuning.probing.refitted`.
     """
+    from transfer.backbones.backbone import Classifier
     from transfer.backbones.reference import BackboneReference
     from transfer.finetuning.probing import probed, refitted, with_own_norms
+    from transfer.finetuning.strategies import is_from_scratch, keeps_trunk
+    from transfer.heads.fits import fit_of
 
+    settings = params.finetune
+    fit = fit_of(settings.head, settings.seed)
     read = partial(_features, rows, target.train, params.data.path)
     features, under_own = partial(read, weights_sha256), partial(read, None)
+    if is_from_scratch(settings.strategy):
+        found = decided(target, settings, features(backbone, target.train))
+        return Classifier(backbone, target.n_classes).eval(), (found,), {}
     if is_random := BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
         _reestimate(checkpoints, backbone, target.train)
     learned = features(backbone, target.train)
-    target = replace(target, balance=decided(target, params.finetune, learned))
-    classifier, first = probed(backbone, target, lambda one, of: learned if of is target.train else features(one, of))
-    head, last = refitted(classifier, target, features)
-    if is_random:
+    target = replace(target, balance=decided(target, settings, learned))
+    classifier, first = probed(
+        backbone, target, lambda one, of: learned if of is target.train else features(one, of), fit
+    )
+    head, last = refitted(classifier, target, features, fit)
+    if is_random or keeps_trunk(settings.strategy):
         return classifier, (target.balance, *first, *last), head
-    classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints))
+    classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints), fit)
     if any(outcome.kept for outcome in tried):
-        head, last = refitted(classifier, target, under_own)
+        head, last = refitted(classifier, target, under_own, fit)
     return classifier, (target.balance, *first, *tried, *last), head
 
 

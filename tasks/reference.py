@@ -62,7 +62,7 @@ def train_from_scratch() -> None:
 
 @step
 def probe_random_features() -> None:
-    """Fit the probe on a random frozen trunk, and write the common history.
+    """Fit the head that fine-tuning began with on a random frozen trunk, and write the common history.
 
     A frozen trunk gives the same features at every pass: one pass stands for all the images the fine-tuned model saw.
     Its norm statistics are those of the training images, since random ones describe nothing. Like the probe of
@@ -70,16 +70,19 @@ def probe_random_features() -> None:
     """
     from dataclasses import replace
 
+    from transfer.backbones.heads import take_head
     from transfer.finetuning.norms import reestimate
     from transfer.finetuning.probing import probed, refitted
+    from transfer.heads.fits import fit_of
 
     params, manifest = read_params(), read_manifest()
     backbone, target = _prepare(params, manifest)
     reestimate(backbone, target.train.inputs)
+    fit = fit_of(params.finetune.head, params.reference.seed)
     with progress("probing random features", total=1) as bar:
-        classifier, (record, outcome) = probed(backbone, target)
-        head, more = refitted(classifier, target)
-        classifier.load_state_dict(head, strict=False)
+        classifier, (record, outcome) = probed(backbone, target, fit=fit)
+        head, more = refitted(classifier, target, fit=fit)
+        take_head(classifier, head)
         bar.advance()
     named: list[Event] = [replace(record, step_name="random_frozen"), replace(outcome, name="random_frozen")]
     named += [replace(one, name=f"random_frozen_{one.name}") for one in more]

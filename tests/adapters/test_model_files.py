@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adapters import serving_model
 from adapters.json_files import sha256_of
 from adapters.model_files import CARD, WEIGHTS, load_card, load_model, save_model
 from transfer.backbones.backbone import Classifier
@@ -16,6 +17,7 @@ from transfer.backbones.build import build_backbone
 from transfer.backbones.card import ModelCard
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import EnvironmentFault, UserError
+from transfer.heads.fits import HEADS, fit_of
 
 CLASSES = ("ant", "bee", "wasp")
 
@@ -61,6 +63,32 @@ def test_a_stored_classifier_comes_back_to_the_bit(tmp_path: Path, text: str, si
     assert loaded.backbone.reference == text
     assert not loaded.training
     assert digest == sha256_of(tmp_path / WEIGHTS)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_comes_back_to_the_bit(tmp_path: Path, name: str) -> None:
+    backbone = build_backbone(BackboneReference.parse("rootstock/strokes@none"), None, seed=1)
+    draw = torch.Generator().manual_seed(0)
+    features = torch.rand(12, backbone.feature_dim, generator=draw)
+    head = fit_of(name, 0)(features, torch.arange(12) % len(CLASSES), len(CLASSES)).head
+    classifier = Classifier(backbone, len(CLASSES), head).eval()
+    save_model(tmp_path, classifier, ModelCard.of(classifier, CLASSES))
+    images = torch.rand(2, 3, 32, 32, generator=draw)
+    for load in (load_model, serving_model.load):
+        loaded, card = load(tmp_path)
+        with torch.inference_mode():
+            assert torch.equal(loaded(images), classifier(images))
+        assert type(loaded.head) is type(head)
+        assert card == ModelCard.of(classifier, CLASSES)
+
+
+def test_a_card_from_before_there_were_other_heads_means_a_linear_one(stored: Path) -> None:
+    card = json.loads((stored / CARD).read_text(encoding="utf-8"))
+    assert card.pop("head") == "linear"
+    (stored / CARD).write_text(json.dumps(card), encoding="utf-8")
+    classifier, loaded = load_model(stored)
+    assert loaded.head == "linear"
+    assert isinstance(classifier.head, torch.nn.Linear)
 
 
 def test_the_card_says_what_the_weights_need(stored: Path) -> None:
@@ -155,6 +183,8 @@ def test_a_card_from_before_the_interpolation_was_stored_means_bilinear(stored: 
         ({"reference": "torchvision/resnet18@none"}, "holds weights of another architecture than torchvision/resnet18"),
         ({"reference": "rootstock/nothing"}, "rootstock has no architecture 'nothing'"),
         ({"classes": ["ant", "bee"]}, r"has a head of 3 classes, card\.json names 2"),
+        ({"head": "tree"}, "has a head of the kind 'tree', known are linear, forest, neighbours"),
+        ({"head": "forest"}, r"of the kind 'forest' holds roots, .*, but the weights have bias, weight"),
     ],
 )
 def test_a_card_of_another_model_is_refused(stored: Path, values: dict[str, object], sentence: str) -> None:

@@ -27,6 +27,7 @@ from transfer.backbones.card import ModelCard
 from transfer.backbones.reference import BackboneReference
 from transfer.data.batches import normalise
 from transfer.data.decoding import to_example
+from transfer.heads.fits import fit_of
 
 CLASSES = ("ant", "bee", "label")
 REFERENCE = "rootstock/strokes?interpolation=bicubic@none"
@@ -121,7 +122,9 @@ def test_requirements_name_torchvision_only_where_it_is_needed(stored: Path) -> 
 def test_only_what_serving_imports_travels_with_the_model() -> None:
     carried = set(core_files())
     assert {"transfer/backbones/build.py", "transfer/data/decoding.py", "transfer/records.py"} <= carried
-    assert not any(path.startswith(("transfer/finetuning", "transfer/pretraining")) for path in carried)
+    assert not any(
+        path.startswith(("transfer/finetuning", "transfer/heads", "transfer/pretraining")) for path in carried
+    )
 
 
 def test_model_loads_in_a_fresh_process_without_this_project(
@@ -141,6 +144,36 @@ def test_model_loads_in_a_fresh_process_without_this_project(
     np.testing.assert_allclose(np.array([row[1:] for row in answer["rows"]["data"]]), expected, atol=1e-5)
     assert all(place.startswith(str(packed / "code")) for place in answer["places"])
     assert "torchvision" not in answer["used"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["forest", "knn"])
+def test_a_model_without_a_linear_head_needs_nothing_more(
+    root: Path, contents: list[bytes], tmp_path: Path, name: str
+) -> None:
+    backbone = build_backbone(BackboneReference.parse(REFERENCE), None, seed=0)
+    features = torch.rand(12, backbone.feature_dim, generator=torch.Generator().manual_seed(0))
+    classifier = Classifier(backbone, 3, fit_of(name, 0)(features, torch.arange(12) % 3, 3).head).eval()
+    card = ModelCard.of(classifier, CLASSES)
+    save_model(tmp_path / "stored", classifier, card)
+    package(tmp_path / "stored", tmp_path / "model", {})
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", FRESH, str(root), str(tmp_path / "model")],
+        check=False,
+        input=json.dumps([content.hex() for content in contents]),
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    examples = torch.stack([to_example(content, card.preprocess) for content in contents])
+    with torch.inference_mode():
+        expected = classifier(normalise(examples, card.preprocess)).softmax(1).numpy()
+    answer = json.loads(done.stdout)
+    np.testing.assert_allclose(np.array([row[1:] for row in answer["rows"]["data"]]), expected, atol=1e-5)
+    assert "transfer.backbones.heads" in answer["used"]
+    assert not any(module.startswith("transfer.heads") for module in answer["used"])
 
 
 @pytest.mark.service

@@ -63,7 +63,7 @@ def weight_of_all_rows() -> "Callable[[Backbone, Target], Tensor]":
     import torch
 
     from transfer.backbones.features import extract_features
-    from transfer.finetuning.probe import fit_probe
+    from transfer.heads.ridge import fit_probe
 
     def fitted(backbone: "Backbone", target: "Target") -> "Tensor":
         inputs = torch.cat((target.train.inputs, target.val.inputs))

@@ -86,7 +86,7 @@ def test_a_model_that_began_at_random_transferred_nothing(trained: Path) -> None
     evaluate.measure()
     verdict = read_json(VERDICT)
     assert verdict["transfer_helped"] is None
-    assert verdict["sentence"].startswith("No pretrained backbone won, so nothing was transferred: ")
+    assert verdict["sentence"].startswith("The model began with random weights, so nothing was transferred: ")
 
 
 def test_a_second_evaluation_writes_the_same_bytes(trained: Path) -> None:

@@ -1,5 +1,6 @@
 """The parameter file: its defaults, and one sentence for everything it may not say."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 import yaml
 
 from adapters import params_file
-from tasks.params import Params, check_params, declared_fields, flatten, read_params
+from tasks.params import Params, check_params, declared_fields, flatten, read_params, require_consistent
 from transfer.errors import UserError
+from transfer.finetuning.strategies import NAMES
+from transfer.heads.fits import HEADS, TRAINABLE
 
 
 def test_defaults_are_what_the_shipped_file_says(root: Path) -> None:
@@ -57,6 +60,14 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
             {"finetune": {"imbalance": "smote"}},
             ["finetune.imbalance is 'smote'", "auto, none, weights, sampling or logits"],
         ),
+        (
+            {"finetune": {"strategy": "last-0"}},
+            ["finetune.strategy is 'last-0'", "last-<number of", "norm-only", "change"],
+        ),
+        (
+            {"finetune": {"head": "tree"}},
+            ["finetune.head is 'tree'", "ridge, logistic, svm, forest or knn", "change it"],
+        ),
         ({"select": {"candidates": []}}, ["select.candidates is []", "one or more"]),
         ({"select": {"candidates": ["a", "a"]}}, ["select.candidates", "different"]),
         ({"select": {"candidates": [1]}}, ["select.candidates[0] is 1"]),
@@ -76,6 +87,22 @@ def test_refused_values_are_named_with_what_is_allowed(values: dict[str, Any], w
     assert sentence.startswith("params.yaml: ")
     assert "\n" not in sentence
     assert [word for word in words if word not in sentence] == []
+
+
+def test_heads_and_strategies_are_those_that_there_are() -> None:
+    for strategy in (*NAMES, "last-1", "last-12"):
+        assert check_params({"finetune": {"strategy": strategy}}).finetune.strategy == strategy
+    for head in HEADS:
+        assert check_params({"finetune": {"head": head}}).finetune.head == head
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_that_no_step_can_train_goes_with_a_frozen_trunk(head: str) -> None:
+    require_consistent(check_params({"finetune": {"head": head, "strategy": "features"}}))
+    together = check_params({"finetune": {"head": head, "strategy": "gradual"}})
+    sentence = rf"finetune\.head is '{head}', .* is 'gradual'; make the strategy features, or"
+    with nullcontext() if head in TRAINABLE else pytest.raises(UserError, match=sentence):
+        require_consistent(together)
 
 
 def test_integer_is_taken_for_a_number() -> None:

@@ -14,9 +14,9 @@ from transfer.records import ClassBalance, RateSearch, StepOutcome
 PLAN = StepPlan(
     Step("last", {"deep": 1e-4, "head": 1e-3}),
     (
-        GroupPlan("stem", 1234567, None, "frozen"),
-        GroupPlan("deep", 20, 1e-4, "trained"),
-        GroupPlan("head", 4, 1e-3, "none"),
+        GroupPlan("stem", 1234567, None, "frozen", 0),
+        GroupPlan("deep", 20, 1e-4, "trained", 12),
+        GroupPlan("head", 4, 1e-3, "none", 4),
     ),
     n_images=400,
     n_train=40,
@@ -37,7 +37,15 @@ def test_every_group_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert "3 views kept" in stem
     assert "0.0001" in deep
     assert "trained" in deep
+    assert deep.split()[-4:-1] == ["12", "│", "20"]
     assert "computed anew" in text
+
+
+def test_without_a_step_it_says_what_is_fitted(capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan([])
+    assert capsys.readouterr().out == (
+        "Plan of fine-tuning: the head alone is fitted, on frozen features; the trunk stays as it is.\n"
+    )
 
 
 def test_a_sentence_says_what_is_saved_and_what_it_costs() -> None:

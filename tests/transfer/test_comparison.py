@@ -58,7 +58,7 @@ def test_nothing_is_claimed_of_transfer_where_random_weights_won(n_model: int) -
     comparison = compare(ACTUAL, _with_right(range(n_model)), "scratch", _with_right(range(70)), 0.95)
     verdict = judge({"scratch": comparison}, 0.95, pretrained=False)
     assert verdict.transfer_helped is None
-    assert verdict.sentence.startswith("No pretrained backbone won, so nothing was transferred: ")
+    assert verdict.sentence.startswith("The model began with random weights, so nothing was transferred: ")
     assert verdict.reasons == judge({"scratch": comparison}, 0.95).reasons
 
 

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from transfer.errors import UserError
-from transfer.finetuning.probe import fit_probe
+from transfer.heads.ridge import fit_probe
 from transfer.metrics.ridge import RidgePath
 from transfer.metrics.temperature import calibrated
 

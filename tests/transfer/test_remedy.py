@@ -6,8 +6,8 @@ from scipy import optimize
 from torch import Tensor
 from torch.nn import functional
 
-from transfer.finetuning.probe import fit_probe
 from transfer.finetuning.remedy import chosen, unequal
+from transfer.heads.ridge import fit_probe
 from transfer.records import REMEDIES, ClassBalance
 
 

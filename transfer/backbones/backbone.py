@@ -70,21 +70,28 @@ class Backbone(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A backbone with a linear head.
+    """A backbone with a head.
 
     Args:
         backbone: the trunk.
         n_classes: at least 2.
+        head: features (N, feature_dim) -> logits (N, n_classes), see `transfer.backbones.heads`; a linear one that
+            gives every class the same share when None.
     """
 
-    def __init__(self, backbone: Backbone, n_classes: int) -> None:
+    def __init__(self, backbone: Backbone, n_classes: int, head: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.feature_dim, n_classes)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head: nn.Module = head or _undecided(backbone.feature_dim, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, n_classes) of normalised images (N, 3, H, W)."""
         logits: Tensor = self.head(self.backbone(images))
         return logits
+
+
+def _undecided(feature_dim: int, n_classes: int) -> nn.Linear:
+    head = nn.Linear(feature_dim, n_classes)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

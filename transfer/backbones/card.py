@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from transfer.backbones.backbone import Classifier
+from transfer.backbones.heads import LINEAR, kind_of
 from transfer.records import Preprocess
 
 
@@ -19,6 +20,7 @@ class ModelCard:
         feature_dim: width of the features.
         depth_groups: names, shallow to deep.
         n_parameters: of trunk and head.
+        head: its kind, see `transfer.backbones.heads`.
     """
 
     reference: str
@@ -27,6 +29,7 @@ class ModelCard:
     feature_dim: int
     depth_groups: tuple[str, ...]
     n_parameters: int
+    head: str = LINEAR
 
     @classmethod
     def of(cls, classifier: Classifier, classes: tuple[str, ...]) -> "ModelCard":
@@ -39,6 +42,7 @@ class ModelCard:
             backbone.feature_dim,
             tuple(group.name for group in backbone.depth_groups),
             sum(parameter.numel() for parameter in classifier.parameters()),
+            kind_of(classifier.head),
         )
 
     def to_plain(self) -> dict[str, Any]:
@@ -62,4 +66,5 @@ class ModelCard:
             values["feature_dim"],
             tuple(values["depth_groups"]),
             values["n_parameters"],
+            values.get("head", LINEAR),  # cards written when there was no other
         )

@@ -128,7 +128,7 @@ def judge(comparisons: Mapping[str, Comparison], confidence: float, *, pretraine
         raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
     best = max(comparisons.values(), key=lambda one: (one.accuracy.value, -one.gain.low))
     helped = best.better if pretrained else None
-    claim = _CLAIMS[helped] if pretrained else "No pretrained backbone won, so nothing was transferred"
+    claim = _CLAIMS[helped] if pretrained else "The model began with random weights, so nothing was transferred"
     reasons = tuple(_reason(one, confidence) for one in comparisons.values())
     return Verdict(helped, best.reference, f"{claim}: {_reason(best, confidence)} ({CAVEAT}).", reasons)
 

@@ -14,6 +14,7 @@ from scipy.stats import chi2
 from torch import Tensor
 from torch.nn import functional
 
+from transfer.metrics.class_weights import log_shares
 from transfer.randomness import generator
 from transfer.records import REMEDIES, ClassBalance
 
@@ -65,12 +66,6 @@ def diagnosed(counts: Sequence[int]) -> Imbalance:
     statistic = sum((n - expected) ** 2 / expected for n in counts)
     p_value = float(chi2.sf(statistic, n_classes - 1))
     return Imbalance(max(counts) / min(counts), math.exp(entropy) / n_classes, min(counts), max(counts), p_value)
-
-
-def log_shares(counts: Sequence[int]) -> Tensor:
-    """Return the logarithm of each class's share, float64 (C,); Menon et al., the log pi of equation 10."""
-    rows = torch.tensor(counts, dtype=torch.float64)
-    return (rows / rows.sum()).log()
 
 
 def loss_of(balance: ClassBalance, logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:

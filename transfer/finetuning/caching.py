@@ -70,7 +70,14 @@ class CachePlan:
 
 
 def plan_cache(
-    boundary: Boundary | None, n_train: int, n_val: int, n_epochs: float, max_bytes: int, *, varied: bool
+    boundary: Boundary | None,
+    n_train: int,
+    n_val: int,
+    n_epochs: float,
+    max_bytes: int,
+    *,
+    varied: bool,
+    passes: int = 3,
 ) -> CachePlan:
     """Decide whether keeping what the prefix makes pays, in operations and in bytes.
 
@@ -81,10 +88,11 @@ def plan_cache(
         n_epochs: passes over the training rows, above 0.
         max_bytes: what the values may take.
         varied: whether training varies images, so that one view would not do.
+        passes: forward passes that an update of the rest is worth: 3, or 2 where no kernel needs a gradient.
     """
     if boundary is None:
-        return CachePlan(0, 0, 1.0, 1.0, "nothing before the first trained layer is frozen")
-    frozen, trained = boundary.frozen_share, 3 * n_epochs * (1 - boundary.frozen_share)
+        return CachePlan(0, 0, 1.0, 3 / passes, "nothing before the first trained layer is frozen")
+    frozen, trained = boundary.frozen_share, passes * n_epochs * (1 - boundary.frozen_share)
     uncached = n_epochs * frozen + trained
     n_views = min(MOST_VIEWS, max(1, int(n_epochs / 2))) if varied else 1  # each view serves two passes or more
     row = boundary.width * _BYTES["float16"]

@@ -52,7 +52,7 @@ def measured(
         free_bytes: memory that may be taken.
         now: a clock, seconds.
     """
-    thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
+    thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms, trains=plan.step.trains)
     live = trained_state(classifier)
     origin = {name: value.detach().clone() for name, value in live.items()}
     few, batch = _first(target, _FEWEST), _first(target, _UPDATES_A_PASS * budget.batch_size)

@@ -67,7 +67,7 @@ def train(
     Raises:
         UserError: training diverges in spite of `_MOST_RESCUES` rescues.
     """
-    thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
+    thaw(classifier, step.rates, adapts_norms=step.adapts_norms, trains=step.trains)
     run = _Run(classifier, problem, step, budget, seed)
     run.restore(start or run.captured(Snapshot(at_once=budget.at_once)))
     if start is not None:
@@ -91,7 +91,7 @@ class _Run:
         self.n_train = len(problem.train.labels)
         self.sizes = budget.epoch_sizes(self.n_train)
         self.n_updates = self._updates(len(self.sizes))
-        self.groups = parameter_groups(classifier, step.rates, budget.weight_decay)
+        self.groups = parameter_groups(classifier, step.rates, budget.weight_decay, step.trains)
         self.optimiser = torch.optim.AdamW(self.groups, fused=True)
         self.peaks = [float(group["lr"]) for group in self.optimiser.param_groups]
         self.live = trained_state(classifier)

@@ -7,7 +7,7 @@ unfreezing, Howard and Ruder 2018, arXiv:1801.06146, section 3.2.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from transfer.finetuning.freezing import HEAD
+from transfer.finetuning.freezing import EVERYTHING, HEAD
 
 PROBE, NORMS, REFIT = "probe", "norms", "refit"
 
@@ -22,12 +22,14 @@ class Step:
         adapts_norms: whether the trained groups also adapt their norm statistics. Weights that were trained before keep
             theirs: the head was fitted to features under them, and statistics of small batches would undo that.
         searched: names of groups whose rates a search scales before the step, see `transfer.finetuning.rates`.
+        trains: which parameters of the trunk's groups, see `transfer.finetuning.freezing`; the head is trained whole.
     """
 
     name: str
     rates: Mapping[str, float]
     adapts_norms: bool = False
     searched: tuple[str, ...] = ()
+    trains: str = EVERYTHING
 
 
 def staged_plan(

@@ -9,7 +9,7 @@ from transfer.data.batches import Augmentation
 from transfer.finetuning.averaging import BLENDS
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import CachePlan, plan_cache
-from transfer.finetuning.freezing import group_names, parameters_of, thaw
+from transfer.finetuning.freezing import EVERYTHING, group_names, parameters_of, thaw
 from transfer.finetuning.norms import statistics_of
 from transfer.finetuning.plan import Step
 from transfer.finetuning.rates import SHARE, searched_images, searched_passes
@@ -25,12 +25,14 @@ class GroupPlan:
         n_parameters: of the group.
         rate: peak learning rate; None when it is frozen.
         norms: "frozen" or "trained" statistics; "none" where the group keeps none.
+        n_trained: how many of the parameters change.
     """
 
     name: str
     n_parameters: int
     rate: float | None
     norms: str
+    n_trained: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,25 +181,29 @@ def plan_steps(
     varied = replace(budget.augmentation, trivial=False) != Augmentation(min_area=1.0, flip_probability=0.0)
     plans = []
     for step in steps:
-        thaw(classifier, step.rates, adapts_norms=step.adapts_norms)
+        thaw(classifier, step.rates, adapts_norms=step.adapts_norms, trains=step.trains)
         n_images = budget.n_images(n_train)
         n_epochs = n_images / n_train
         boundary = cut(classifier.backbone) if n_epochs else None
-        cache = plan_cache(boundary, n_train, n_val, max(n_epochs, 1e-9), max_bytes, varied=varied)
+        passes = 3 if step.trains == EVERYTHING else 2
+        cache = plan_cache(boundary, n_train, n_val, max(n_epochs, 1e-9), max_bytes, varied=varied, passes=passes)
         plans.append(StepPlan(step, _groups(classifier, step), n_images, n_train, n_val, cache))
     thaw(classifier, ())
     return tuple(plans)
 
 
 def _groups(classifier: Classifier, step: Step) -> tuple[GroupPlan, ...]:
+    """Return what a step does with each group of a classifier that was thawed for it."""
     keeping = {id(module) for module in statistics_of(classifier.backbone)}
     holders = {group.name: group for group in classifier.backbone.depth_groups}
     plans = []
     for name in group_names(classifier):
-        n_parameters = sum(parameter.numel() for parameter in parameters_of(classifier, name))
+        parameters = parameters_of(classifier, name)
+        n_trained = sum(one.numel() for one in parameters if one.requires_grad)
         modules = classifier.backbone.group_modules(holders[name]) if name in holders else ()
         norms = "none"
         if any(id(module) in keeping for module in modules):
             norms = "trained" if step.adapts_norms and name in step.rates else "frozen"
-        plans.append(GroupPlan(name, n_parameters, step.rates.get(name), norms))
+        n_parameters = sum(one.numel() for one in parameters)
+        plans.append(GroupPlan(name, n_parameters, step.rates.get(name), norms, n_trained))
     return tuple(plans)

@@ -16,15 +16,15 @@ from transfer.finetuning.gate import change
 from transfer.finetuning.measuring import Judgement, judgement_of
 from transfer.finetuning.norms import MOST_IMAGES, reestimate, statistics_of
 from transfer.finetuning.plan import NORMS, PROBE, REFIT
-from transfer.finetuning.probe import fit_probe
 from transfer.finetuning.states import State, clone_state
+from transfer.heads.fits import Fit, fit_ridge
 from transfer.records import EpochRecord, StepOutcome
 
 Features = Callable[[Backbone, Examples], Tensor]
 
 
 def probed(
-    backbone: Backbone, target: Target, features: Features | None = None
+    backbone: Backbone, target: Target, features: Features | None = None, fit: Fit = fit_ridge
 ) -> tuple[Classifier, tuple[EpochRecord, StepOutcome]]:
     """Put a probe on a frozen backbone.
 
@@ -32,15 +32,15 @@ def probed(
         backbone: left as it is, byte for byte.
         target: rows the probe is fitted on, each seen once by the trunk, and rows it is measured on.
         features: how rows become features, float32 (N, feature_dim); straight through the backbone when None.
+        fit: of the head.
 
     Returns:
         The classifier; its record and its outcome.
     """
     extract, train_set = features or _straight, target.train
-    classifier = Classifier(backbone, target.n_classes)
-    classifier.eval()
     rows = extract(backbone, train_set)
-    fit_probe(rows, train_set.labels, target.n_classes, target.balance).write_to(classifier.head)
+    fitted_head = fit(rows, train_set.labels, target.n_classes, target.balance).head
+    classifier = Classifier(backbone, target.n_classes, fitted_head).eval()
     with torch.no_grad():
         fitted = float(loss_of(target.balance, classifier.head(rows).double(), train_set.labels, 0.0))
     found = _judged(classifier.head, extract(backbone, target.val), target)
@@ -53,6 +53,7 @@ def with_own_norms(
     target: Target,
     features: Features | None = None,
     estimate: Callable[[Backbone, Examples], None] = lambda backbone, rows: reestimate(backbone, rows.inputs),
+    fit: Fit = fit_ridge,
 ) -> tuple[Classifier, tuple[StepOutcome, ...]]:
     """Try the target's own norm statistics in place of the source's: kept where validation gains beyond noise.
 
@@ -61,6 +62,7 @@ def with_own_norms(
         target: rows the statistics are of, and rows that decide.
         features: as for `probed`.
         estimate: puts the statistics of rows into a backbone.
+        fit: as for `probed`.
 
     Returns:
         The classifier that is better on validation, and the outcome; no outcome for a trunk without statistics.
@@ -72,7 +74,7 @@ def with_own_norms(
     state = clone_state(classifier)
     estimate(backbone, target.train)
     try:
-        other, _ = probed(backbone, target, features)
+        other, _ = probed(backbone, target, features, fit)
     except UserError:  # the features under these statistics are not finite
         classifier.load_state_dict(state)
         return classifier, ()
@@ -85,7 +87,7 @@ def with_own_norms(
 
 
 def refitted(
-    classifier: Classifier, target: Target, features: Features | None = None
+    classifier: Classifier, target: Target, features: Features | None = None, fit: Fit = fit_ridge
 ) -> tuple[State, tuple[StepOutcome, ...]]:
     """Fit the probe to training and validation rows together: what remains where no later step is kept.
 
@@ -95,22 +97,23 @@ def refitted(
         classifier: probed; left as it is.
         target: rows to fit.
         features: as for `probed`.
+        fit: as for `probed`.
 
     Returns:
         The head's values by their names in the classifier, and the outcome; neither where validation rows are worse
-        predicted so, beyond noise.
+        predicted so, beyond noise. `transfer.backbones.heads.take_head` puts them in their place.
     """
     extract, n_train = features or _straight, len(target.train)
     parts = [extract(classifier.backbone, one) for one in (target.train, target.val)]
     before = _judged(classifier.head, parts[1], target)
     labels = torch.cat((target.train.labels, target.val.labels))
-    probe = fit_probe(torch.cat(parts), labels, target.n_classes, target.balance)
-    after = judgement_of(probe.held_out[n_train:], target.val.labels, equally=target.balance.equally)
+    fitted = fit(torch.cat(parts), labels, target.n_classes, target.balance)
+    after = judgement_of(fitted.held_out[n_train:], target.val.labels, equally=target.balance.equally)
     changed = change(before.losses, after.losses, after.strata)
     outcome = changed.outcome(REFIT, (HEAD,), after.accuracy, len(target.val))
     if changed.hurt:
         return {}, (outcome,)
-    values = {f"{HEAD}.weight": probe.weight, f"{HEAD}.bias": probe.bias}
+    values = {f"{HEAD}.{name}": value for name, value in fitted.head.state_dict().items()}
     return values, (replace(outcome, kept=True),)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from transfer.finetuning.balance import LOGITS, NONE, SAMPLING, WEIGHTS, Imbalance, diagnosed
-from transfer.finetuning.probe import fit_probe
+from transfer.heads.ridge import fit_probe
 from transfer.metrics.class_weights import equal_weights
 from transfer.records import ClassBalance
 

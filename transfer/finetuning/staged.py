@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.boundary import cut
 from transfer.backbones.digests import digest_of
+from transfer.backbones.heads import take_head
 from transfer.data.batches import Augmentation, normalise
 from transfer.data.examples import Target
 from transfer.finetuning.averaging import BLENDS, blended
@@ -126,7 +127,7 @@ def run_steps(
         state = clone_state(classifier)
         lent.save(replace(at, step_index=index + 1, events=tuple(events), weights=state, snapshot=None))
     if not any(outcome.kept for outcome in _of_steps(events, plans)):
-        classifier.load_state_dict(dict(at.spare), strict=False)
+        take_head(classifier, at.spare)
 
 
 def _events_of(
@@ -223,7 +224,7 @@ def _stated(
     classifier: Classifier, target: Target, plan: StepPlan, limits: Budget, seed: int, lent: Hooks
 ) -> tuple[Problem, Judgement]:
     """Thaw a classifier for a step; return what it learns, and how it does before."""
-    thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms)
+    thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms, trains=plan.step.trains)
     stated = posed(classifier, target, plan, limits, seed, lent)
     before = stated.judged()
     return replace(stated, to_beat=before.nll), before
@@ -243,7 +244,7 @@ def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, ta
 def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, lent: Hooks) -> Problem:
     """Return what a thawed classifier learns from: whole images, or what its frozen prefix makes of them."""
     backbone, preprocess = classifier.backbone, classifier.backbone.preprocess
-    is_whole = all(group.rate is not None for group in plan.groups)
+    is_whole = all(group.n_trained == group.n_parameters for group in plan.groups)
     augmentation = replace(budget.augmentation, trivial=budget.augmentation.trivial and is_whole)
     boundary = cut(backbone) if plan.cache.n_views else None
     if boundary is None:

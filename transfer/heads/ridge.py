@@ -10,17 +10,15 @@ The leave-one-out formula is that of `transfer.metrics.ridge`, the temperature t
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from transfer.errors import UserError
-from transfer.finetuning.balance import LOGITS, SAMPLING, WEIGHTS, log_shares
-from transfer.metrics.class_weights import equal_weights
+from transfer.backbones.heads import linear_head
+from transfer.heads.counting import counting_of
+from transfer.heads.fitted import Fitted
+from transfer.heads.rows import require_fittable, standardiser
 from transfer.metrics.ridge import RidgePath
 from transfer.metrics.temperature import calibrated
 from transfer.records import ClassBalance
-
-_LEAST_SCALE, _LEAST_SHARE = 1e-8, 1e-6  # what varies less is rounding
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,9 @@ class Probe:
     bias: Tensor
     held_out: Tensor
 
-    def write_to(self, head: nn.Linear) -> None:
-        """Put the probe into a head."""
-        with torch.no_grad():
-            head.weight.copy_(self.weight)
-            head.bias.copy_(self.bias)
+    def fitted(self) -> Fitted:
+        """Return the probe as a head, and what its fits made of rows they did not see."""
+        return Fitted(linear_head(self.weight, self.bias), self.held_out)
 
 
 def fit_probe(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBalance | None = None) -> Probe:
@@ -63,38 +59,20 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBa
 
     Source: post-hoc logit adjustment, Menon et al. 2021, arXiv:2007.07314, section 4.
     """
-    balance = balance or ClassBalance()
-    _require_usable(features, labels, n_classes)
-    weights = equal_weights(labels) if balance.equally else None
-    offset = -log_shares(labels.bincount(minlength=n_classes).tolist()) if balance.remedy == LOGITS else None
-    mean, scale = _standardiser(features)
-    fitted_with = equal_weights(labels) if balance.remedy in (WEIGHTS, SAMPLING) else None
-    path = RidgePath((features.double() - mean) / scale, labels, n_classes, fitted_with)
+    require_fittable(features, labels, n_classes)
+    counting = counting_of(labels, n_classes, balance)
+    mean, scale = standardiser(features)
+    path = RidgePath((features.double() - mean) / scale, labels, n_classes, counting.fitting)
     best_nll, best_strength, best_sharpness = math.inf, path.strengths()[-1], 1.0
     sharpness = 1.0
     for strength in reversed(path.strengths()):
         scores = path.without_one(strength)
-        sharpness, nll = calibrated(scores, labels, sharpness, weights=weights, offset=offset)
+        sharpness, nll = calibrated(scores, labels, sharpness, weights=counting.judging, offset=counting.offset)
         if nll < best_nll:
             best_nll, best_strength, best_sharpness = nll, strength, sharpness
     weight, bias = path.fitted(best_strength)
     weight, bias = best_sharpness * weight / scale, best_sharpness * bias
     held_out = best_sharpness * path.without_one(best_strength)
-    if offset is not None:
-        bias, held_out = bias + offset, held_out + offset
+    if counting.offset is not None:
+        bias, held_out = bias + counting.offset, held_out + counting.offset
     return Probe(weight.float(), (bias - weight @ mean).float(), held_out)
-
-
-def _require_usable(features: Tensor, labels: Tensor, n_classes: int) -> None:
-    missing = sorted(set(range(n_classes)) - set(labels.unique().tolist()))
-    if missing:
-        raise UserError(f"Class {missing[0]} has no training row; every class needs at least one.")
-    if not bool(torch.isfinite(features).all()):
-        raise UserError("The backbone gives features that are not finite numbers; choose other weights.")
-
-
-def _standardiser(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return means and scales; a feature that hardly varies gets an infinite scale, and so no weight."""
-    wide = features.double()
-    scale = wide.std(0, correction=0)
-    return wide.mean(0), torch.where(scale > _LEAST_SCALE + _LEAST_SHARE * wide.mean(0).abs(), scale, torch.inf)

@@ -1,0 +1,178 @@
+r"""Fine-tune one backbone on one data set with every head and every strategy, and print what each of them gives.
+
+    python -m benchmarks.strategies digits
+    python -m benchmarks.strategies hymenoptera --data ../shared/datasets/hymenoptera \
+        --backbone "torchvision/mobilenet_v2?resize_px=146&crop_px=128@../shared/weights/mobilenet_v2_imagenet.pth"
+
+It runs the stage `finetune` itself, in a project of its own, with a manifest for every seed; the features of frozen
+trunks are kept before any clock runs. Results are added to docs/strategies.json: what is there is not measured again.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from adapters.checkpoint_files import STEPS
+from adapters.json_files import sha256_of, write_json
+from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
+from adapters.model_files import load_model
+from adapters.processes import keep_freed_memory
+from adapters.project import state_folder
+from tasks import finetune, manifest, sample
+from tasks.examples import prepared
+from tasks.handoffs import MODEL, RANKING
+from tasks.history import read_history
+from tasks.params import read_params
+from transfer.backbones.reference import BackboneReference
+from transfer.finetuning.measuring import predict_logits
+from transfer.finetuning.strategies import FEATURES, NAMES
+from transfer.heads.fits import HEADS
+
+RESULTS = Path("docs/strategies.json")
+STRATEGIES = (*NAMES[:2], "last-2", *NAMES[2:])
+Key = tuple[str, str, str, int]  # data set, head, strategy, seed
+
+
+def main() -> None:
+    """Measure what is missing, then print both tables of the data set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="what the results call the data set; `digits` needs no folder")
+    parser.add_argument("--data", type=Path, help="a folder of class folders")
+    parser.add_argument("--backbone", default="rootstock/strokes", help="a backbone reference")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--max-images", type=int, default=900, help="finetune.max_images_seen")
+    options = parser.parse_args()
+    results, found = RESULTS.resolve(), read_results()
+    keep_freed_memory()  # as every stage does
+    pairs = [*((head, FEATURES) for head in HEADS), *((HEADS[0], strategy) for strategy in STRATEGIES)]
+    wanted = [(options.name, head, strategy, seed) for seed in options.seeds for head, strategy in pairs]
+    data, backbone = options.data and options.data.resolve(), absolute(options.backbone)
+    with tempfile.TemporaryDirectory() as scratch:
+        for key in dict.fromkeys(wanted):
+            project = Path(scratch, str(key[-1]))
+            project.mkdir(exist_ok=True)
+            if key not in found:
+                with contextlib.chdir(project):
+                    found[key] = measured(key, data, backbone, options.max_images)
+                write_results(results, found)
+    print("\n".join(report(options.name, found)))
+
+
+def absolute(reference: str) -> str:
+    """Return a backbone reference that means the same file from any folder."""
+    parsed = BackboneReference.parse(reference)
+    return (
+        reference if parsed.weights_file is None else str(parsed.with_weights(str(Path(parsed.weights_file).resolve())))
+    )
+
+
+def measured(key: Key, data: Path | None, backbone: str, max_images: int) -> dict[str, Any]:
+    """Run the stage once; return accuracy and loss on test rows, and its seconds."""
+    _, head, strategy, seed = key
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        lay_out(data, backbone, seed, {"max_images_seen": max_images, "strategy": FEATURES})
+        finetune.train()  # keeps features
+        lay_out(data, backbone, seed, {"max_images_seen": max_images, "strategy": strategy, "head": head})
+        shutil.rmtree(state_folder(Path.cwd()) / STEPS, ignore_errors=True)  # another strategy may have run the same
+        began = time.perf_counter()
+        finetune.train()
+        seconds = time.perf_counter() - began
+        described, (classifier, card) = read_manifest(), load_model(MODEL)
+        rows = described.of_split("test")
+        examples = prepared(read_params().data.path, rows, card.preprocess)
+    logits = predict_logits(classifier, examples.inputs).double()
+    kept = [outcome.name for outcome in read_history(finetune.HISTORY)[1] if outcome.kept]
+    return {
+        "accuracy": float((logits.argmax(1) == examples.labels).double().mean()),
+        "nll": float(functional.cross_entropy(logits, examples.labels)),
+        "seconds": seconds,
+        "kept": kept,
+        "n_test": len(rows),
+        "n_train": len(described.of_split("train")),
+    }
+
+
+def lay_out(data: Path | None, backbone: str, seed: int, settings: Mapping[str, Any]) -> None:
+    """Write what the stages before leave: parameters, the manifest, the ranking; the last two are written once."""
+    params = {
+        "data": {"path": "data/digits" if data is None else str(data)},
+        "manifest": {"seed": seed},
+        "select": {"candidates": [backbone]},
+        "finetune": {"seed": seed, **settings},
+    }
+    Path("params.yaml").write_text(json.dumps(params), encoding="utf-8")
+    if RANKING.exists():
+        return
+    if data is None:
+        sample.write()
+    manifest.describe()
+    write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
+    weights = BackboneReference.parse(backbone).weights_file
+    ranking = {"winner": backbone, "candidates": [{"weights_sha256": weights and sha256_of(Path(weights))}]}
+    write_json(RANKING, ranking, {"manifest": MANIFEST, "quarantine": QUARANTINE})
+
+
+def read_results() -> dict[Key, dict[str, Any]]:
+    """Return what was measured before."""
+    if not RESULTS.is_file():
+        return {}
+    rows = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return {(row["data"], row["head"], row["strategy"], row["seed"]): row["found"] for row in rows}
+
+
+def write_results(path: Path, found: Mapping[Key, Mapping[str, Any]]) -> None:
+    """Write what was measured, a line a run."""
+    rows = [
+        json.dumps({"data": data, "head": head, "strategy": strategy, "seed": seed, "found": one}, sort_keys=True)
+        for (data, head, strategy, seed), one in sorted(found.items())
+    ]
+    path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
+
+
+def report(data: str, found: Mapping[Key, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield two tables: heads on a frozen trunk, strategies with the first head."""
+    yield from table("head", [(head, rows_of(found, data, head, FEATURES)) for head in HEADS])
+    yield ""
+    yield from table("strategy", [(name, rows_of(found, data, HEADS[0], name)) for name in STRATEGIES])
+
+
+def rows_of(found: Mapping[Key, Mapping[str, Any]], data: str, head: str, strategy: str) -> list[Mapping[str, Any]]:
+    """Return the results of all seeds."""
+    return [one for key, one in found.items() if key[:3] == (data, head, strategy)]
+
+
+def table(what: str, named: list[tuple[str, list[Mapping[str, Any]]]]) -> Iterator[str]:
+    """Yield the lines of a table: means and standard deviations over the seeds."""
+    yield f"| {what} | runs | accuracy | loss, nats | seconds | steps kept |"
+    yield "|---|---|---|---|---|---|"
+    for name, rows in named:
+        if rows:
+            figures = [
+                spread([row[key] for row in rows], digits)
+                for key, digits in (("accuracy", 3), ("nll", 3), ("seconds", 1))
+            ]
+            steps = [step for row in rows for step in row["kept"] if step not in ("probe", "refit")]
+            kept = ", ".join(f"{step} {steps.count(step)}" for step in dict.fromkeys(steps))
+            yield f"| `{name}` | {len(rows)} | {' | '.join(figures)} | {kept or '-'} |"
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Return mean and standard deviation as text."""
+    spread_of = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread_of}"
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    main()
