@@ -117,14 +117,11 @@ def adapted(
     from transfer.finetuning.caching import MOST_VIEWS
     from transfer.finetuning.planning import plan_steps
     from transfer.finetuning.staged import Hooks, run_steps
-    from transfer.finetuning.strategies import is_from_scratch
 
     settings, began = params.finetune, time.perf_counter()
     classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
     target = balanced(target, start.events)
-    n_train, n_val = len(target.train), len(target.val)
-    anchored = math.inf if is_from_scratch(settings.strategy) else n_train / target.n_classes
-    limits = budget(settings, first_batch_size(settings, n_train), anchored)
+    n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target)
     steps = strategy_steps(backbone, settings, start.events)
     plans = plan_steps(classifier, steps, n_train, n_val, limits, MOST_KEPT_BYTES)
     execute = PreparedOnce(backbone, MOST_VIEWS * n_train + n_val)
@@ -141,6 +138,15 @@ def adapted(
             if isinstance(event, RateSearch):
                 decisions.keep(Path.cwd(), checkpoints.key, _with_rates(plans, events))
     return classifier, _with_rates(plans, events), events
+
+
+def _limits(settings: FinetuneParams, target: "Target") -> "Budget":
+    """Return the limits of each step; nothing is held near weights that are random."""
+    from transfer.finetuning.strategies import is_from_scratch
+
+    n_train = len(target.train)
+    images_per_class = math.inf if is_from_scratch(settings.strategy) else n_train / target.n_classes
+    return budget(settings, first_batch_size(settings, n_train), images_per_class)
 
 
 def _with_rates(plans: "Sequence[StepPlan]", events: Sequence[Event]) -> "tuple[StepPlan, ...]":

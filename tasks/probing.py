@@ -9,7 +9,7 @@ from tasks.checkpoints import Checkpoints
 from tasks.features import features_of
 from tasks.history import Event
 from tasks.imbalance import decided
-from tasks.params import Params
+from tasks.params import FinetuneParams, Params
 from transfer.records import Row
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Examples, Target
+    from transfer.finetuning.probing import Features
     from transfer.finetuning.states import State
 
 
@@ -46,26 +47,36 @@ def probed_on(
     """
     from transfer.backbones.backbone import Classifier
     from transfer.backbones.reference import BackboneReference
-    from transfer.finetuning.probing import probed, refitted, with_own_norms
-    from transfer.finetuning.strategies import is_from_scratch, keeps_trunk
-    from transfer.heads.fits import fit_of
+    from transfer.finetuning.strategies import is_from_scratch
 
-    settings = params.finetune
-    fit = fit_of(settings.head, settings.seed)
-    read = partial(_features, rows, target.train, params.data.path)
+    settings, read = params.finetune, partial(_features, rows, target.train, params.data.path)
     features, under_own = partial(read, weights_sha256), partial(read, None)
-    if is_from_scratch(settings.strategy):
-        found = decided(target, settings, features(backbone, target.train))
-        return Classifier(backbone, target.n_classes).eval(), (found,), {}
-    if is_random := BackboneReference.parse(backbone.reference).is_random:  # its statistics describe nothing yet
+    is_random = BackboneReference.parse(backbone.reference).is_random
+    if is_random and not is_from_scratch(settings.strategy):  # its statistics describe nothing yet
         _reestimate(checkpoints, backbone, target.train)
     learned = features(backbone, target.train)
     target = replace(target, balance=decided(target, settings, learned))
-    classifier, first = probed(
-        backbone, target, lambda one, of: learned if of is target.train else features(one, of), fit
-    )
-    head, last = refitted(classifier, target, features, fit)
-    if is_random or keeps_trunk(settings.strategy):
+    if is_from_scratch(settings.strategy):
+        return Classifier(backbone, target.n_classes).eval(), (target.balance,), {}
+    return _fitted(backbone, target, settings, checkpoints, (features, None if is_random else under_own))
+
+
+def _fitted(
+    backbone: "Backbone",
+    target: "Target",
+    settings: FinetuneParams,
+    checkpoints: Checkpoints,
+    features: "tuple[Features, Features | None]",
+) -> "tuple[Classifier, tuple[Event, ...], State]":
+    """Return what `probed_on` does; features are those under the statistics there are, and under others if any."""
+    from transfer.finetuning.probing import probed, refitted, with_own_norms
+    from transfer.finetuning.strategies import keeps_trunk
+    from transfer.heads.fits import fit_of
+
+    fit, (given, under_own) = fit_of(settings.head, settings.seed), features
+    classifier, first = probed(backbone, target, given, fit)
+    head, last = refitted(classifier, target, given, fit)
+    if under_own is None or keeps_trunk(settings.strategy):
         return classifier, (target.balance, *first, *last), head
     classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints), fit)
     if any(outcome.kept for outcome in tried):

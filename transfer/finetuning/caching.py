@@ -23,7 +23,6 @@ from transfer.records import Preprocess
 MOST_VIEWS = 4
 _VERSION = 1  # of what the code between pixels and kept values does
 HARMLESS = 1e-3  # relative error of logits, root mean square
-_BYTES = {"float16": 2, "float32": 4}
 
 Compute = Callable[[Sequence[int]], Iterable[Tensor]]
 Executor = tuple[str, Run]
@@ -70,14 +69,7 @@ class CachePlan:
 
 
 def plan_cache(
-    boundary: Boundary | None,
-    n_train: int,
-    n_val: int,
-    n_epochs: float,
-    max_bytes: int,
-    *,
-    varied: bool,
-    passes: int = 3,
+    boundary: Boundary | None, n_train: int, n_val: int, n_epochs: float, max_bytes: int, *, varied: bool, cost: int = 3
 ) -> CachePlan:
     """Decide whether keeping what the prefix makes pays, in operations and in bytes.
 
@@ -88,14 +80,14 @@ def plan_cache(
         n_epochs: passes over the training rows, above 0.
         max_bytes: what the values may take.
         varied: whether training varies images, so that one view would not do.
-        passes: forward passes that an update of the rest is worth: 3, or 2 where no kernel needs a gradient.
+        cost: forward passes that an update of the rest is worth: 3, or 2 where no kernel needs a gradient.
     """
     if boundary is None:
-        return CachePlan(0, 0, 1.0, 3 / passes, "nothing before the first trained layer is frozen")
-    frozen, trained = boundary.frozen_share, passes * n_epochs * (1 - boundary.frozen_share)
+        return CachePlan(0, 0, 1.0, 3 / cost, "nothing before the first trained layer is frozen")
+    frozen, trained = boundary.frozen_share, cost * n_epochs * (1 - boundary.frozen_share)
     uncached = n_epochs * frozen + trained
     n_views = min(MOST_VIEWS, max(1, int(n_epochs / 2))) if varied else 1  # each view serves two passes or more
-    row = boundary.width * _BYTES["float16"]
+    row = 2 * boundary.width  # float16
     while n_views > 1 and (n_views * n_train + n_val) * row > max_bytes:
         n_views -= 1
     n_bytes = (n_views * n_train + n_val) * row

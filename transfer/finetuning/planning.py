@@ -185,8 +185,8 @@ def plan_steps(
         n_images = budget.n_images(n_train)
         n_epochs = n_images / n_train
         boundary = cut(classifier.backbone) if n_epochs else None
-        passes = 3 if step.trains == EVERYTHING else 2
-        cache = plan_cache(boundary, n_train, n_val, max(n_epochs, 1e-9), max_bytes, varied=varied, passes=passes)
+        cost = 3 if step.trains == EVERYTHING else 2
+        cache = plan_cache(boundary, n_train, n_val, max(n_epochs, 1e-9), max_bytes, varied=varied, cost=cost)
         plans.append(StepPlan(step, _groups(classifier, step), n_images, n_train, n_val, cache))
     thaw(classifier, ())
     return tuple(plans)

@@ -104,4 +104,4 @@ def _partial(whole: Step, strategy: str, backbone: Backbone) -> Step:
             f"such as {STAGED}."
         )
     rates = {name: min(1.0, _FEW_WEIGHTS * whole.rates[name]) for name in holding}
-    return Step(strategy, {**rates, HEAD: whole.rates[HEAD]}, whole.adapts_norms, trains)
+    return Step(strategy, {**rates, HEAD: whole.rates[HEAD]}, whole.adapts_norms, trains=trains)
