@@ -9,6 +9,7 @@ LOCK_HOLDER = "ROOTSTOCK_LOCK_HOLDER"  # process id of the pipeline that holds t
 PROGRESS_FILE = "ROOTSTOCK_PROGRESS"  # where a stage writes its progress for the pipeline to draw
 STAGE_STARTED_MS = "ROOTSTOCK_STAGE_STARTED_MS"  # when the stage's process began, milliseconds since the epoch
 CACHE_GB = "ROOTSTOCK_CACHE_GB"  # how much of the disk computed rows may take
+RANK_PLACE = "ROOTSTOCK_RANK"  # of a process that shares another's work: its number, how many there are, where to meet
 DEBUG = "ROOTSTOCK_DEBUG"
 
 _TELEMETRY_OFF = {
@@ -51,6 +52,11 @@ def quieten_prefect() -> None:
 def get(name: str) -> str | None:
     """Return a variable of the environment; None when it is unset or empty."""
     return os.environ.get(name) or None
+
+
+def follows() -> bool:
+    """Say whether this process was started, by us or by torchrun, to share the work of another one that reports it."""
+    return not (get(RANK_PLACE) or get("RANK") or "0").startswith("0")
 
 
 def put(name: str, value: str) -> None:

@@ -15,4 +15,4 @@ def finetune() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(finetune)
+    run_stage(finetune, follow=steps.follow)

@@ -3,25 +3,25 @@
 import math
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.machine import free_memory_bytes
+from adapters.devices import free_device_bytes
 from adapters.manifest_file import Manifest, read_manifest
-from adapters.row_cache import open_cache
 from tasks import decisions
 from tasks.automatic import first_batch_size, fitting_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.examples import chosen_rows, prepared
-from tasks.features import PreparedOnce, machine_recipe
+from tasks.features import PreparedOnce
 from tasks.history import Event
 from tasks.imbalance import balanced
 from tasks.params import FinetuneParams, Params
-from tasks.plan_table import outcome_sentence, search_sentence, show_plan
+from tasks.plan_table import outcome_sentence, rescue_sentence, search_sentence, show_plan
 from tasks.probing import probed_on
 from tasks.progress import progress
 from tasks.strategy import strategy_steps
+from tasks.training_group import TrainingGroup
 from transfer.errors import UserError
 from transfer.records import Preprocess, RateSearch, Rescue, Row, StepOutcome
 
@@ -99,7 +99,12 @@ def budget(settings: FinetuneParams, batch_size: int, images_per_class: float = 
 
 
 def adapted(
-    backbone: "Backbone", target: "Target", params: Params, checkpoints: Checkpoints, weights_sha256: str | None
+    backbone: "Backbone",
+    target: "Target",
+    params: Params,
+    checkpoints: Checkpoints,
+    weights_sha256: str | None,
+    group: TrainingGroup,
 ) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event]]":
     """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
 
@@ -109,35 +114,57 @@ def adapted(
         params: of the project.
         checkpoints: of this run.
         weights_sha256: of the backbone's file; None where its weights are random.
+        group: the processes that train together: the first one measures, decides and writes, the others are told.
 
     Raises:
-        UserError: the strategy does not suit the backbone, training diverges, or a single image does not fit into
-            memory.
+        UserError: the strategy does not suit the backbone, training diverges, or one image does not fit into memory.
     """
     from transfer.finetuning.caching import MOST_VIEWS
     from transfer.finetuning.planning import plan_steps
-    from transfer.finetuning.staged import Hooks, run_steps
 
     settings, began = params.finetune, time.perf_counter()
-    classifier, start = _begun(backbone, target, params, checkpoints, weights_sha256)
-    target = balanced(target, start.events)
+    start = group.told_start(_begun(backbone, target, params, checkpoints, weights_sha256) if group.leads else None)
+    classifier, target = group.placed_classifier(backbone, target, start), balanced(target, start.events)
     n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target)
     steps = strategy_steps(backbone, settings, start.events)
     plans = plan_steps(classifier, steps, n_train, n_val, limits, MOST_KEPT_BYTES)
     execute = PreparedOnce(backbone, MOST_VIEWS * n_train + n_val)
-    plans = _decided(classifier, target, plans, limits, settings, checkpoints.key, began, execute)
-    show_plan(plans)
+    work = _Work(classifier, target, limits, settings, checkpoints, execute, group)
+    with group.shared_cores():
+        plans = group.told_plans(plans, _decided(work, plans, began) if group.leads else None)
+        show_plan(plans)
+        events = _run(work, plans, start)
+    return classifier, _with_rates(plans, events), events
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is decided and trained, and by whom."""
+
+    classifier: "Classifier"
+    target: "Target"
+    limits: "Budget"
+    settings: FinetuneParams
+    checkpoints: Checkpoints
+    execute: "Execute"
+    group: TrainingGroup
+
+
+def _run(work: _Work, plans: "tuple[StepPlan, ...]", start: "Checkpoint") -> list[Event]:
+    """Run the steps; return all that happened, before them too."""
+    from transfer.finetuning.staged import run_steps
+
+    checkpoints, group, seed = work.checkpoints, work.group, work.settings.seed
     events, since = [*start.events], time.perf_counter()
     with progress("fine-tuning", total=sum(plan.n_images + plan.n_searched for plan in plans)) as bar:
-        keep, facts = open_cache(Path.cwd()).rows, machine_recipe(backbone)
-        recall, remember = checkpoints.recall, checkpoints.remember
-        hooks = Hooks(keep, execute, checkpoints.save, bar.advance, facts, recall, remember)
-        for event in run_steps(classifier, target, plans, limits, settings.seed, start, hooks):
+        hooks = group.hooks(work.classifier.backbone, checkpoints, work.execute, bar.advance)
+        for event in run_steps(work.classifier, work.target, plans, work.limits, seed, start, hooks):
             events.append(event)
             since = _tell(event, plans, since, checkpoints.recalled)
-            if isinstance(event, RateSearch):
+            if group.leads and isinstance(event, RateSearch):
                 decisions.keep(Path.cwd(), checkpoints.key, _with_rates(plans, events))
-    return classifier, _with_rates(plans, events), events
+    group.engine.taken_back(work.classifier)
+    return events
 
 
 def _limits(settings: FinetuneParams, target: "Target") -> "Budget":
@@ -156,60 +183,51 @@ def _with_rates(plans: "Sequence[StepPlan]", events: Sequence[Event]) -> "tuple[
     return tuple(replace(plan, found=search_of(plan.step, events) or plan.found) for plan in plans)
 
 
-def _decided(
-    classifier: "Classifier",
-    target: "Target",
-    plans: "tuple[StepPlan, ...]",
-    limits: "Budget",
-    settings: FinetuneParams,
-    key: str,
-    began: float,
-    execute: "Execute",
-) -> "tuple[StepPlan, ...]":
+def _decided(work: _Work, plans: "tuple[StepPlan, ...]", began: float) -> "tuple[StepPlan, ...]":
     """Return the plans with what was measured on this machine: by an earlier run of the same inputs, or now."""
     from transfer.finetuning.planning import within
 
-    project = Path.cwd()
+    project, key, budget_s = Path.cwd(), work.checkpoints.key, work.settings.budget_s
     known = decisions.recalled(project, key, plans)
     if known is not None:
         return known
-    if settings.budget_s is not None and time.perf_counter() - began >= settings.budget_s:
+    if budget_s is not None and time.perf_counter() - began >= budget_s:
         plans = tuple(replace(plan, n_images=0) for plan in plans)  # nothing is left for steps, nor to measure them
-    decided = _costed(classifier, target, plans, limits, settings, execute)
-    if settings.budget_s is not None:
-        left = settings.budget_s - (time.perf_counter() - began)
-        decided = within(decided, left, min(limits.batch_size, len(target.train)))
+    decided = _costed(work, plans)
+    if budget_s is not None:
+        left = budget_s - (time.perf_counter() - began)
+        decided = within(decided, left, min(work.limits.batch_size, len(work.target.train)))
     decisions.keep(project, key, decided)
     return decided
 
 
-def _costed(
-    classifier: "Classifier",
-    target: "Target",
-    plans: "Sequence[StepPlan]",
-    limits: "Budget",
-    settings: FinetuneParams,
-    execute: "Execute",
-) -> "tuple[StepPlan, ...]":
-    """Return the plans with what each step was measured to cost here, in batches that fit where they are sought."""
+def _costed(work: _Work, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...]":
+    """Return the plans with what each step was measured to cost here, in batches that fit where they are sought.
+
+    What process 0 took alone is counted as if each took its share of it.
+    """
     from transfer.finetuning.costs import measured
     from transfer.finetuning.staged import Hooks, posed
 
+    classifier, target, limits, group = work.classifier, work.target, work.limits, work.group
+    device, local_size = group.engine.device, group.place.local_size
     costed = []
     for plan in plans:
         twice = replace(plan, cache=replace(plan.cache, n_views=min(2, plan.cache.n_views)))  # as it is, and varied
 
         def pose(rows: "Target", keep: "Keep", twice: "StepPlan" = twice) -> "Problem":
-            return posed(classifier, rows, twice, limits, settings.seed, Hooks(keep=keep, execute=execute))
+            lent = Hooks(keep=keep, execute=work.execute, engine=group.alone())
+            return posed(classifier, rows, twice, limits, work.settings.seed, lent)
 
         def cost_of(batch_size: int, plan: "StepPlan" = plan, pose: "Pose" = pose) -> "StepCost":
             tried = replace(limits, batch_size=batch_size)
-            return measured(classifier, target, plan, pose, tried, free_memory_bytes(), time.perf_counter)
+            free_bytes = free_device_bytes(device, local_size)
+            return group.shared_cost(measured(classifier, target, plan, pose, tried, free_bytes, time.perf_counter))
 
         found, batch_size = None, limits.batch_size
         if plan.n_images:
             found = cost_of(batch_size)
-            fitting = fitting_batch_size(settings, batch_size, found.at_once)
+            fitting = fitting_batch_size(work.settings, batch_size, found.at_once)
             found, batch_size = (cost_of(fitting), fitting) if fitting < batch_size else (found, batch_size)
         costed.append(replace(plan, cost=found, batch_size=batch_size))
     return tuple(costed)
@@ -217,30 +235,26 @@ def _costed(
 
 def _begun(
     backbone: "Backbone", target: "Target", params: Params, checkpoints: Checkpoints, weights_sha256: str | None
-) -> "tuple[Classifier, Checkpoint]":
-    """Return the classifier and where it stands: before the first step, or where an earlier run was stopped."""
-    from transfer.backbones.backbone import Classifier
-    from transfer.backbones.heads import head_in
+) -> "Checkpoint":
+    """Return where the classifier stands: before the first step, or where an earlier run was stopped."""
     from transfer.finetuning.staged import Checkpoint
     from transfer.finetuning.states import clone_state
 
     start = checkpoints.load()
     if start is not None:
         print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
-        classifier = Classifier(backbone, target.n_classes, head_in(start.weights))
-        classifier.load_state_dict(start.weights)
-        return classifier, start
+        return start
     rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
     classifier, first, spare = probed_on(rows, backbone, target, params, checkpoints, weights_sha256)
     start = Checkpoint(0, first, clone_state(classifier), spare=spare)
     checkpoints.save_now(start)
-    return classifier, start
+    return start
 
 
 def _tell(event: Event, plans: "Sequence[StepPlan]", since: float, recalled: Collection[str]) -> float:
     """Print what a rescue or the end of a step means; return when the step at work began, seconds."""
     if isinstance(event, Rescue):
-        print(_sentence(event))
+        print(rescue_sentence(event))
     if isinstance(event, RateSearch):
         print(search_sentence(event))
     if not isinstance(event, StepOutcome):
@@ -248,13 +262,3 @@ def _tell(event: Event, plans: "Sequence[StepPlan]", since: float, recalled: Col
     now = time.perf_counter()
     print(outcome_sentence(event, plans, None if event.name in recalled else now - since))
     return now
-
-
-def _sentence(rescue: Rescue) -> str:
-    where = f"step {rescue.step_name!r}, epoch {rescue.epoch}"
-    if rescue.what == "memory":
-        return f"Memory ran out in {where}: a batch is made of parts of at most {rescue.at_once} images from here on."
-    return (
-        f"Training went wrong in {where}: the {rescue.what} exploded; it goes on from the last good state at "
-        f"{rescue.rate_scale:g} of the learning rates."
-    )

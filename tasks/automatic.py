@@ -40,6 +40,13 @@ def first_batch_size(settings: FinetuneParams, n_train: int) -> int:
     return settings.batch_size if isinstance(settings.batch_size, int) else batch_sizes(n_train)[-1]
 
 
+def fewest_images() -> int:
+    """Return the images of an update, at least, where their number is to be found."""
+    from transfer.finetuning.budget import batch_sizes
+
+    return batch_sizes(1)[0]
+
+
 def fitting_batch_size(settings: FinetuneParams, tried: int, at_once: int) -> int:
     """Return the images of an update: those that were tried, or where they are to be found as many as fit at once.
 
@@ -52,4 +59,4 @@ def fitting_batch_size(settings: FinetuneParams, tried: int, at_once: int) -> in
 
     if settings.batch_size != AUTO or at_once >= tried:
         return tried
-    return max((size for size in batch_sizes(8 * tried) if size <= at_once), default=batch_sizes(1)[0])
+    return max((size for size in batch_sizes(8 * tried) if size <= at_once), default=fewest_images())

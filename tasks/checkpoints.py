@@ -10,6 +10,8 @@ from tasks.history import event_of, plain_of
 from transfer.records import StepOutcome
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transfer.finetuning.staged import Checkpoint, Done
 
 _CODE = ("transfer", "adapters", "tasks")
@@ -34,25 +36,8 @@ class Checkpoints:
 
     def load(self) -> "Checkpoint | None":
         """Return where an earlier run of the same inputs stood; None where there was none."""
-        from transfer.finetuning.snapshot import Snapshot
-        from transfer.finetuning.staged import Checkpoint
-
         found = checkpoint_files.fetch(self._project, self.key)
-        if found is None:
-            return None
-        tensors, meaning = found
-        parts: dict[str, dict[str, Any]] = {"weights": {}, "snapshot": {}, "spare": {}}
-        for name, value in tensors.items():
-            part, _, rest = name.partition("/")
-            parts[part][rest] = value
-        snapshot = meaning["snapshot"]
-        return Checkpoint(
-            meaning["step_index"],
-            tuple(event_of(plain) for plain in meaning["events"]),
-            parts["weights"],
-            None if snapshot is None else Snapshot(**snapshot, tensors=parts["snapshot"]),
-            parts["spare"],
-        )
+        return None if found is None else from_plain(*found)
 
     def save(self, checkpoint: "Checkpoint") -> None:
         """Write a checkpoint, unless one was written a moment ago: what is lost is seconds, and no result changes."""
@@ -62,15 +47,7 @@ class Checkpoints:
 
     def save_now(self, checkpoint: "Checkpoint") -> None:
         """Write a checkpoint."""
-        snapshot, plain = checkpoint.snapshot, None
-        tensors = {f"weights/{name}": value for name, value in checkpoint.weights.items()}
-        tensors |= {f"spare/{name}": value for name, value in checkpoint.spare.items()}
-        if snapshot is not None:
-            tensors |= {f"snapshot/{name}": value for name, value in snapshot.tensors.items()}
-            plain = {name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__ if name != "tensors"}
-        events = [plain_of(event) for event in checkpoint.events]
-        meaning = {"step_index": checkpoint.step_index, "events": events, "snapshot": plain}
-        checkpoint_files.store(self._project, self.key, tensors, meaning)
+        checkpoint_files.store(self._project, self.key, *to_plain(checkpoint))
         self._written_at = time.monotonic()
 
     def recall(self, identity: object) -> "Done | None":
@@ -103,3 +80,34 @@ class Checkpoints:
     def discard(self) -> None:
         """Remove the checkpoint: its run is at its end."""
         checkpoint_files.drop(self._project, self.key)
+
+
+def to_plain(checkpoint: "Checkpoint") -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    """Return a checkpoint as tensors by name and what they mean, JSON-able."""
+    snapshot, plain = checkpoint.snapshot, None
+    tensors = {f"weights/{name}": value for name, value in checkpoint.weights.items()}
+    tensors |= {f"spare/{name}": value for name, value in checkpoint.spare.items()}
+    if snapshot is not None:
+        tensors |= {f"snapshot/{name}": value for name, value in snapshot.tensors.items()}
+        plain = {name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__ if name != "tensors"}
+    events = [plain_of(event) for event in checkpoint.events]
+    return tensors, {"step_index": checkpoint.step_index, "events": events, "snapshot": plain}
+
+
+def from_plain(tensors: "Mapping[str, Tensor]", meaning: Mapping[str, Any]) -> "Checkpoint":
+    """Read what `to_plain` returned."""
+    from transfer.finetuning.snapshot import Snapshot
+    from transfer.finetuning.staged import Checkpoint
+
+    parts: dict[str, dict[str, Any]] = {"weights": {}, "snapshot": {}, "spare": {}}
+    for name, value in tensors.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = value
+    snapshot = meaning["snapshot"]
+    return Checkpoint(
+        meaning["step_index"],
+        tuple(event_of(plain) for plain in meaning["events"]),
+        parts["weights"],
+        None if snapshot is None else Snapshot(**snapshot, tensors=parts["snapshot"]),
+        parts["spare"],
+    )

@@ -27,7 +27,7 @@ def recalled(project: Path, key: str, plans: "Sequence[StepPlan]") -> "tuple[Ste
         steps = read_plain_json(_path(project, key))["steps"]
         if not all(_is_usable(plan, step) for plan, step in zip(plans, steps, strict=True)):
             return None
-        return tuple(_decided(plan, step) for plan, step in zip(plans, steps, strict=True))
+        return from_plain(plans, steps)
     except (UserError, OSError, KeyError, TypeError, ValueError):
         return None
 
@@ -73,7 +73,12 @@ def keep(project: Path, key: str, plans: "Sequence[StepPlan]") -> None:
         key: see `recalled`.
         plans: with their costs, their lengths and the rates that were found.
     """
-    steps = [
+    write_plain_json(_path(project, key), {"steps": to_plain(plans)})
+
+
+def to_plain(plans: "Sequence[StepPlan]") -> list[dict[str, Any]]:
+    """Return what was decided about plans, JSON-able."""
+    return [
         {
             "n_images": plan.n_images,
             "n_views": plan.cache.n_views,
@@ -83,7 +88,11 @@ def keep(project: Path, key: str, plans: "Sequence[StepPlan]") -> None:
         }
         for plan in plans
     ]
-    write_plain_json(_path(project, key), {"steps": steps})
+
+
+def from_plain(plans: "Sequence[StepPlan]", steps: Sequence[Mapping[str, Any]]) -> "tuple[StepPlan, ...]":
+    """Return plans as `to_plain` says they were decided."""
+    return tuple(_decided(plan, step) for plan, step in zip(plans, steps, strict=True))
 
 
 def _path(project: Path, key: str) -> Path:

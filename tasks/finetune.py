@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.devices import device_facts, device_of
 from adapters.json_files import atomic_write, read_json, sha256_of, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.adaptation import adapted, training_target
@@ -11,15 +12,18 @@ from tasks.automatic import first_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
 from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
-from tasks.history import BATCH_SIZE, history, over_all_images, read_history, read_searches
+from tasks.history import BATCH_SIZE, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
-from tasks.params import FinetuneParams, read_params
+from tasks.params import FinetuneParams, Params, read_params
 from tasks.plan_table import plain_plan
 from tasks.step import step
 from tasks.strategy import starting_backbone
+from tasks.training_group import TrainingGroup, training_group
 
 if TYPE_CHECKING:
-    from transfer.backbones.backbone import Backbone
+    from transfer.backbones.backbone import Backbone, Classifier
+    from transfer.data.examples import Target
+    from transfer.finetuning.planning import StepPlan
 
 HISTORY = Path("artifacts/finetune/history.json")
 PLAN = Path("artifacts/finetune/plan.json")
@@ -42,18 +46,44 @@ def train() -> None:
     from transfer.backbones.card import ModelCard
 
     params = read_params()
-    settings, manifest = params.finetune, read_manifest()
-    backbone, weights_sha256 = _start(settings)
-    target = training_target(params.data.path, manifest, backbone.preprocess, settings.max_images_seen)
-    made_from = {name: sha256_of(path) for name, path in _MADE_FROM.items()}
-    facts = {"stage": "finetune", "params": settings.model_dump(), **made_from}
-    checkpoints = Checkpoints(Path.cwd(), facts, machine_recipe(backbone))
-    classifier, plans, events = adapted(backbone, target, params, checkpoints, weights_sha256)
-    save_model(MODEL, classifier, ModelCard.of(classifier, manifest.classes))
+    with training_group(params.finetune) as group:
+        classifier, plans, events, batch_size, checkpoints = _trained(params, group)
+    save_model(MODEL, classifier, ModelCard.of(classifier, read_manifest().classes))
     write_plain_json(PLAN, plain_plan(plans, balance_of(events)))
-    batch_size = plans[-1].batch_size if plans else first_batch_size(settings, len(target.train))
     write_json(HISTORY, {**history(events), BATCH_SIZE: batch_size}, _MADE_FROM)
     checkpoints.discard()
+
+
+def follow() -> None:
+    """Take part in the training of a process that writes and reports for all.
+
+    Raises:
+        UserError: this process lacks what that one has.
+    """
+    params = read_params()
+    with training_group(params.finetune) as group:
+        _trained(params, group)
+
+
+def _trained(
+    params: Params, group: TrainingGroup
+) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event], int | None, Checkpoints]":
+    settings, manifest = params.finetune, read_manifest()
+    backbone, weights_sha256 = _start(settings)
+    made_from = {name: sha256_of(path) for name, path in _MADE_FROM.items()}
+    facts = {"stage": "finetune", "params": settings.model_dump(), **made_from}
+    machine = machine_recipe(backbone) | device_facts(group.engine.device) | {"processes": group.place.size}
+    checkpoints = Checkpoints(Path.cwd(), facts, machine)
+    group.require_equal(params.data.model_dump() | facts)
+
+    def load() -> "Target":
+        return training_target(params.data.path, manifest, backbone.preprocess, settings.max_images_seen)
+
+    target = group.in_turn(load)
+    with group.agreeing():
+        classifier, plans, events = adapted(backbone, target, params, checkpoints, weights_sha256, group)
+    batch_size = plans[-1].batch_size if plans else first_batch_size(settings, len(target.train))
+    return classifier, plans, events, batch_size, checkpoints
 
 
 @step
@@ -87,6 +117,7 @@ def record() -> None:
         run.params({f"{search.step_name}.rate_scale": search.scale for search in read_searches(HISTORY)})
         run.params(balance_params(balance_in(HISTORY)))
         run.params({"torch_threads": torch.get_num_threads()})  # another number rounds differently
+        run.params(device_facts(device_of(read_params().finetune.device)))
         for images_seen, epoch in over_all_images(epochs):
             run.metrics_at(images_seen, {"val_nll": epoch.val_nll, "val_accuracy": epoch.val_accuracy})
             run.metrics_at(images_seen, {"train_loss": epoch.train_loss})

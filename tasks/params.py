@@ -98,6 +98,8 @@ class FinetuneParams(BaseModel):
     trivial_augment: bool = False
     imbalance: Annotated[str, Field(pattern=r"^(auto|none|weights|sampling|logits)$")] = "auto"
     budget_s: Annotated[float, Field(gt=0)] | None = None
+    processes: int = Field(default=1, ge=1, le=1024)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
 
 class ReferenceParams(BaseModel):

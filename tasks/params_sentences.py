@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 _NOUNS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 _PATTERNS = {
     r"^[0-9a-f]{64}$": "of 64 hexadecimal digits",
+    r"^(auto|cpu|cuda(:\d+)?)$": "that is auto, cpu, cuda or cuda:<number>",
     r"^(auto|none|weights|sampling|logits)$": "that is auto, none, weights, sampling or logits",
     r"^[^/:%.@?]+$": "without / : % . @ or ?",
     r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$": (

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from transfer.records import ClassBalance, RateSearch, StepOutcome
+from transfer.records import ClassBalance, RateSearch, Rescue, StepOutcome
 
 if TYPE_CHECKING:
     from transfer.finetuning.planning import GroupPlan, StepPlan
@@ -104,3 +104,14 @@ def _rate(group: "GroupPlan", plan: "StepPlan") -> str:
     if plan.found is not None:
         return f"{group.rate * plan.found.scale:.2g} found"
     return f"{group.rate:.2g} or found" if plan.seeks else f"{group.rate:.2g}"
+
+
+def rescue_sentence(rescue: Rescue) -> str:
+    """Say what went wrong and how training goes on."""
+    where = f"step {rescue.step_name!r}, epoch {rescue.epoch}"
+    if rescue.what == "memory":
+        return f"Memory ran out in {where}: a batch is made of parts of at most {rescue.at_once} images from here on."
+    return (
+        f"Training went wrong in {where}: the {rescue.what} exploded; it goes on from the last good state at "
+        f"{rescue.rate_scale:g} of the learning rates."
+    )

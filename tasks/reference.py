@@ -14,6 +14,7 @@ from tasks.imbalance import balance_in
 from tasks.params import Params, read_params
 from tasks.progress import progress
 from tasks.step import step
+from tasks.training_group import lone_engine
 from transfer.records import EpochRecord, StepOutcome
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ def train_from_scratch() -> None:
     backbone, target = _prepare(params, manifest)
     classifier = Classifier(backbone, target.n_classes)
     plan = scratch_plan([group.name for group in backbone.depth_groups], params.reference.learning_rate)
-    n_images = images_seen()
+    n_images, engine = images_seen(), lone_engine(params.finetune)
     batch_size = read_json(FINETUNE_HISTORY)[BATCH_SIZE]
     limits = replace(budget(params.finetune, batch_size), max_images=n_images, epochs=n_images, patience=None)
     with progress("training from scratch", total=limits.n_images(len(target.train))) as bar:
-        problem = Problem.of_images(classifier, target, limits.augmentation)
+        engine.placed(classifier)
+        problem = Problem.of_images(classifier, target, limits.augmentation, engine)
         events = list(train(classifier, problem, plan, limits, params.reference.seed, advance=bar.advance))
+        engine.taken_back(classifier)
     epochs = [event for event in valid(events) if isinstance(event, EpochRecord)]
     best, seen = min(epochs, key=lambda epoch: epoch.val_nll), epochs[-1].images_seen
     outcome = StepOutcome(plan.name, tuple(plan.rates), None, best.val_nll, best.val_accuracy, seen, kept=True)

@@ -1,8 +1,11 @@
 """Run one stage as a process: under a Prefect API when one answers, plainly otherwise, always with one clear ending."""
 
+import contextlib
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,16 +17,20 @@ from adapters.locks import stage_lock
 from adapters.prefect_api import running_api
 from adapters.processes import die_with_parent, end_when_orphaned, keep_freed_memory
 from tasks import failures, step
-from transfer.errors import UserError
+from transfer.errors import EnvironmentFault, UserError
 
 
-def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
+def run_stage(stage_flow: Flow[[], None], follow: Callable[[], None] | None = None) -> NoReturn:
     """Run a stage's flow to its end and exit: 0, 2 for the user's mistake, 1 for ours, 130 for Ctrl-C.
 
     Args:
         stage_flow: the stage's flow; its name is the stage's word.
+        follow: what a process does that was started to share the work of another one, which runs the flow; None where
+            the work cannot be shared.
     """
     project, word = Path.cwd(), stage_flow.name
+    if environment.follows():
+        _follow(word, follow)
     environment.prepare(project)
     environment.quieten_prefect()
     environment.put(environment.STAGE_STARTED_MS, str(int(time.time() * 1000)))
@@ -46,6 +53,27 @@ def run_stage(stage_flow: Flow[[], None]) -> NoReturn:
         failures.leave(failure, project)
         print(failure.sentence, file=sys.stderr)
         sys.exit(failure.exit_code)
+    sys.exit(0)
+
+
+def _follow(word: str, follow: Callable[[], None] | None) -> NoReturn:
+    """Take part in the work of the process that runs the flow: it reports for all, unless it cannot know."""
+    environment.prepare(Path.cwd())
+    environment.put(environment.PROGRESS_FILE, os.devnull)
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the process that reports ends the others
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if follow is None:
+        print(f"{word} runs in one process; start it without torchrun.", file=sys.stderr)
+        sys.exit(UserError.exit_code)
+    try:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+            follow()
+    except EnvironmentFault:
+        sys.exit(1)
+    except UserError as error:
+        print(f"{word}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     sys.exit(0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import adaptation, finetune, reference
+from tasks import finetune, reference
 from tasks.automatic import base_rate, fitting_batch_size, with_searches
 from tasks.history import read_searches
 from tasks.params import FinetuneParams, check_params
@@ -97,7 +97,7 @@ def test_a_batch_that_does_not_fit_at_its_smallest_is_made_of_parts(
     ranked: Path, set_params: SetParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_params(finetune={"batch_size": "auto"})
-    monkeypatch.setattr(adaptation, "free_memory_bytes", lambda: 1)
+    monkeypatch.setattr("adapters.devices.free_memory_bytes", lambda: 1)
     finetune.train()
     (kept,) = (ranked / ".rootstock/plans").iterdir()
     steps = json.loads(kept.read_text())["steps"]

@@ -48,7 +48,7 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"finetune": {"epoch": 3}}, ["'finetune.epoch'", "did you mean finetune.epochs?"]),
+        ({"finetune": {"epoch": 3}}, ["'finetune.epoch'", "did you mean finetune.epochs"]),
         ({"finetun": {"epochs": 3}}, ["'finetun'"]),
         ({"finetune": {"epochs": "ten"}}, ["finetune.epochs is 'ten'", "an integer of at least 1", "change it"]),
         ({"finetune": {"epochs": 0}}, ["finetune.epochs is 0", "of at least 1"]),

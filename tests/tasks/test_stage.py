@@ -56,6 +56,12 @@ def test_finished_stage_writes_the_seconds_of_its_steps(tmp_path: Path) -> None:
     assert 0.05 <= seconds["steps"]["work"] <= seconds["total"]
 
 
+def test_a_stage_that_cannot_be_shared_says_so(tmp_path: Path) -> None:
+    sentence = "demo runs in one process; start it without torchrun.\n"
+    assert ending(start(tmp_path, "time.sleep(0)", RANK="1", WORLD_SIZE="2")) == (2, sentence)
+    assert not (tmp_path / "artifacts").exists()
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [("UserError('No images in x; add some.')", 2), ("EnvironmentFault('No images in x; add some.')", 1)],

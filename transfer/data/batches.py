@@ -44,34 +44,39 @@ class Augmentation:
     trivial: bool = False
 
 
-def augment(examples: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
+def augment(
+    examples: Tensor, generator: torch.Generator, augmentation: Augmentation, place: tuple[int, int] | None = None
+) -> Tensor:
     """Crop every image at random, enlarge the crop to the full size and mirror it with some probability.
 
     Args:
         examples: uint8 (N, C, H, W); three channels for TrivialAugment.
         generator: on the CPU; the only source of randomness.
         augmentation: how much.
+        place: of `examples` in a larger batch, its first row and the rows of that batch: they are varied as they would
+            be within it. The whole batch when None.
 
     Returns:
         uint8 (N, C, H, W); `examples` itself when all are off.
 
     Source: Szegedy et al., "Going Deeper with Convolutions", 2015, section 6 (crop area and aspect ratio).
     """
-    moved = _moved(examples, generator, augmentation)
-    return trivial_augment(moved, generator) if augmentation.trivial else moved
+    first, n_rows = place or (0, len(examples))
+    moved = _moved(examples, generator, augmentation, first, n_rows)
+    return trivial_augment(moved, generator, place) if augmentation.trivial else moved
 
 
-def _moved(examples: Tensor, generator: torch.Generator, augmentation: Augmentation) -> Tensor:
+def _moved(examples: Tensor, generator: torch.Generator, augmentation: Augmentation, first: int, n_rows: int) -> Tensor:
     if augmentation.min_area == 1.0 and augmentation.flip_probability == 0.0:
         return examples
-    n_images = examples.shape[0]
-    extent = _crop_extent(n_images, augmentation.min_area, generator)
-    centre = (torch.rand((n_images, 2), generator=generator) * 2.0 - 1.0) * (1.0 - extent)
-    mirrored = torch.rand(n_images, generator=generator) < augmentation.flip_probability
-    theta = torch.zeros((n_images, 2, 3))
+    extent = _crop_extent(n_rows, augmentation.min_area, generator)
+    centre = (torch.rand((n_rows, 2), generator=generator) * 2.0 - 1.0) * (1.0 - extent)
+    mirrored = torch.rand(n_rows, generator=generator) < augmentation.flip_probability
+    theta = torch.zeros((n_rows, 2, 3))
     theta[:, 0, 0] = torch.where(mirrored, -extent[:, 0], extent[:, 0])
     theta[:, 1, 1] = extent[:, 1]
     theta[:, :, 2] = centre
+    theta = theta[first : first + len(examples)]
     grid = functional.affine_grid(theta.to(examples.device), list(examples.shape), align_corners=False)
     sampled = functional.grid_sample(
         examples.to(torch.float32), grid, mode="bilinear", padding_mode="border", align_corners=False

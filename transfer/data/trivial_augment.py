@@ -18,28 +18,32 @@ _MOST_ANGLE = math.radians(135.0)
 _MOST_BLEND = 0.99
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
-Change = Callable[[Tensor, Tensor], Tensor]  # float (n, 3, H, W) in 0 to 255, strengths (n,) in [-1, 1] -> the same shape
+Change = Callable[
+    [Tensor, Tensor], Tensor
+]  # float (n, 3, H, W) in 0 to 255, strengths (n,) in [-1, 1] -> the same shape
 
 
-def trivial_augment(examples: Tensor, source: torch.Generator) -> Tensor:
+def trivial_augment(examples: Tensor, source: torch.Generator, place: tuple[int, int] | None = None) -> Tensor:
     """Change every image by one operation.
 
     Args:
         examples: uint8 (N, 3, H, W), RGB.
         source: on the CPU; the only source of randomness.
+        place: of `examples` in a larger batch, its first row and the rows of that batch; the whole batch when None.
 
     Returns:
         uint8 (N, 3, H, W).
     """
-    n_images = len(examples)
-    chosen = torch.randint(len(OPERATIONS), (n_images,), generator=source)
-    sizes = torch.randint(_N_STRENGTHS, (n_images,), generator=source) / (_N_STRENGTHS - 1)
-    strengths = torch.where(torch.rand(n_images, generator=source) < 0.5, -sizes, sizes)
+    first, n_rows = place or (0, len(examples))
+    own = slice(first, first + len(examples))
+    chosen = torch.randint(len(OPERATIONS), (n_rows,), generator=source)[own]
+    sizes = torch.randint(_N_STRENGTHS, (n_rows,), generator=source) / (_N_STRENGTHS - 1)
+    strengths = torch.where(torch.rand(n_rows, generator=source) < 0.5, -sizes, sizes)[own]
     made = examples.clone()
     for number, change in enumerate(OPERATIONS.values()):
-        rows = (chosen == number).nonzero().flatten()
+        rows = (chosen == number).nonzero().flatten().to(examples.device)
         if len(rows):
-            changed = change(examples[rows].float(), strengths[rows].to(examples.device))
+            changed = change(examples[rows].float(), strengths.to(examples.device)[rows])
             made[rows] = changed.round_().clamp_(0.0, 255.0).to(torch.uint8)
     return made
 

@@ -16,7 +16,7 @@ from transfer.backbones.boundary import Boundary
 from transfer.backbones.executors import BATCH_SIZE, EAGER, FromPixels, Run, prepare, run_rows
 from transfer.backbones.modes import evaluating
 from transfer.data.batches import augment
-from transfer.finetuning.inputs import Pixels, Views
+from transfer.finetuning.inputs import Pixels, Views, moved
 from transfer.randomness import generator
 from transfer.records import Preprocess
 
@@ -118,7 +118,8 @@ def executor_of(boundary: Boundary, pixels: Pixels, n_images: int, execute: Exec
         The executor's name and the executor.
     """
     network = FromPixels(boundary.prefix, pixels.preprocess)
-    return (execute or _straight)(network, pixels.examples.inputs[:BATCH_SIZE], n_images)
+    sample = moved(pixels.examples.inputs[:BATCH_SIZE], pixels.device)
+    return (execute or _straight)(network, sample, n_images)
 
 
 def views_of(
@@ -158,7 +159,7 @@ def views_of(
                     yield made.to(dtype)
 
         values.append(keep({**what, "view": view, **varied}, examples.keys, compute))
-    return Views(torch.stack(values), examples.labels)
+    return Views(torch.stack(values), examples.labels, pixels.device)
 
 
 def _facts(boundary: Boundary, preprocess: Preprocess, executor: str, dtype: torch.dtype) -> dict[str, Any]:

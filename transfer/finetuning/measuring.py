@@ -1,7 +1,7 @@
 """What a network makes of labelled rows: losses, accuracy, logits, in evaluation mode."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from transfer.backbones.backbone import Classifier
 from transfer.backbones.modes import evaluating
 from transfer.data.batches import normalise
 from transfer.finetuning.inputs import Inputs
+from transfer.finetuning.parallel import ALONE, Ranks, filled_share
 from transfer.metrics.class_weights import equal_weights
 from transfer.metrics.temperature import calibrated
 
@@ -49,15 +50,24 @@ class Judgement:
         return float((values if self.strata is None else values * equal_weights(self.strata)).mean())
 
 
-def judged(network: nn.Module, inputs: Inputs, *, equally: bool = False) -> Judgement:
-    """Judge a network in evaluation mode; the mode is restored.
+def judged(network: nn.Module, inputs: Inputs, ranks: Ranks = ALONE, *, equally: bool = False) -> Judgement:
+    """Judge a network in evaluation mode, each process on its share of the rows; the mode is restored.
 
     Args:
         network: what is judged.
         inputs: rows it is judged by.
+        ranks: the processes; all of them get the judgement of process 0, so that all decide the same by it.
         equally: whether each class counts the same; each row does otherwise.
     """
-    return judgement_of(_logits(network, inputs.plain()), inputs.labels, equally=equally)
+    n_rows = len(inputs.labels)
+    part, counted = filled_share(n_rows, ranks.rank, ranks.size)
+    own = _logits(network, inputs.plain(part))
+    found = judgement_of(ranks.gathered(own if counted else own[:0], n_rows), inputs.labels, equally=equally)
+    if ranks.size == 1:
+        return found
+    sharpness = torch.tensor(found.sharpness, dtype=torch.float64)
+    said, _ = ranks.told({"losses": found.losses, "right": found.right, "sharpness": sharpness})
+    return replace(found, losses=said["losses"], right=said["right"], sharpness=float(said["sharpness"]))
 
 
 def judgement_of(logits: Tensor, labels: Tensor, *, equally: bool = False) -> Judgement:

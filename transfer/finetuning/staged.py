@@ -19,9 +19,10 @@ from transfer.data.examples import Target
 from transfer.finetuning.averaging import BLENDS, blended
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Execute, Keep, executor_of, forget, is_harmless, views_of
+from transfer.finetuning.engine import Engine, pays_to_compile
 from transfer.finetuning.freezing import HEAD, thaw
 from transfer.finetuning.gate import change
-from transfer.finetuning.inputs import Pixels
+from transfer.finetuning.inputs import Pixels, moved
 from transfer.finetuning.loop import train
 from transfer.finetuning.measuring import Judgement
 from transfer.finetuning.plan import REFIT
@@ -82,6 +83,7 @@ class Hooks:
         facts: what kept values depend on beside network and image: decoders, libraries, the machine.
         recall: what a step of this identity came to before; None where it was not run before.
         remember: called with the identity of a step that has ended, and with what it came to.
+        engine: where and how updates are computed; the classifier is on its device.
     """
 
     keep: Keep = forget
@@ -91,6 +93,7 @@ class Hooks:
     facts: Mapping[str, Any] = field(default_factory=dict)
     recall: Callable[[str], Done | None] = field(default=lambda _: None)
     remember: Callable[[str, Done], None] = field(default=lambda *_: None)
+    engine: Engine = field(default_factory=Engine)
 
 
 def run_steps(
@@ -135,7 +138,7 @@ def _events_of(
 ) -> Iterator[Event]:
     """Run a step, or do what it came to before; yield its events."""
     if not plan.n_images:
-        yield _skipped(plan, begun.events, classifier, target)
+        yield _skipped(plan, begun.events, classifier, target, lent.engine)
         return
     plan = replace(plan, found=search_of(plan.step, begun.events) or plan.found)
     identity = identity_of(classifier, target, plan, budget, seed)
@@ -227,16 +230,19 @@ def _stated(
     thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms, trains=plan.step.trains)
     stated = posed(classifier, target, plan, limits, seed, lent)
     before = stated.judged()
-    return replace(stated, to_beat=before.nll), before
+    compiled = pays_to_compile(lent.engine, plan.seconds(), shares_norms=plan.step.adapts_norms)
+    return replace(stated, to_beat=before.nll, engine=replace(lent.engine, compiled=compiled)), before
 
 
-def _skipped(plan: StepPlan, events: Sequence[Event], classifier: Classifier, target: Target) -> StepOutcome:
+def _skipped(
+    plan: StepPlan, events: Sequence[Event], classifier: Classifier, target: Target, engine: Engine
+) -> StepOutcome:
     """Return the outcome of a step without an image: what the last kept step left, measured where there was none."""
     kept = [event for event in events if isinstance(event, StepOutcome) and event.kept and event.name != REFIT]
     if kept:
         nll, accuracy = kept[-1].val_nll_after, kept[-1].val_accuracy
     else:
-        found = Problem.of_images(classifier, target, Augmentation()).judged()
+        found = Problem.of_images(classifier, target, Augmentation(), engine).judged()
         nll, accuracy = found.nll, found.accuracy
     return StepOutcome(plan.step.name, tuple(plan.step.rates), nll, nll, accuracy, 0, kept=False)
 
@@ -248,10 +254,11 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
     augmentation = replace(budget.augmentation, trivial=budget.augmentation.trivial and is_whole)
     boundary = cut(backbone) if plan.cache.n_views else None
     if boundary is None:
-        return Problem.of_images(classifier, target, augmentation)
-    sample = normalise(target.train.inputs[:_HARMLESS_ROWS], preprocess)
+        return Problem.of_images(classifier, target, augmentation, lent.engine)
+    device = lent.engine.device
+    sample = normalise(moved(target.train.inputs[:_HARMLESS_ROWS], device), preprocess)
     dtype = torch.float16 if is_harmless(boundary, classifier.head, sample, torch.float16) else torch.float32
-    train_set, val_set = (Pixels(one, preprocess, augmentation) for one in (target.train, target.val))
+    train_set, val_set = (Pixels(one, preprocess, augmentation, device) for one in (target.train, target.val))
     n_images = plan.cache.n_views * len(target.train) + len(target.val)
     executor = executor_of(boundary, train_set, n_images, lent.execute)
     train_views, val_views = (
@@ -259,7 +266,7 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
         for one, n_views in ((train_set, plan.cache.n_views), (val_set, 1))
     )
     network = nn.Sequential(boundary.suffix, classifier.head)
-    return Problem(network, train_views, val_views, balance=target.balance)
+    return Problem(network, train_views, val_views, engine=lent.engine, balance=target.balance)
 
 
 def _best_blend(problem: Problem, origin: State, live: State) -> tuple[float, Judgement]:

@@ -1,5 +1,7 @@
 """The values of a classifier by name: all of them, or those that training changes."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from transfer.backbones.backbone import Classifier
@@ -21,5 +23,10 @@ def trained_state(classifier: Classifier) -> State:
 
 
 def clone_state(classifier: Classifier) -> State:
-    """Return a copy of all parameters and buffers."""
-    return {name: value.detach().clone() for name, value in classifier.state_dict().items()}
+    """Return a copy of all parameters and buffers, on the processor."""
+    return copied(classifier.state_dict())
+
+
+def copied(values: Mapping[str, Tensor]) -> State:
+    """Return copies of tensors, on the processor."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in values.items()}
