@@ -105,6 +105,8 @@ def drop(project: Path, key: str) -> None:
 def prune(project: Path, most_bytes: int = _MOST_BYTES) -> None:
     """Remove the outcomes of steps that were not asked for the longest, until they take no more than some bytes."""
     with suppress(OSError):
+        for part in (state_folder(project) / STEPS).glob(f".*{_SUFFIX}*.part"):  # of a process that was killed
+            part.unlink(missing_ok=True)
         paths = _oldest_first(state_folder(project) / STEPS)
         n_bytes = sum(path.stat().st_size for path in paths)
         for path in paths:

@@ -125,7 +125,7 @@ def adapted(
     settings, began = params.finetune, time.perf_counter()
     start = group.told_start(_begun(backbone, target, params, checkpoints, weights_sha256) if group.leads else None)
     classifier, target = group.placed_classifier(backbone, target, start), balanced(target, start.events)
-    n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target)
+    n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target, backbone)
     steps = strategy_steps(backbone, settings, start.events)
     plans = plan_steps(classifier, steps, n_train, n_val, limits, MOST_KEPT_BYTES)
     execute = PreparedOnce(backbone, MOST_VIEWS * n_train + n_val)
@@ -164,15 +164,27 @@ def _run(work: _Work, plans: "tuple[StepPlan, ...]", start: "Checkpoint") -> lis
             if group.leads and isinstance(event, RateSearch):
                 decisions.keep(Path.cwd(), checkpoints.key, _with_rates(plans, events))
     group.engine.taken_back(work.classifier)
-    return events
+    return _settled(events, plans)
 
 
-def _limits(settings: FinetuneParams, target: "Target") -> "Budget":
+def _settled(events: Sequence[Event], plans: "Sequence[StepPlan]") -> list[Event]:
+    """Return what happened; the head that was fitted to all rows is kept only where no later step was."""
+    from transfer.finetuning.plan import REFIT
+
+    names = {plan.step.name for plan in plans}
+    replaced = any(isinstance(event, StepOutcome) and event.name in names and event.kept for event in events)
+    return [
+        replace(event, kept=False) if replaced and isinstance(event, StepOutcome) and event.name == REFIT else event
+        for event in events
+    ]
+
+
+def _limits(settings: FinetuneParams, target: "Target", backbone: "Backbone") -> "Budget":
     """Return the limits of each step; nothing is held near weights that are random."""
-    from transfer.finetuning.strategies import is_from_scratch
+    from transfer.backbones.reference import BackboneReference
 
-    n_train = len(target.train)
-    images_per_class = math.inf if is_from_scratch(settings.strategy) else n_train / target.n_classes
+    n_train, is_random = len(target.train), BackboneReference.parse(backbone.reference).is_random
+    images_per_class = math.inf if is_random else n_train / target.n_classes
     return budget(settings, first_batch_size(settings, n_train), images_per_class)
 
 
@@ -188,7 +200,8 @@ def _decided(work: _Work, plans: "tuple[StepPlan, ...]", began: float) -> "tuple
     from transfer.finetuning.planning import within
 
     project, key, budget_s = Path.cwd(), work.checkpoints.key, work.settings.budget_s
-    known = decisions.recalled(project, key, plans)
+    device, local_size = work.group.engine.device, work.group.place.local_size
+    known = decisions.recalled(project, key, plans, free_device_bytes(device, local_size))
     if known is not None:
         return known
     if budget_s is not None and time.perf_counter() - began >= budget_s:
@@ -197,8 +210,20 @@ def _decided(work: _Work, plans: "tuple[StepPlan, ...]", began: float) -> "tuple
     if budget_s is not None:
         left = budget_s - (time.perf_counter() - began)
         decided = within(decided, left, min(work.limits.batch_size, len(work.target.train)))
+        _require_training(work.settings, decided)
     decisions.keep(project, key, decided)
     return decided
+
+
+def _require_training(settings: FinetuneParams, plans: "Sequence[StepPlan]") -> None:
+    """Refuse a budget that leaves nothing of a strategy which has no probe to fall back on."""
+    from transfer.finetuning.strategies import is_from_scratch
+
+    if is_from_scratch(settings.strategy) and not any(plan.n_images for plan in plans):
+        raise UserError(
+            f"finetune.budget_s is {settings.budget_s:g}, too short for a single update from scratch on this machine; "
+            "raise it, or choose a strategy that begins with a probe, such as features."
+        )
 
 
 def _costed(work: _Work, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...]":

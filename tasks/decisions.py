@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_plain_json, write_plain_json
-from adapters.machine import free_memory_bytes
 from adapters.project import state_folder
 from tasks.history import search_of_plain
 from transfer.errors import UserError
@@ -15,17 +14,18 @@ if TYPE_CHECKING:
     from transfer.finetuning.planning import StepPlan
 
 
-def recalled(project: Path, key: str, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...] | None":
+def recalled(project: Path, key: str, plans: "Sequence[StepPlan]", free_bytes: int) -> "tuple[StepPlan, ...] | None":
     """Return plans as they were decided for the same inputs; None where nothing, or nothing usable, was decided.
 
     Args:
         project: whose decisions.
         key: of parameters, inputs, code and machine.
         plans: what needs no measuring.
+        free_bytes: memory that may be taken now, where training runs.
     """
     try:
         steps = read_plain_json(_path(project, key))["steps"]
-        if not all(_is_usable(plan, step) for plan, step in zip(plans, steps, strict=True)):
+        if not all(_is_usable(plan, step, free_bytes) for plan, step in zip(plans, steps, strict=True)):
             return None
         return from_plain(plans, steps)
     except (UserError, OSError, KeyError, TypeError, ValueError):
@@ -45,7 +45,7 @@ def _decided(plan: "StepPlan", step: Mapping[str, Any]) -> "StepPlan":
     )
 
 
-def _is_usable(plan: "StepPlan", step: Mapping[str, Any]) -> bool:
+def _is_usable(plan: "StepPlan", step: Mapping[str, Any], free_bytes: int) -> bool:
     """Say whether a decision is one that could have been made, and fits into the memory there is now."""
     from transfer.finetuning.rates import SCALES
 
@@ -61,7 +61,7 @@ def _is_usable(plan: "StepPlan", step: Mapping[str, Any]) -> bool:
         and (found is None or (found["groups"] == [*plan.step.searched] and found["scale"] in SCALES))
         and all(type(value) in (int, float) and value >= 0 for value in numbers)
         and (cost is None or (type(cost["at_once"]) is int and cost["at_once"] > 0))
-        and (cost is None or cost["n_bytes"] <= free_memory_bytes())
+        and (cost is None or cost["n_bytes"] <= free_bytes)
     )
 
 

@@ -162,7 +162,7 @@ def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor"
     if n_images <= small_work(network, torch.zeros_like(sample[:1])):
         return EAGER, prepare(EAGER, network, sample[:1])
     part = hashlib.sha256(str(network).encode()).hexdigest()
-    project, facts = Path.cwd(), {**executor_facts(backbone, n_images), "part": part}
+    project, facts = Path.cwd(), {**executor_facts(backbone, n_images), "part": part, "device": sample.device.type}
     remembered = recall(project, facts)
     if remembered is not None and remembered.covers(n_images):
         with suppress(UnavailableError):  # chosen here before, and yet it does not work any more: choose again

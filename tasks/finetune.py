@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.devices import device_facts, device_of
+from adapters.devices import device_facts
 from adapters.json_files import atomic_write, read_json, sha256_of, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.adaptation import adapted, training_target
@@ -12,7 +12,7 @@ from tasks.automatic import first_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
 from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
-from tasks.history import BATCH_SIZE, Event, history, over_all_images, read_history, read_searches
+from tasks.history import BATCH_SIZE, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
 from tasks.params import FinetuneParams, Params, read_params
 from tasks.plan_table import plain_plan
@@ -48,9 +48,10 @@ def train() -> None:
     params = read_params()
     with training_group(params.finetune) as group:
         classifier, plans, events, batch_size, checkpoints = _trained(params, group)
+        trained_on = group.facts()
     save_model(MODEL, classifier, ModelCard.of(classifier, read_manifest().classes))
     write_plain_json(PLAN, plain_plan(plans, balance_of(events)))
-    write_json(HISTORY, {**history(events), BATCH_SIZE: batch_size}, _MADE_FROM)
+    write_json(HISTORY, {**history(events), BATCH_SIZE: batch_size, TRAINED_ON: trained_on}, _MADE_FROM)
     checkpoints.discard()
 
 
@@ -103,8 +104,6 @@ def draw() -> None:
 @step
 def record() -> None:
     """Record the stage as an MLflow run, with a point an epoch over the images seen."""
-    import torch
-
     from adapters.mlflow_runs import stage_run
 
     epochs, outcomes = read_history(HISTORY)
@@ -116,8 +115,10 @@ def record() -> None:
         run.params({BATCH_SIZE: read_json(HISTORY)[BATCH_SIZE]})
         run.params({f"{search.step_name}.rate_scale": search.scale for search in read_searches(HISTORY)})
         run.params(balance_params(balance_in(HISTORY)))
-        run.params({"torch_threads": torch.get_num_threads()})  # another number rounds differently
-        run.params(device_facts(device_of(read_params().finetune.device)))
+        trained_on = read_json(HISTORY)[TRAINED_ON]  # other threads round differently
+        run.params(
+            {name if name in ("device", "deterministic") else f"torch_{name}": trained_on[name] for name in trained_on}
+        )
         for images_seen, epoch in over_all_images(epochs):
             run.metrics_at(images_seen, {"val_nll": epoch.val_nll, "val_accuracy": epoch.val_accuracy})
             run.metrics_at(images_seen, {"train_loss": epoch.train_loss})

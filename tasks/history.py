@@ -9,6 +9,7 @@ from adapters.json_files import read_json
 from transfer.records import ClassBalance, EpochRecord, RateSearch, Rescue, StepOutcome
 
 BATCH_SIZE = "batch_size"  # beside the lists: images of an update of the last step
+TRAINED_ON = "trained_on"  # beside the lists: device, processes and threads
 Event = ClassBalance | EpochRecord | RateSearch | Rescue | StepOutcome
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind for kind in (ClassBalance, EpochRecord, RateSearch, Rescue, StepOutcome)

@@ -1,7 +1,7 @@
 """What is done about unequal classes: chosen once, told before training, kept among the events of a run."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from transfer.data.examples import Target
 
 
-def decided(target: "Target", settings: FinetuneParams, features: "Tensor") -> ClassBalance:
+def decided(target: "Target", settings: FinetuneParams, features: "Callable[[], Tensor]") -> ClassBalance:
     """Return what is done about the classes of a target: what the user asked for, or what the probe prefers.
 
     Args:
         target: whose training rows count.
         settings: `imbalance` and `batch_size` of them.
-        features: of the training rows, float (N, D).
+        features: returns those of the training rows, float (N, D); called only where the probe has to choose.
     """
     from transfer.finetuning.remedy import chosen, unequal
 
@@ -30,7 +30,7 @@ def decided(target: "Target", settings: FinetuneParams, features: "Tensor") -> C
     if known is not None:
         return known
     batch_size = first_batch_size(settings, len(target.train))
-    return chosen(features, target.train.labels, target.n_classes, batch_size)
+    return chosen(features(), target.train.labels, target.n_classes, batch_size)
 
 
 def balanced(target: "Target", events: Iterable[Event]) -> "Target":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ _Rate = Annotated[float, Field(gt=0, le=1)]
 _AUTO = Literal["auto"]
 _Name = Annotated[str, Field(min_length=1)]
 _MAX_SIDE_PX = 4096
+_AS_CLOSE = 0.05  # a second name is offered beside the closest one only where it is about as close
 _HEADS_OF_FROZEN = ("forest", "knn")
 
 
@@ -161,9 +162,14 @@ def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
     """Refuse values that are allowed one by one, but not together.
 
     Raises:
-        UserError: a head that only goes with a frozen trunk, and a strategy that trains it.
+        UserError: a head that only goes with a frozen trunk, and a strategy that trains it, or one that fits none.
     """
     head, strategy = params.finetune.head, params.finetune.strategy
+    if strategy == "scratch" and head != "ridge":
+        raise UserError(
+            f"{source}: finetune.head is {head!r}, but finetune.strategy scratch fits no head to features; "
+            f"leave the head at ridge, or choose another strategy, and run again."
+        )
     if head in _HEADS_OF_FROZEN and strategy != "features":
         raise UserError(
             f"{source}: finetune.head is {head!r}, which no step can train, but finetune.strategy is {strategy!r}; "
@@ -210,6 +216,8 @@ def unknown_key(key: str, source: str) -> UserError:
     """Return the error for a key that no stage reads, with the closest known ones."""
     known = [*declared_fields()]
     close = get_close_matches(key, known, n=2, cutoff=0.75)
+    alike = [SequenceMatcher(None, key, name).ratio() for name in close]
+    close = [name for name, ratio in zip(close, alike, strict=True) if ratio > alike[0] - _AS_CLOSE]
     close = close or [name for name in known if name.partition(".")[2] == key.rpartition(".")[2]][:2]
     block = [name for name in known if name.startswith(key.partition(".")[0] + ".")]
     listed = block or list(dict.fromkeys(name.partition(".")[0] for name in known))

@@ -64,7 +64,7 @@ def outcome_sentence(outcome: StepOutcome, plans: "Sequence[StepPlan]", seconds:
         seconds: that it took; None where an earlier run has taken them.
     """
     plan = next(plan for plan in plans if plan.step.name == outcome.name)
-    predicted = plan.fixed_s() + plan.search_s() + outcome.images_seen * plan.image_s()
+    predicted = plan.fixed_s() + plan.search_s() + outcome.images_seen * plan.image_s() if plan.n_images else 0.0
     noise = f" (noise {outcome.val_nll_noise:.4f})" if outcome.val_nll_noise is not None else ""
     ending = f"kept, {outcome.blend:.0%} of its change" if outcome.kept else "undone"
     took = "read from an earlier run" if seconds is None else f"in {seconds:.3g} s, {predicted:.3g} s predicted"

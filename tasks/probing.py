@@ -52,11 +52,12 @@ def probed_on(
     settings, read = params.finetune, partial(_features, rows, target.train, params.data.path)
     features, under_own = partial(read, weights_sha256), partial(read, None)
     is_random = BackboneReference.parse(backbone.reference).is_random
-    if is_random and not is_from_scratch(settings.strategy):  # its statistics describe nothing yet
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    if is_random:  # its statistics describe nothing yet
         _reestimate(checkpoints, backbone, target.train)
-    learned = features(backbone, target.train)
-    target = replace(target, balance=decided(target, settings, learned))
+    target = replace(target, balance=decided(target, settings, lambda: features(backbone, target.train)))
     if is_from_scratch(settings.strategy):
+        backbone.load_state_dict(before)  # training begins where the reference from scratch does
         return Classifier(backbone, target.n_classes).eval(), (target.balance,), {}
     return _fitted(backbone, target, settings, checkpoints, (features, None if is_random else under_own))
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adapters.devices import device_of, prepare_device
+from adapters.devices import device_facts, device_of, prepare_device
 from adapters.machine import usable_cores
 from adapters.ranks import Place, joined
 from adapters.row_cache import open_cache
@@ -73,6 +73,13 @@ class TrainingGroup:
         finally:
             torch.set_num_threads(before)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a record says of where training ran."""
+        import torch
+
+        threads = self.place.threads if self.place.size > 1 else torch.get_num_threads()
+        return {**device_facts(self.engine.device), "processes": self.place.size, "torch_threads": threads}
+
     def require_equal(self, facts: Mapping[str, Any]) -> None:
         """Refuse to train on other inputs than process 0.
 
@@ -117,7 +124,7 @@ class TrainingGroup:
         from transfer.finetuning.sharing import chosen_together, kept_together
         from transfer.finetuning.staged import Hooks
 
-        ranks, facts = self.engine.ranks, machine_recipe(backbone)
+        ranks, facts = self.engine.ranks, machine_recipe(backbone) | device_facts(self.engine.device)
         keep = kept_together(ranks, open_cache(Path.cwd()).rows)
         save, remember = (checkpoints.save, checkpoints.remember) if self.leads else (_nothing, _nothing)
         recall = partial(self.told_step, checkpoints)
@@ -208,7 +215,8 @@ def training_group(settings: FinetuneParams) -> Iterator[TrainingGroup]:
     from transfer.finetuning.parallel import ALONE, LostRankError, Together
 
     _require_images(settings)
-    device_of(settings.device)  # a device that is not there is refused before processes are started
+    last, size = settings.processes - 1, settings.processes
+    device_of(settings.device, last, size)  # a device that is not there is refused before processes are started
     with joined(MODULE, settings.processes, on_gpus=settings.device != "cpu" and torch.cuda.is_available()) as place:
         device = device_of(settings.device, place.local_rank, place.local_size)
         if place.size > 1 and not place.started:  # torchrun leaves each process one core; process 0 begins alone

@@ -12,7 +12,7 @@ def test_the_flow_writes_both_models_and_one_history(in_staged: Path) -> None:
         assert (folder / "model.safetensors").is_file()
         assert (folder / "card.json").is_file()
     history = read_json(steps.HISTORY)
-    assert [outcome["name"] for outcome in history["steps"]] == ["scratch", "random_frozen"]
+    assert [outcome["name"] for outcome in history["steps"]] == ["scratch", "random_frozen", "random_frozen_refit"]
 
 
 def test_mlflow_carries_the_note(in_staged: Path) -> None:

@@ -35,8 +35,8 @@ DECIDED = replace(
 
 def test_a_shortened_plan_comes_back_with_its_views_batches_and_rates(project: Path) -> None:
     decisions.keep(project, "key", [DECIDED])
-    assert decisions.recalled(project, "key", [PLAN]) == (DECIDED,)
-    assert decisions.recalled(project, "another", [PLAN]) is None
+    assert decisions.recalled(project, "key", [PLAN], 10**12) == (DECIDED,)
+    assert decisions.recalled(project, "another", [PLAN], 10**12) is None
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_what_could_not_have_been_decided_is_not_taken(
     (path,) = (project / ".rootstock/plans").iterdir()
     step = json.loads(path.read_text())["steps"][0]
     path.write_text(json.dumps({"steps": [change(step)]}))
-    assert decisions.recalled(project, "key", [PLAN]) is None
+    assert decisions.recalled(project, "key", [PLAN], 10**12) is None

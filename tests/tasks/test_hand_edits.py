@@ -117,7 +117,7 @@ def test_note_that_cannot_be_read_excuses_nothing(project: Path, content: str) -
 
 
 def test_before_any_run_the_shipped_value_may_be_replaced_and_an_edit_may_not(project: Path) -> None:
-    edit(project, "seed: 0\n  max", "seed: 5\n  max")
+    edit(project, "seed: 0\n  strategy", "seed: 5\n  strategy")
     assert write_overrides(project, {"finetune.epochs": 3}) == {"finetune.epochs": 3}
     with pytest.raises(UserError, match="it was 0 before"):
         write_overrides(project, {"finetune.seed": 1})

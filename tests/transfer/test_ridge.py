@@ -56,9 +56,9 @@ def test_rotating_scaling_and_moving_the_features_changes_nothing(
     features, labels = _rows(*shape, seed=seed)
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(shape[1], shape[1])))[0]
     turned = scale * (features @ torch.tensor(rotation)) + 5.0
-    torch.testing.assert_close(
-        ridge_without_one(turned, labels).scores, ridge_without_one(features, labels).scores, rtol=1e-4, atol=1e-5
-    )
+    found, expected = ridge_without_one(turned, labels).scores, ridge_without_one(features, labels).scores
+    # A row may leave a millionth of itself to the fit to all others; dividing by that enlarges rounding as much.
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_features_that_say_nothing_score_no_better_than_chance() -> None:
