@@ -116,6 +116,31 @@ def test_a_full_disk_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found.snapshot.epoch == 1
 
 
+def test_an_outcome_that_cannot_be_kept_ends_nothing(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = Checkpoints(project, {}, MACHINE)
+    kept.remember("known", Done((), {"w": torch.zeros(2)}))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    kept.remember("new", Done((), {"w": torch.zeros(2)}))
+    monkeypatch.undo()
+    assert "not kept for other runs. The disk is full" in capsys.readouterr().out
+    assert kept.recall("known") is not None
+    assert kept.recall("new") is None
+
+
+def test_what_a_killed_process_left_half_written_goes(project: Path) -> None:
+    kept = Checkpoints(project, {}, MACHINE)
+    kept.remember("known", Done((), {"w": torch.zeros(2)}))
+    (half,) = STEPS.iterdir()
+    half.rename(half.with_name(f".{half.name}.abc.part"))
+    kept.remember("new", Done((), {"w": torch.zeros(2)}))
+    assert [path.suffix for path in STEPS.iterdir()] == [".safetensors"]
+
+
 def test_it_is_written_every_few_seconds_only(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])

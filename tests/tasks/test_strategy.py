@@ -10,13 +10,18 @@ import torch
 from adapters.json_files import read_json
 from adapters.model_files import load_model
 from tasks import finetune, reference
+from tasks.adaptation import _settled
 from tasks.checkpoints import Checkpoints
 from tasks.history import read_history
 from tasks.overrides import planned_changes
 from tasks.params import read_params
 from transfer.errors import UserError
+from transfer.finetuning.caching import CachePlan
+from transfer.finetuning.plan import Step
+from transfer.finetuning.planning import StepPlan
 from transfer.finetuning.staged import Checkpoint
 from transfer.heads.fits import HEADS, TRAINABLE
+from transfer.records import StepOutcome
 
 SetParams = Callable[..., None]
 STEPS = {
@@ -105,6 +110,27 @@ def test_what_does_not_go_together_is_refused_before_anything_runs(project: Path
     set_params(finetune={"strategy": "staged", "head": "knn"})
     with pytest.raises(UserError, match=r"params\.yaml: finetune\.head is 'knn'"):
         read_params()
+    set_params(finetune={"strategy": "scratch", "head": "svm"})
+    with pytest.raises(UserError, match=r"finetune\.head is 'svm', but finetune\.strategy scratch fits no head"):
+        read_params()
+
+
+def test_a_budget_without_an_update_from_scratch_is_refused(ranked: Path, set_params: SetParams) -> None:
+    set_params(finetune={"strategy": "scratch", "budget_s": 0.001})
+    with pytest.raises(UserError, match=r"budget_s is 0.001, too short for a single update from scratch"):
+        finetune.train()
+    assert not finetune.HISTORY.exists()
+
+
+@pytest.mark.parametrize("any_kept", [False, True])
+def test_the_head_of_all_rows_is_kept_where_no_step_is(any_kept: bool) -> None:
+    refit = StepOutcome("refit", ("head",), 0.5, 0.4, 0.9, 10, kept=True)
+    last = StepOutcome("last", ("deep", "head"), 0.5, 0.4, 0.9, 10, kept=any_kept)
+    plan = StepPlan(Step("last", {"deep": 0.1}), (), 10, 10, 5, CachePlan(0, 0, 1.0, 1.0, ""))
+    assert [event.kept for event in _settled([refit, last], [plan]) if isinstance(event, StepOutcome)] == [
+        not any_kept,
+        any_kept,
+    ]
 
 
 def test_more_groups_than_the_winner_has_are_refused(ranked: Path, set_params: SetParams) -> None:
