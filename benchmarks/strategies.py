@@ -1,7 +1,7 @@
 r"""Fine-tune one backbone on one data set with every head and every strategy, and print what each of them gives.
 
     python -m benchmarks.strategies digits
-    python -m benchmarks.strategies hymenoptera --data ../shared/datasets/hymenoptera \
+    python -m benchmarks.strategies hymenoptera --max-images 300 --data ../shared/datasets/hymenoptera \
         --backbone "torchvision/mobilenet_v2?resize_px=146&crop_px=128@../shared/weights/mobilenet_v2_imagenet.pth"
 
 It runs the stage `finetune` itself, in a project of its own, with a manifest for every seed; the features of frozen
