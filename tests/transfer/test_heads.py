@@ -19,10 +19,11 @@ from transfer.backbones.heads import Forest, head_in, head_of, kind_of, n_classe
 from transfer.errors import UserError
 from transfer.heads.fits import HEADS, TRAINABLE, fit_of
 from transfer.heads.forest import N_TREES, fit_forest
-from transfer.heads.logistic import fit_logistic
+from transfer.heads.linear import cross_validated
+from transfer.heads.logistic import LOGISTIC
 from transfer.heads.neighbours import fit_neighbours
 from transfer.heads.rows import folds
-from transfer.heads.svm import fit_svm
+from transfer.heads.svm import SVM
 from transfer.records import ClassBalance
 
 N_CLASSES = 3
@@ -49,7 +50,7 @@ def _shares(head: nn.Module, features: Tensor) -> Tensor:
 @pytest.mark.parametrize(("n_classes", "width"), [(2, 6), (3, 6), (4, 50)], ids=["two", "three", "wide"])
 def test_a_logistic_head_is_scikit_learns(n_classes: int, width: int) -> None:
     features, labels, unseen, _ = _clouds(0, 40, n_classes, width)
-    fit = fit_logistic(features, labels, n_classes, seed=0)
+    fit = cross_validated(LOGISTIC, features, labels, n_classes, seed=0)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=fit.strength, tol=1e-10, max_iter=10_000))
     expected = model.fit(features.double().numpy(), labels.numpy()).predict_proba(unseen.double().numpy())
     plain = (unseen.double() @ fit.weight.T + fit.bias).softmax(1)
@@ -61,7 +62,7 @@ def test_a_logistic_head_is_scikit_learns(n_classes: int, width: int) -> None:
 @pytest.mark.parametrize(("n_classes", "width"), [(2, 6), (3, 6)])
 def test_a_logistic_head_is_scikit_learns_to_the_last_digits(n_classes: int, width: int) -> None:
     features, labels, unseen, _ = _clouds(1, 60, n_classes, width)
-    fit = fit_logistic(features, labels, n_classes, seed=0)
+    fit = cross_validated(LOGISTIC, features, labels, n_classes, seed=0)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=fit.strength, max_iter=1000))
     expected = model.fit(features.double().numpy(), labels.numpy()).predict_proba(unseen.double().numpy())
     plain = (unseen.double() @ fit.weight.T + fit.bias).softmax(1)
@@ -71,7 +72,7 @@ def test_a_logistic_head_is_scikit_learns_to_the_last_digits(n_classes: int, wid
 @pytest.mark.parametrize(("n_classes", "width"), [(2, 6), (3, 6)])
 def test_a_support_vector_head_has_scikit_learns_scores(n_classes: int, width: int) -> None:
     features, labels, unseen, _ = _clouds(2, 60, n_classes, width)
-    fit = fit_svm(features, labels, n_classes, seed=0)
+    fit = cross_validated(SVM, features, labels, n_classes, seed=0)
     model = make_pipeline(StandardScaler(), LinearSVC(C=fit.strength, dual=False, tol=1e-2))
     expected = model.fit(features.double().numpy(), labels.numpy()).decision_function(unseen.double().numpy())
     scores = (unseen.double() @ fit.weight.T + fit.bias).numpy()

@@ -20,7 +20,43 @@ PREFIX = "head."  # of a head's values in the state of a classifier
 LINEAR, FOREST, NEIGHBOURS = "linear", "forest", "neighbours"
 
 
-class Forest(nn.Module):
+class _Votes(nn.Module):
+    """Shares of votes turned into logits; what was learned are constants, named by the annotations of a subclass.
+
+    Args:
+        prior: float32 (C,), shares of the classes among the training rows.
+        sharpness: float32 (), the inverse temperature.
+        offset: float32 (C,), what is added to the logits, 0 where classes count as they are.
+    """
+
+    prior: Tensor
+    sharpness: Tensor
+    offset: Tensor
+
+    def __init__(self, **values: Tensor) -> None:
+        super().__init__()
+        for name in self.names():
+            self.register_buffer(name, values[name])
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Return the names of the constants."""
+        return (*cls.__annotations__, *_Votes.__annotations__)
+
+    def probabilities(self, features: Tensor) -> Tensor:
+        """Return each class's share of the votes, float32 (N, C), of features float32 (N, D)."""
+        raise NotImplementedError
+
+    def n_votes(self) -> int:
+        """Return how many votes are cast."""
+        raise NotImplementedError
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits (N, C)."""
+        return self.offset + self.sharpness * log_votes(self.probabilities(features), self.n_votes(), self.prior)
+
+
+class Forest(_Votes):
     """Decision trees side by side: each hands a row down to a leaf, and the shares of the leaves are averaged.
 
     Args:
@@ -32,9 +68,6 @@ class Forest(nn.Module):
         leaf: int64 (M,), the row of `shares` that a leaf answers with; of other nodes any.
         shares: float32 (K, C), each row adds up to 1.
         depth: int64 (), how many nodes the longest way has below its root.
-        prior: float32 (C,), shares of the classes among the training rows.
-        sharpness: float32 (), the inverse temperature.
-        offset: float32 (C,), what is added to the logits, 0 where classes count as they are.
     """
 
     roots: Tensor
@@ -45,14 +78,6 @@ class Forest(nn.Module):
     leaf: Tensor
     shares: Tensor
     depth: Tensor
-    prior: Tensor
-    sharpness: Tensor
-    offset: Tensor
-
-    def __init__(self, **values: Tensor) -> None:
-        super().__init__()
-        for name in Forest.__annotations__:
-            self.register_buffer(name, values[name])
 
     def probabilities(self, features: Tensor) -> Tensor:
         """Return the mean share of each class over the trees, float32 (N, C), of features float32 (N, D)."""
@@ -62,12 +87,12 @@ class Forest(nn.Module):
             node = torch.where(is_above, self.above[node], self.below[node])
         return self.shares[self.leaf[node]].mean(1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits (N, C)."""
-        return self.offset + self.sharpness * log_votes(self.probabilities(features), len(self.roots), self.prior)
+    def n_votes(self) -> int:
+        """Return the number of trees."""
+        return len(self.roots)
 
 
-class Neighbours(nn.Module):
+class Neighbours(_Votes):
     """The nearest training rows vote, each by its similarity.
 
     Args:
@@ -76,9 +101,6 @@ class Neighbours(nn.Module):
         labels: int64 (N,).
         weights: float32 (N,), what multiplies the vote of a row.
         k: int64 (), how many of them vote.
-        prior: float32 (C,), shares of the classes among the training rows.
-        sharpness: float32 (), the inverse temperature.
-        offset: float32 (C,), what is added to the logits, 0 where classes count as they are.
     """
 
     centre: Tensor
@@ -86,29 +108,21 @@ class Neighbours(nn.Module):
     labels: Tensor
     weights: Tensor
     k: Tensor
-    prior: Tensor
-    sharpness: Tensor
-    offset: Tensor
-
-    def __init__(self, **values: Tensor) -> None:
-        super().__init__()
-        for name in Neighbours.__annotations__:
-            self.register_buffer(name, values[name])
 
     def probabilities(self, features: Tensor) -> Tensor:
         """Return each class's share of the votes, float32 (N, C), of features float32 (N, D)."""
         similarity, nearest = (unit_rows(features, self.centre) @ self.rows.T).topk(int(self.k), dim=1)
         return vote_shares(similarity, self.weights[nearest], self.labels[nearest], len(self.prior))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits (N, C)."""
-        return self.offset + self.sharpness * log_votes(self.probabilities(features), int(self.k), self.prior)
+    def n_votes(self) -> int:
+        """Return the number of neighbours."""
+        return int(self.k)
 
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     LINEAR: ("weight", "bias"),
-    FOREST: tuple(Forest.__annotations__),
-    NEIGHBOURS: tuple(Neighbours.__annotations__),
+    FOREST: Forest.names(),
+    NEIGHBOURS: Neighbours.names(),
 }
 _KINDS: Mapping[type[nn.Module], str] = {nn.Linear: LINEAR, Forest: FOREST, Neighbours: NEIGHBOURS}
 _SOFTNESS = 0.07  # of similarities, Wu et al. 2018

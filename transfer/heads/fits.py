@@ -6,10 +6,11 @@ from torch import Tensor
 
 from transfer.heads.fitted import Fitted
 from transfer.heads.forest import fit_forest
-from transfer.heads.logistic import fit_logistic
+from transfer.heads.linear import cross_validated
+from transfer.heads.logistic import LOGISTIC
 from transfer.heads.neighbours import fit_neighbours
 from transfer.heads.ridge import fit_probe
-from transfer.heads.svm import fit_svm
+from transfer.heads.svm import SVM
 from transfer.records import ClassBalance
 
 TRAINABLE = ("ridge", "logistic", "svm")  # linear heads, which steps of fine-tuning can begin with
@@ -40,8 +41,8 @@ def fit_of(name: str, seed: int) -> Fit:
     """
     fits: dict[str, Fit] = {
         "ridge": fit_ridge,
-        "logistic": lambda *rows: fit_logistic(*rows, seed=seed).fitted(),
-        "svm": lambda *rows: fit_svm(*rows, seed=seed).fitted(),
+        "logistic": lambda *rows: cross_validated(LOGISTIC, *rows, seed=seed).fitted(),
+        "svm": lambda *rows: cross_validated(SVM, *rows, seed=seed).fitted(),
         "forest": lambda *rows: fit_forest(*rows, seed=seed),
         "knn": fit_neighbours,
     }

@@ -39,6 +39,19 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to fit a linear model.
+
+    Args:
+        strengths: inverse penalties to try, weakest fit first.
+        model: makes a model; one goes through the strengths of a fold, and may go on where it was.
+    """
+
+    strengths: tuple[float, ...]
+    model: Callable[[], Model]
+
+
 @dataclass(frozen=True)
 class _Rows:
     """Rows that a model is fitted to: float64 (N, D), int64 (N,), and float64 (N,) or None."""
@@ -96,13 +109,7 @@ class LinearFit:
 
 
 def cross_validated(
-    features: Tensor,
-    labels: Tensor,
-    n_classes: int,
-    strengths: tuple[float, ...],
-    make: Callable[[], Model],
-    balance: ClassBalance | None,
-    seed: int,
+    method: Method, features: Tensor, labels: Tensor, n_classes: int, balance: ClassBalance | None = None, *, seed: int
 ) -> LinearFit:
     """Fit a linear model, its penalty and its temperature by cross-validation.
 
@@ -110,11 +117,10 @@ def cross_validated(
     weights is the same there, and solved sooner (Hastie, Tibshirani and Friedman 2009, section 18.3.5).
 
     Args:
+        method: `LOGISTIC` or `SVM`.
         features: float (N, D), N at least 2.
         labels: int64 (N,), in [0, n_classes).
         n_classes: at least 2.
-        strengths: inverse penalties to try, weakest fit first.
-        make: returns a model; one goes through the strengths of a fold, and may go on where it was.
         balance: what is done about unequal classes; nothing when None.
         seed: of the folds.
 
@@ -127,8 +133,8 @@ def cross_validated(
     values, back = _spanned((features.double() - mean) / scale)
     rows = _Rows(values, labels.numpy(), None if counting.fitting is None else counting.fitting.numpy())
     parts = folds(labels, _FOLDS if len(labels) <= _FEW_ROWS else _FEWER_FOLDS, seed)
-    strength, sharpness, held_out = _chosen(rows, n_classes, strengths, make, parts, counting)
-    solved = rows.solved(make(), strength, np.ones(len(labels), dtype=bool))
+    strength, sharpness, held_out = _chosen(rows, n_classes, method, parts, counting)
+    solved = rows.solved(method.model(), strength, np.ones(len(labels), dtype=bool))
     weight, bias = (torch.from_numpy(part) for part in solved)
     weight = (weight if back is None else weight @ back) / scale
     return LinearFit(weight, bias - weight @ mean, strength, sharpness, held_out, counting)
@@ -145,8 +151,7 @@ def _spanned(standard: Tensor) -> tuple[Floats, Tensor | None]:
 def _chosen(
     rows: _Rows,
     n_classes: int,
-    strengths: tuple[float, ...],
-    make: Callable[[], Model],
+    method: Method,
     held_out: tuple[Tensor, ...],
     counting: Counting,
 ) -> tuple[float, float, Tensor]:
@@ -155,13 +160,13 @@ def _chosen(
     The loss falls to one lowest point and rises again: stronger fits than the first that is worse are not tried.
     """
     scores = torch.zeros(len(rows.values), n_classes, dtype=torch.float64)
-    best_nll, best = math.inf, (strengths[0], 1.0, scores)  # where no row can be held out, the weakest fit
+    best_nll, best = math.inf, (method.strengths[0], 1.0, scores)  # where no row can be held out, the weakest fit
     if not held_out:
         return best
-    picked, models = torch.cat(held_out), [make() for _ in held_out]
+    picked, models = torch.cat(held_out), [method.model() for _ in held_out]
     labels = torch.from_numpy(rows.labels)[picked]
     weights = None if counting.judging is None else counting.judging[picked]
-    for strength in strengths:
+    for strength in method.strengths:
         scores = torch.zeros_like(scores)
         for model, part in zip(models, held_out, strict=True):
             scores[part] = rows.unseen(model, strength, part.numpy())

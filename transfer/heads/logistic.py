@@ -4,33 +4,21 @@ Source: Hoerl and Kennard's penalty on Cox's regression, le Cessie and van Houwe
 logistic regression", Applied Statistics 41(1):191-201; the temperature is that of `transfer.metrics.temperature`.
 """
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from transfer.heads.linear import LinearFit, cross_validated
-from transfer.records import ClassBalance
+from transfer.heads.linear import Method
 
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
 _MOST_ITERATIONS = 1000
 
 
-def fit_logistic(
-    features: Tensor, labels: Tensor, n_classes: int, balance: ClassBalance | None = None, *, seed: int
-) -> LinearFit:
-    """Fit a logistic regression on standardised features.
-
-    Args:
-        features: float (N, D), N at least 2.
-        labels: int64 (N,), in [0, n_classes).
-        n_classes: at least 2.
-        balance: what is done about unequal classes; nothing when None.
-        seed: of the folds.
-
-    Raises:
-        UserError: a class has no row, or a feature is not finite.
-    """
+def logistic_regression() -> "LogisticRegression":
+    """Return an unfitted model, which goes on from its last weights when it is fitted again."""
     from sklearn.linear_model import LogisticRegression
 
-    def model() -> LogisticRegression:
-        return LogisticRegression(max_iter=_MOST_ITERATIONS, warm_start=True)
+    return LogisticRegression(max_iter=_MOST_ITERATIONS, warm_start=True)
 
-    return cross_validated(features, labels, n_classes, STRENGTHS, model, balance, seed)
+
+LOGISTIC = Method((1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0), logistic_regression)
