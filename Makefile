@@ -10,6 +10,8 @@ DATA ?= ../shared
 BENCH := .venv-bench
 
 export DO_NOT_TRACK := true
+# As pip can: a network that signs its traffic itself is no obstacle.
+export UV_SYSTEM_CERTS := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
