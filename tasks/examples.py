@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.image_files import load_examples, pixel_recipe
-from adapters.row_cache import open_cache
+from tasks.kept_rows import kept_rows
 from tasks.progress import progress
 from transfer.records import Preprocess, Row
 
@@ -55,15 +55,12 @@ def prepared(data_path: str, rows: Sequence[Row], preprocess: Preprocess, text: 
 
     from transfer.data.examples import Examples
 
-    cache = open_cache(Path.cwd())
     with progress(text, total=len(rows)) as bar:
 
         def decoded(missing: Sequence[int]) -> "Iterator[Tensor]":
             bar.advance(len(rows) - len(missing))
             return load_examples(Path(data_path), [rows[index] for index in missing], preprocess, bar.advance)
 
-        pixels = cache.rows(pixel_recipe(preprocess), [row.sha256 for row in rows], decoded)
-    if cache.note:
-        print(f"Note: {cache.note}")
+        pixels = kept_rows(pixel_recipe(preprocess), [row.sha256 for row in rows], decoded)
     labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
     return Examples(pixels.permute(0, 3, 1, 2), labels, tuple(row.sha256 for row in rows))

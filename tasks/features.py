@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from adapters.executor_choices import recall, remember
 from adapters.image_files import pixel_recipe
 from adapters.machine import machine_facts
-from adapters.row_cache import open_cache
 from tasks.examples import prepared
+from tasks.kept_rows import kept_rows
 from tasks.progress import progress
 from transfer.records import Row
 
@@ -137,12 +137,8 @@ def _done(work: _Work, choice: "Choice", run: "Run | None" = None) -> "Tensor":
         with progress(work.text, total=len(indices)) as bar:
             yield from run_rows(ready, inputs, choice.batch_size, bar.advance)
 
-    cache = open_cache(Path.cwd())
     recipe = _recipe(work.backbone, work.weights_sha256, choice.executor)
-    features = cache.rows(recipe, [row.sha256 for row in work.rows], compute)
-    if cache.note:
-        print(f"Note: {cache.note}")
-    return features
+    return kept_rows(recipe, [row.sha256 for row in work.rows], compute)
 
 
 def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor", n_images: int) -> "tuple[str, Run]":

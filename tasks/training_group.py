@@ -5,18 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.devices import device_facts, device_of, prepare_device
 from adapters.machine import usable_cores
 from adapters.ranks import Place, joined
-from adapters.row_cache import open_cache
 from tasks import decisions
 from tasks.automatic import fewest_images
 from tasks.checkpoints import Checkpoints, from_plain, to_plain
 from tasks.features import machine_recipe
 from tasks.history import event_of, plain_of
+from tasks.kept_rows import kept_rows
 from tasks.params import FinetuneParams
 from transfer.errors import EnvironmentFault, UserError
 
@@ -125,7 +124,7 @@ class TrainingGroup:
         from transfer.finetuning.staged import Hooks
 
         ranks, facts = self.engine.ranks, machine_recipe(backbone) | device_facts(self.engine.device)
-        keep = kept_together(ranks, open_cache(Path.cwd()).rows)
+        keep = kept_together(ranks, kept_rows)
         save, remember = (checkpoints.save, checkpoints.remember) if self.leads else (_nothing, _nothing)
         recall = partial(self.told_step, checkpoints)
         return Hooks(keep, chosen_together(ranks, execute), save, advance, facts, recall, remember, self.engine)
