@@ -1,4 +1,4 @@
-r"""Fine-tune one backbone on one data set with every head and every strategy, and print what each of them gives.
+r"""Fine-tune one backbone on one data set with every head, strategy and norm policy, and print what each of them gives.
 
     python -m benchmarks.strategies digits
     python -m benchmarks.strategies hymenoptera --max-images 300 --data ../shared/datasets/hymenoptera \
@@ -36,27 +36,36 @@ from tasks.history import read_history
 from tasks.params import read_params
 from transfer.backbones.reference import BackboneReference
 from transfer.finetuning.measuring import predict_logits
-from transfer.finetuning.strategies import FEATURES, NAMES
+from transfer.finetuning.strategies import FEATURES, NAMES, STAGED
 from transfer.heads.fits import HEADS
 
 RESULTS = Path("docs/strategies.json")
+TABLES = ("heads", "strategies", "norms")
 STRATEGIES = (*NAMES[:2], "last-2", *NAMES[2:])
-Key = tuple[str, str, str, int]  # data set, head, strategy, seed
+AUTO, NORMS = "auto", ("auto", "frozen", "reestimated", "trained")
+Key = tuple[str, str, str, str, int]  # see KEY
+KEY = ("data", "head", "strategy", "norms", "seed")
 
 
 def main() -> None:
-    """Measure what is missing, then print both tables of the data set."""
+    """Measure what is missing, then print the tables of the data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="what the results call the data set; `digits` needs no folder")
     parser.add_argument("--data", type=Path, help="a folder of class folders")
     parser.add_argument("--backbone", default="rootstock/strokes", help="a backbone reference")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="what is compared")
     parser.add_argument("--max-images", type=int, default=900, help="finetune.max_images_seen")
     options = parser.parse_args()
     results, found = RESULTS.resolve(), read_results()
     keep_freed_memory()  # as every stage does
-    pairs = [*((head, FEATURES) for head in HEADS), *((HEADS[0], strategy) for strategy in STRATEGIES)]
-    wanted = [(options.name, head, strategy, seed) for seed in options.seeds for head, strategy in pairs]
+    arms = {
+        "heads": [(head, FEATURES, AUTO) for head in HEADS],
+        "strategies": [(HEADS[0], strategy, AUTO) for strategy in STRATEGIES],
+        "norms": [(HEADS[0], STAGED, norms) for norms in NORMS],
+    }
+    chosen = [arm for table_of in options.tables for arm in arms[table_of]]
+    wanted = [(options.name, *arm, seed) for seed in options.seeds for arm in chosen]
     data, backbone = options.data and options.data.resolve(), absolute(options.backbone)
     with tempfile.TemporaryDirectory() as scratch:
         for key in dict.fromkeys(wanted):
@@ -79,11 +88,12 @@ def absolute(reference: str) -> str:
 
 def measured(key: Key, data: Path | None, backbone: str, max_images: int) -> dict[str, Any]:
     """Run the stage once; return accuracy and loss on test rows, and its seconds."""
-    _, head, strategy, seed = key
+    _, head, strategy, norms, seed = key
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         lay_out(data, backbone, seed, {"max_images_seen": max_images, "strategy": FEATURES})
         finetune.train()  # keeps features
-        lay_out(data, backbone, seed, {"max_images_seen": max_images, "strategy": strategy, "head": head})
+        asked = {"max_images_seen": max_images, "strategy": strategy, "head": head, "norms": norms}
+        lay_out(data, backbone, seed, asked)
         shutil.rmtree(state_folder(Path.cwd()) / STEPS, ignore_errors=True)  # another strategy may have run the same
         began = time.perf_counter()
         finetune.train()
@@ -128,28 +138,30 @@ def read_results() -> dict[Key, dict[str, Any]]:
     if not RESULTS.is_file():
         return {}
     rows = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return {(row["data"], row["head"], row["strategy"], row["seed"]): row["found"] for row in rows}
+    return {tuple(row[name] for name in KEY): row["found"] for row in rows}
 
 
 def write_results(path: Path, found: Mapping[Key, Mapping[str, Any]]) -> None:
     """Write what was measured, a line a run."""
     rows = [
-        json.dumps({"data": data, "head": head, "strategy": strategy, "seed": seed, "found": one}, sort_keys=True)
-        for (data, head, strategy, seed), one in sorted(found.items())
+        json.dumps({**dict(zip(KEY, key, strict=True)), "found": one}, sort_keys=True)
+        for key, one in sorted(found.items())
     ]
     path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
 
 
 def report(data: str, found: Mapping[Key, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield two tables: heads on a frozen trunk, strategies with the first head."""
-    yield from table("head", [(head, rows_of(found, data, head, FEATURES)) for head in HEADS])
+    """Yield a table of heads on a frozen trunk, then tables of strategies and norm statistics with the first head."""
+    yield from table("head", [(head, rows_of(found, data, head, FEATURES, AUTO)) for head in HEADS])
     yield ""
-    yield from table("strategy", [(name, rows_of(found, data, HEADS[0], name)) for name in STRATEGIES])
+    yield from table("strategy", [(name, rows_of(found, data, HEADS[0], name, AUTO)) for name in STRATEGIES])
+    yield ""
+    yield from table("norms", [(name, rows_of(found, data, HEADS[0], STAGED, name)) for name in NORMS])
 
 
-def rows_of(found: Mapping[Key, Mapping[str, Any]], data: str, head: str, strategy: str) -> list[Mapping[str, Any]]:
-    """Return the results of all seeds."""
-    return [one for key, one in found.items() if key[:3] == (data, head, strategy)]
+def rows_of(found: Mapping[Key, Mapping[str, Any]], *arm: str) -> list[Mapping[str, Any]]:
+    """Return the results of all seeds of a data set, a head, a strategy and norm statistics."""
+    return [one for key, one in found.items() if key[:-1] == arm]
 
 
 def table(what: str, named: list[tuple[str, list[Mapping[str, Any]]]]) -> Iterator[str]:

@@ -24,6 +24,7 @@ _Name = Annotated[str, Field(min_length=1)]
 _MAX_SIDE_PX = 4096
 _AS_CLOSE = 0.05  # a second name is offered beside the closest one only where it is about as close
 _HEADS_OF_FROZEN = ("forest", "knn")
+AUTO_NORMS, FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS = "auto", "frozen", "reestimated", "trained"
 
 
 def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
@@ -97,6 +98,7 @@ class FinetuneParams(BaseModel):
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     trivial_augment: bool = False
+    norms: str = Field(default="auto", pattern=r"^(auto|frozen|reestimated|trained)$")
     imbalance: Annotated[str, Field(pattern=r"^(auto|none|weights|sampling|logits)$")] = "auto"
     budget_s: Annotated[float, Field(gt=0)] | None = None
     processes: int = Field(default=1, ge=1, le=1024)
@@ -162,7 +164,7 @@ def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
     """Refuse values that are allowed one by one, but not together.
 
     Raises:
-        UserError: a head that only goes with a frozen trunk, and a strategy that trains it, or one that fits none.
+        UserError: a head or norm statistics that do not go with what the strategy trains.
     """
     head, strategy = params.finetune.head, params.finetune.strategy
     if strategy == "scratch" and head != "ridge":
@@ -174,6 +176,13 @@ def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
         raise UserError(
             f"{source}: finetune.head is {head!r}, which no step can train, but finetune.strategy is {strategy!r}; "
             f"make the strategy features, or the head ridge, logistic or svm, and run again."
+        )
+    norms = params.finetune.norms
+    if (norms, strategy) == ("trained", "features") or (norms != "auto" and strategy == "scratch"):
+        raise UserError(
+            f"{source}: finetune.norms is {norms!r}, but finetune.strategy {strategy} "
+            f"{'trains no layer' if strategy == 'features' else 'always trains them'}; "
+            f"leave the norms at auto, or choose another strategy, and run again."
         )
 
 

@@ -9,7 +9,7 @@ from tasks.checkpoints import Checkpoints
 from tasks.features import features_of
 from tasks.history import Event
 from tasks.imbalance import decided
-from tasks.params import FinetuneParams, Params
+from tasks.params import FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS, FinetuneParams, Params
 from transfer.records import Row
 
 if TYPE_CHECKING:
@@ -77,9 +77,11 @@ def _fitted(
     fit, (given, under_own) = fit_of(settings.head, settings.seed), features
     classifier, first = probed(backbone, target, given, fit)
     head, last = refitted(classifier, target, given, fit)
-    if under_own is None or keeps_trunk(settings.strategy):
+    asked_for = settings.norms in (REESTIMATED_NORMS, TRAINED_NORMS)
+    if under_own is None or settings.norms == FROZEN_NORMS or (keeps_trunk(settings.strategy) and not asked_for):
         return classifier, (target.balance, *first, *last), head
-    classifier, tried = with_own_norms(classifier, target, under_own, partial(_reestimate, checkpoints), fit)
+    estimate = partial(_reestimate, checkpoints)
+    classifier, tried = with_own_norms(classifier, target, under_own, estimate, fit, asked_for=asked_for)
     if any(outcome.kept for outcome in tried):
         head, last = refitted(classifier, target, under_own, fit)
     return classifier, (target.balance, *first, *tried, *last), head

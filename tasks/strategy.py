@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tasks.automatic import base_rate, with_searches
 from tasks.candidates import candidate
 from tasks.history import Event
-from tasks.params import FinetuneParams
+from tasks.params import AUTO_NORMS, TRAINED_NORMS, FinetuneParams
 from transfer.records import StepOutcome
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def starting_backbone(
 
 
 def strategy_steps(backbone: "Backbone", settings: FinetuneParams, events: "Sequence[Event]") -> "tuple[Step, ...]":
-    """Return the steps; statistics of norms are trained on only where those of the target's images were better.
+    """Return the steps; left to itself, norm statistics are trained on where those of the target's images were better.
 
     Args:
         backbone: that will be trained.
@@ -50,15 +50,22 @@ def strategy_steps(backbone: "Backbone", settings: FinetuneParams, events: "Sequ
     Raises:
         UserError: the strategy does not suit the backbone.
     """
-    from transfer.backbones.reference import BackboneReference
-    from transfer.finetuning.plan import NORMS
     from transfer.finetuning.strategies import Rates, is_from_scratch, steps_of
 
-    has_own_norms = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in events)
     steps = steps_of(
         settings.strategy,
         backbone,
         Rates(base_rate(settings.head_lr), base_rate(settings.backbone_lr), settings.lr_decay, settings.scratch_lr),
-        adapts_norms=has_own_norms or BackboneReference.parse(backbone.reference).is_random,
+        adapts_norms=_adapts_norms(backbone, settings, events),
     )
     return steps if is_from_scratch(settings.strategy) else with_searches(steps, settings)
+
+
+def _adapts_norms(backbone: "Backbone", settings: FinetuneParams, events: "Sequence[Event]") -> bool:
+    from transfer.backbones.reference import BackboneReference
+    from transfer.finetuning.plan import NORMS
+
+    if settings.norms != AUTO_NORMS:
+        return settings.norms == TRAINED_NORMS
+    has_own = any(isinstance(event, StepOutcome) and event.name == NORMS and event.kept for event in events)
+    return has_own or BackboneReference.parse(backbone.reference).is_random

@@ -90,6 +90,31 @@ def test_the_references_have_the_same_kind_of_head(ranked: Path, set_params: Set
     assert of_scratch == "linear"
 
 
+@pytest.mark.parametrize("norms", ["frozen", "reestimated", "trained"])
+def test_norm_statistics_are_those_that_were_asked_for(ranked: Path, set_params: SetParams, norms: str) -> None:
+    set_params(finetune={"strategy": "full", "epochs": 1, "norms": norms})
+    finetune.train()
+    planned = json.loads(finetune.PLAN.read_text(encoding="utf-8"))["steps"][0]["groups"]
+    expected = "trained" if norms == "trained" else "frozen"
+    assert {group["norms"] for group in planned if group["norms"] != "none"} == {expected}
+    tried = [outcome for outcome in read_history(finetune.HISTORY)[1] if outcome.name == "norms"]
+    assert [outcome.kept for outcome in tried] == ([] if norms == "frozen" else [True])
+    if norms != "trained":
+        shipped, stored = finetune._start(read_params().finetune)[0], load_model(finetune.MODEL)[0].backbone
+        as_shipped = [
+            torch.equal(value, stored.state_dict()[name])
+            for name, value in shipped.state_dict().items()
+            if name.endswith("running_mean")
+        ]
+        assert set(as_shipped) == {norms == "frozen"}
+
+
+def test_a_frozen_trunk_takes_the_statistics_that_were_asked_for(ranked: Path, set_params: SetParams) -> None:
+    set_params(finetune={"strategy": "features", "norms": "reestimated"})
+    finetune.train()
+    assert [outcome.name for outcome in read_history(finetune.HISTORY)[1]] == ["probe", "norms", "refit"]
+
+
 def test_from_scratch_nothing_is_transferred(ranked: Path, set_params: SetParams) -> None:
     set_params(finetune={"strategy": "scratch", "epochs": 1, "scratch_lr": 1e-6})
     finetune.train()
@@ -112,6 +137,12 @@ def test_what_does_not_go_together_is_refused_before_anything_runs(project: Path
         read_params()
     set_params(finetune={"strategy": "scratch", "head": "svm"})
     with pytest.raises(UserError, match=r"finetune\.head is 'svm', but finetune\.strategy scratch fits no head"):
+        read_params()
+    set_params(finetune={"strategy": "scratch", "head": "ridge", "norms": "frozen"})
+    with pytest.raises(UserError, match=r"finetune\.norms is 'frozen', but finetune\.strategy scratch always trains"):
+        read_params()
+    set_params(finetune={"strategy": "features", "norms": "trained"})
+    with pytest.raises(UserError, match=r"finetune\.norms is 'trained', but finetune\.strategy features trains no"):
         read_params()
 
 

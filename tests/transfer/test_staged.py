@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.batches import Augmentation
 from transfer.data.examples import Examples, Target
+from transfer.errors import UserError
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.inputs import Pixels
 from transfer.finetuning.measuring import judged
@@ -172,6 +174,25 @@ def test_own_norm_statistics_are_dropped_to_the_byte_where_they_do_not_help(
     assert not outcome.kept
     assert same(classifier, before)
     assert first.name == outcome.name == "norms"
+
+
+def test_own_norm_statistics_that_were_asked_for_stay(tiny_backbone: MakeBackbone, target: Target) -> None:
+    classifier, _ = probed(tiny_backbone(), target)
+    classifier, _ = with_own_norms(classifier, target)
+    other, (outcome,) = with_own_norms(classifier, target, asked_for=True)
+    assert outcome.kept
+    assert outcome.val_nll_noise is not None
+    assert measured(other, target.val)[0] == pytest.approx(outcome.val_nll_after, rel=1e-4)
+
+
+def test_statistics_of_a_trunk_without_any_are_refused(tiny_backbone: MakeBackbone, target: Target) -> None:
+    backbone = tiny_backbone()
+    for name in ("stem", "middle", "deep"):
+        backbone.trunk.get_submodule(name)[1] = nn.Identity()
+    classifier, _ = probed(backbone, target)
+    assert with_own_norms(classifier, target) == (classifier, ())
+    with pytest.raises(UserError, match="has no norm layer that keeps statistics"):
+        with_own_norms(classifier, target, asked_for=True)
 
 
 def test_where_no_step_is_kept_the_head_is_fitted_to_all_rows(tiny_backbone: MakeBackbone, target: Target) -> None:

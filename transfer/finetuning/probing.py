@@ -54,6 +54,8 @@ def with_own_norms(
     features: Features | None = None,
     estimate: Callable[[Backbone, Examples], None] = lambda backbone, rows: reestimate(backbone, rows.inputs),
     fit: Fit = fit_ridge,
+    *,
+    asked_for: bool = False,
 ) -> tuple[Classifier, tuple[StepOutcome, ...]]:
     """Try the target's own norm statistics in place of the source's: kept where validation gains beyond noise.
 
@@ -63,12 +65,21 @@ def with_own_norms(
         features: as for `probed`.
         estimate: puts the statistics of rows into a backbone.
         fit: as for `probed`.
+        asked_for: keep them whatever validation says.
 
     Returns:
         The classifier that is better on validation, and the outcome; no outcome for a trunk without statistics.
+
+    Raises:
+        UserError: they were asked for, and the trunk keeps none, or its features under them are not finite.
     """
     backbone, extract = classifier.backbone, features or _straight
     if not statistics_of(backbone) or len(target.train) < 2:
+        if asked_for:
+            raise UserError(
+                f"{backbone.reference} has no norm layer that keeps statistics, so there are none to take from the "
+                "training images; leave finetune.norms at auto and run again."
+            )
         return classifier, ()
     before = _judged(classifier.head, extract(backbone, target.val), target)
     state = clone_state(classifier)
@@ -76,14 +87,18 @@ def with_own_norms(
     try:
         other, _ = probed(backbone, target, features, fit)
     except UserError:  # the features under these statistics are not finite
+        if asked_for:
+            raise
         classifier.load_state_dict(state)
         return classifier, ()
     after = _judged(other.head, extract(backbone, target.val), target)
     changed = change(before.losses, after.losses, after.strata)
-    if not changed.helped:
-        classifier.load_state_dict(state)
     n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
-    return (other if changed.helped else classifier), (changed.outcome(NORMS, (), after.accuracy, n_images),)
+    outcome = changed.outcome(NORMS, (), after.accuracy, n_images)
+    if changed.helped or asked_for:
+        return other, (replace(outcome, kept=True),)
+    classifier.load_state_dict(state)
+    return classifier, (outcome,)
 
 
 def refitted(
