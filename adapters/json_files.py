@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, UTF-8 with Unix line ends."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def keep_newest(folder: Path, n_files: int) -> None:
+    """Remove the JSON files of a folder that were written the longest ago, until so many are left."""
+    with suppress(OSError):  # another process may remove the same ones
+        oldest_first = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        for path in oldest_first[:-n_files]:
+            path.unlink(missing_ok=True)
 
 
 def write_plain_json(path: Path, payload: Mapping[str, Any]) -> None:

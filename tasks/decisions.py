@@ -5,13 +5,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.json_files import read_plain_json, write_plain_json
+from adapters.json_files import keep_newest, read_plain_json, write_plain_json
 from adapters.project import state_folder
 from tasks.history import search_of_plain
 from transfer.errors import UserError
 
 if TYPE_CHECKING:
     from transfer.finetuning.planning import StepPlan
+
+_MOST = 256  # plans, some kilobytes each
 
 
 def recalled(project: Path, key: str, plans: "Sequence[StepPlan]", free_bytes: int) -> "tuple[StepPlan, ...] | None":
@@ -66,14 +68,16 @@ def _is_usable(plan: "StepPlan", step: Mapping[str, Any], free_bytes: int) -> bo
 
 
 def keep(project: Path, key: str, plans: "Sequence[StepPlan]") -> None:
-    """Keep what was decided.
+    """Keep what was decided; of `_MOST` others, the oldest gives way.
 
     Args:
         project: whose decisions.
         key: see `recalled`.
         plans: with their costs, their lengths and the rates that were found.
     """
-    write_plain_json(_path(project, key), {"steps": to_plain(plans)})
+    path = _path(project, key)
+    write_plain_json(path, {"steps": to_plain(plans)})
+    keep_newest(path.parent, _MOST)
 
 
 def to_plain(plans: "Sequence[StepPlan]") -> list[dict[str, Any]]:

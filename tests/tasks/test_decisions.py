@@ -1,6 +1,7 @@
 """What was decided by measuring comes back as it was, or not at all."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,16 @@ def test_a_shortened_plan_comes_back_with_its_views_batches_and_rates(project: P
     decisions.keep(project, "key", [DECIDED])
     assert decisions.recalled(project, "key", [PLAN], 10**12) == (DECIDED,)
     assert decisions.recalled(project, "another", [PLAN], 10**12) is None
+
+
+def test_the_oldest_plans_give_way(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "_MOST", 2)
+    for place, key in enumerate(("first", "second", "third")):
+        decisions.keep(project, key, [DECIDED])
+        os.utime(decisions._path(project, key), (place, place))
+    decisions.keep(project, "fourth", [DECIDED])
+    found = [decisions.recalled(project, key, [PLAN], 10**12) for key in ("first", "second", "third", "fourth")]
+    assert [plans is not None for plans in found] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
