@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters import dvc_lock
-from tasks.params import PARAMS_FILE, Params
+from tasks.params import PARAMS_FILE, REESTIMATED_NORMS, TRAINED_NORMS, Params
 from transfer.backbones.reference import BackboneReference
+
+_ANYBODYS = ("staged", "features", "gradual", "full", "scratch")  # strategies that every architecture can follow
 
 
 def check_changed(project: Path, candidates: Sequence[str], records: Mapping[str, str]) -> None:
@@ -52,6 +54,39 @@ def check(project: Path, candidate: str) -> bool:
     weights = load_weights(reference)
     check_backbone(reference, weights.state_dict, weights_name=weights.name)
     return True
+
+
+def check_strategy(project: Path, params: Params) -> None:
+    """Refuse a strategy, or norm statistics, that a candidate could not be fine-tuned with if it won.
+
+    Args:
+        project: the project's root.
+        params: of the project; what `finetune` last ran with is not checked again.
+
+    Raises:
+        UserError: the strategy names more depth groups than a candidate has, or trains what it has none of.
+    """
+    settings, candidates = params.finetune, params.select.candidates
+    own_norms = settings.norms in (REESTIMATED_NORMS, TRAINED_NORMS)
+    if (settings.strategy in _ANYBODYS and not own_norms) or _has_been_followed(project, params):
+        return
+    from tasks.strategy import strategy_steps
+    from transfer.backbones.build import bare_backbone
+    from transfer.finetuning.norms import require_statistics
+
+    for candidate in candidates:
+        backbone = bare_backbone(BackboneReference.parse(candidate))
+        strategy_steps(backbone, settings, ())
+        if own_norms:
+            require_statistics(backbone)
+
+
+def _has_been_followed(project: Path, params: Params) -> bool:
+    recorded = dvc_lock.recorded(project)
+    ran = recorded.get("finetune", {}).get("params", {}).get(PARAMS_FILE, {}).get("finetune", {})
+    now = (params.finetune.strategy, params.finetune.norms)
+    same = (ran.get("strategy"), ran.get("norms")) == now
+    return same and _has_run(project, params.select.candidates, params.select.weights_sha256)
 
 
 def _has_run(project: Path, candidates: Sequence[str], records: Mapping[str, str]) -> bool:

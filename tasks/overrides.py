@@ -75,17 +75,19 @@ def planned_changes(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         UserError: the file or a value is at fault, a hand edit that was not run would be lost, a weights file is
-            missing or not the recorded one, or a candidate cannot be built.
+            missing or not the recorded one, or a candidate cannot be built, or not be fine-tuned as asked.
     """
     pinned = dict(values.get(RECORDS) or {})
     chosen = _chosen(values)
     before = params_file.read(project / PARAMS_FILE)
-    select = _merged(before, chosen).select
+    params = _merged(before, chosen)
+    select = params.select
     hand_edits.refuse_loss(project, before, chosen)
     records = weights_records.current(
         project, select.candidates, select.weights_sha256, named=CANDIDATES in chosen, pinned=pinned
     )
     candidate_check.check_changed(project, select.candidates, records)
+    candidate_check.check_strategy(project, params)
     now = hand_edits.dotted(before)
     wanted = {**chosen, **({RECORDS: records} if records != select.weights_sha256 else {})}
     return {key: value for key, value in wanted.items() if key not in now or now[key] != value}

@@ -11,6 +11,7 @@ _PATTERNS = {
     r"^[0-9a-f]{64}$": "of 64 hexadecimal digits",
     r"^(auto|cpu|cuda(:\d+)?)$": "that is auto, cpu, cuda or cuda:<number>",
     r"^(auto|none|weights|sampling|logits)$": "that is auto, none, weights, sampling or logits",
+    r"^(auto|frozen|reestimated|trained)$": "that is auto, frozen, reestimated or trained",
     r"^[^/:%.@?]+$": "without / : % . @ or ?",
     r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$": (
         "of letters, digits, - and _ that starts with a letter and is neither latest nor v<number>"

@@ -60,6 +60,7 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
             {"finetune": {"imbalance": "smote"}},
             ["finetune.imbalance is 'smote'", "auto, none, weights, sampling or logits"],
         ),
+        ({"finetune": {"norms": "own"}}, ["finetune.norms is 'own'", "that is auto, frozen, reestimated or trained"]),
         (
             {"finetune": {"strategy": "last-0"}},
             ["finetune.strategy is 'last-0'", "last-<number of", "norm-only", "change"],

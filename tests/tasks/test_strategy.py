@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -144,6 +145,26 @@ def test_what_does_not_go_together_is_refused_before_anything_runs(project: Path
     set_params(finetune={"strategy": "features", "norms": "trained"})
     with pytest.raises(UserError, match=r"finetune\.norms is 'trained', but finetune\.strategy features trains no"):
         read_params()
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"finetune.strategy": "last-9"},
+            r"'last-9', but rootstock/strokes has 5 depth groups; make it at most",
+        ),
+        (
+            {"finetune.norms": "trained", "select.candidates": ["rootstock/strokes", "torchvision/vit_b_16@none"]},
+            r"torchvision/vit_b_16@none has no norm layer that keeps statistics",
+        ),
+    ],
+)
+def test_what_a_candidate_cannot_follow_is_refused_before_anything_runs(
+    project: Path, values: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        planned_changes(project, values)
 
 
 def test_a_budget_without_an_update_from_scratch_is_refused(ranked: Path, set_params: SetParams) -> None:

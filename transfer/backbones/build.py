@@ -46,6 +46,17 @@ def build_backbone(
     return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
 
 
+def bare_backbone(reference: BackboneReference) -> Backbone:
+    """Return a backbone whose values mean nothing and may have no memory: to ask what it is made of.
+
+    Raises:
+        UserError: the architecture or an option does not fit.
+    """
+    preprocess = preprocess_of(reference)
+    trunk, feature_dim, _, groups = _parts(reference, preprocess, seed=0, random=False)
+    return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
+
+
 def check_backbone(
     reference: BackboneReference, state_dict: Mapping[str, Tensor] | None, *, weights_name: str = "the weights"
 ) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transfer.backbones.backbone import Backbone
 from transfer.backbones.modes import evaluating
 from transfer.data.batches import normalise
+from transfer.errors import UserError
 
 _BATCH = 32
 MOST_IMAGES = 1024
@@ -19,6 +20,19 @@ MOST_IMAGES = 1024
 def statistics_of(backbone: Backbone) -> list[nn.Module]:
     """Return the modules of a trunk that keep running statistics."""
     return [module for module in backbone.modules() if isinstance(getattr(module, "running_mean", None), Tensor)]
+
+
+def require_statistics(backbone: Backbone) -> None:
+    """Refuse a trunk that keeps no running statistics.
+
+    Raises:
+        UserError: it keeps none.
+    """
+    if not statistics_of(backbone):
+        raise UserError(
+            f"{backbone.reference} has no norm layer that keeps statistics, so none can be those of the training "
+            "images; leave finetune.norms at auto and run again."
+        )
 
 
 def reestimate(backbone: Backbone, images: Tensor, advance: Callable[[int], None] = lambda _: None) -> None:

@@ -14,7 +14,7 @@ from transfer.finetuning.balance import loss_of
 from transfer.finetuning.freezing import HEAD
 from transfer.finetuning.gate import change
 from transfer.finetuning.measuring import Judgement, judgement_of
-from transfer.finetuning.norms import MOST_IMAGES, reestimate, statistics_of
+from transfer.finetuning.norms import MOST_IMAGES, reestimate, require_statistics, statistics_of
 from transfer.finetuning.plan import NORMS, PROBE, REFIT
 from transfer.finetuning.states import State, clone_state
 from transfer.heads.fits import Fit, fit_ridge
@@ -74,12 +74,9 @@ def with_own_norms(
         UserError: they were asked for, and the trunk keeps none, or its features under them are not finite.
     """
     backbone, extract = classifier.backbone, features or _straight
+    if asked_for:
+        require_statistics(backbone)
     if not statistics_of(backbone) or len(target.train) < 2:
-        if asked_for:
-            raise UserError(
-                f"{backbone.reference} has no norm layer that keeps statistics, so there are none to take from the "
-                "training images; leave finetune.norms at auto and run again."
-            )
         return classifier, ()
     before = _judged(classifier.head, extract(backbone, target.val), target)
     state = clone_state(classifier)
