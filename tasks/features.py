@@ -1,12 +1,14 @@
 """Features of a frozen backbone: each image's computed once, by the executor that is fastest here."""
 
 import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from adapters.executor_choices import recall, remember
 from adapters.image_files import pixel_recipe
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from transfer.backbones.trial import Choice
 
 _VERSION = 1  # of what the code between pixels and features does
+_small_work: "WeakKeyDictionary[Backbone, int]" = WeakKeyDictionary()  # counted once a backbone
+_ready: "WeakKeyDictionary[Backbone, tuple[str, Run]]" = WeakKeyDictionary()  # the executor of its last features
 
 
 def features_of(
@@ -108,8 +112,10 @@ def _small(backbone: "Backbone", n_images: int) -> "Choice | None":
     from transfer.backbones.executors import EAGER, FromPixels
     from transfer.backbones.trial import Choice, small_work
 
-    network, side_px = FromPixels(backbone.trunk, backbone.preprocess), backbone.preprocess.crop_px
-    n_small = small_work(network, torch.zeros(1, 3, side_px, side_px, dtype=torch.uint8))
+    if backbone not in _small_work:
+        network, side_px = FromPixels(backbone.trunk, backbone.preprocess), backbone.preprocess.crop_px
+        _small_work[backbone] = small_work(network, torch.zeros(1, 3, side_px, side_px, dtype=torch.uint8))
+    n_small = _small_work[backbone]
     return Choice(EAGER, up_to_images=n_small) if n_images <= n_small else None
 
 
@@ -129,16 +135,33 @@ def _done(work: _Work, choice: "Choice", run: "Run | None" = None) -> "Tensor":
 
     Decoding ends before computing begins: either keeps all cores busy by itself (docs/frozen_trunk.md).
     """
-    from transfer.backbones.executors import FromPixels, prepare, run_rows
+    from transfer.backbones.executors import run_rows
+
+    recipe = _recipe(work.backbone, work.weights_sha256, choice.executor)
 
     def compute(indices: Sequence[int]) -> "Iterator[Tensor]":
-        inputs, network = work.load(indices), FromPixels(work.backbone.trunk, work.backbone.preprocess)
-        ready = run or prepare(choice.executor, network, inputs[:1])
+        inputs = work.load(indices)
+        ready = _prepared(work.backbone, choice.executor, recipe, inputs[:1], run)
         with progress(work.text, total=len(indices)) as bar:
             yield from run_rows(ready, inputs, choice.batch_size, bar.advance)
 
-    recipe = _recipe(work.backbone, work.weights_sha256, choice.executor)
     return kept_rows(recipe, [row.sha256 for row in work.rows], compute)
+
+
+def _prepared(
+    backbone: "Backbone", name: str, recipe: Mapping[str, Any], example: "Tensor", run: "Run | None"
+) -> "Run":
+    """Return an executor of a backbone's values: the one at hand, that of its last features, or a new one."""
+    from transfer.backbones.executors import EAGER, FromPixels, prepare
+
+    key = json.dumps(recipe, sort_keys=True)
+    last, ready = _ready.get(backbone, ("", None))
+    run = run or (ready if last == key else None)
+    if run is None:
+        run = prepare(name, FromPixels(backbone.trunk, backbone.preprocess), example)
+    if name != EAGER:  # which would run whatever values the backbone has by then
+        _ready[backbone] = (key, run)
+    return run
 
 
 def prefix_executor(backbone: "Backbone", network: "nn.Module", sample: "Tensor", n_images: int) -> "tuple[str, Run]":

@@ -1,5 +1,6 @@
 """Features by row: computed once, decoded only where they are missing, by the executor that was remembered."""
 
+import copy
 import json
 import sys
 from collections.abc import Sequence
@@ -181,6 +182,28 @@ def test_an_executor_that_stopped_working_is_chosen_anew(rows: list[Row], monkey
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     torch.testing.assert_close(_features(rows), expected, rtol=1e-4, atol=1e-5)
     assert '"executor": "onnxruntime"' not in Path(".rootstock/executors.json").read_text()
+
+
+def test_other_rows_of_a_backbone_run_in_the_executor_that_is_ready(
+    rows: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transfer.backbones import executors, trial
+
+    monkeypatch.setenv("ROOTSTOCK_CACHE_GB", "0")
+    monkeypatch.setattr(trial, "SMALL_WORK_FLOPS", 0.0)
+    made, prepare, backbone = [], executors.prepare, _backbone()
+    monkeypatch.setattr(executors, "prepare", lambda name, *rest: made.append(name) or prepare(name, *rest))
+    _features(rows[:8], backbone)
+    _remember("folded")
+    first, again = _features(rows[:8], backbone), _features(rows[:8], backbone)
+    assert (made[-1], made.count("folded")) == ("folded", 1)
+    with torch.no_grad():
+        next(backbone.parameters()).mul_(0.5)
+    changed = _features(rows[:8], backbone)
+    assert torch.equal(first, again)
+    assert made.count("folded") == 2
+    torch.testing.assert_close(changed, _features(rows[:8], copy.deepcopy(backbone)))
+    assert not torch.allclose(changed, first)
 
 
 def test_without_a_cache_features_are_computed_each_time(
