@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfer.records import CandidateScore
-from transfer.selection.knn import knn_without_one
 from transfer.selection.ranking import Scored, explain, rank, score_features, score_pixels
-from transfer.selection.ridge import ridge_without_one
+from transfer.selection.scores.knn import knn_without_one
+from transfer.selection.scores.ridge import ridge_without_one
 
 
 def scored(

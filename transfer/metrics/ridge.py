@@ -4,11 +4,39 @@ Source: Golub, Heath and Wahba 1979, Generalized Cross-Validation as a Method fo
 Technometrics 21(2), equation 1.4: the residual without row i is e_i = (t_i - fitted_i) / (1 - H_ii).
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 _RELATIVE_STRENGTHS = tuple(10.0**exponent for exponent in (-6, -5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1))
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The principal directions of centred rows F = U S V', the weakest first; k is the smaller of N and D.
+
+    Args:
+        components: P = U S, float64 (N, k): the rows in coordinates along the directions.
+        power: S^2, float64 (k,), at least 0, rising.
+        directions: V, float64 (D, k), where it comes for free, with more rows than features; None elsewhere.
+    """
+
+    components: Tensor
+    power: Tensor
+    directions: Tensor | None
+
+    @classmethod
+    def of(cls, centred: Tensor) -> "Principal":
+        """Decompose rows, float64 (N, D), whose mean is 0: the smaller of F'F and FF', in O(N D min(N, D))."""
+        n_rows, width = centred.shape
+        if n_rows > width:
+            power, directions = torch.linalg.eigh(centred.T @ centred)
+            return cls(centred @ directions, power.clamp_min(0), directions)
+        power, left = torch.linalg.eigh(centred @ centred.T)
+        power = power.clamp_min(0)
+        return cls(left * power.sqrt(), power, None)
 
 
 class RidgePath:
@@ -26,15 +54,24 @@ class RidgePath:
         n_classes: at least 1.
         weights: how much the squared error of each row counts, float64 (N,), above 0; scaled to a mean of 1. All the
             same when None.
+        principal: the decomposition of the centred features where somebody has it and rows count the same.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, n_classes: int, weights: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        n_classes: int,
+        weights: Tensor | None = None,
+        principal: Principal | None = None,
+    ) -> None:
         rows = features.to(torch.float64)
         self.targets = functional.one_hot(labels, n_classes).to(torch.float64)
         self._weights = None if weights is None else (weights / weights.mean())[:, None]
         self._feature_mean, self._target_mean = self._scaled(rows, 1).mean(0), self._scaled(self.targets, 1).mean(0)
         self._centred = self._scaled(rows - self._feature_mean, 0.5)
-        self._components, self._power, self._directions = _principal(self._centred)
+        found = principal or Principal.of(self._centred)
+        self._components, self._power, self._directions = found.components, found.power, found.directions
         self._projected = self._components.T @ self._scaled(self.targets - self._target_mean, 0.5)
         self._scale = float(self._power.sum() / len(self._power)) or 1.0
 
@@ -73,14 +110,3 @@ class RidgePath:
     def _scaled(self, values: Tensor, exponent: float) -> Tensor:
         """Return rows (N, k) times a power of their weights."""
         return values if self._weights is None else self._weights**exponent * values
-
-
-def _principal(centred: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return P = U S (N, k), S^2 (k,), and V (D, k) where it comes for free; k is the smaller of N and D."""
-    n_rows, width = centred.shape
-    if n_rows > width:
-        power, directions = torch.linalg.eigh(centred.T @ centred)
-        return centred @ directions, power.clamp_min(0), directions
-    power, left = torch.linalg.eigh(centred @ centred.T)
-    power = power.clamp_min(0)
-    return left * power.sqrt(), power, None

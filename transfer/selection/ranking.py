@@ -8,8 +8,8 @@ from torch import Tensor
 
 from transfer.data.batches import pooled_pixels
 from transfer.records import CandidateScore
-from transfer.selection.knn import knn_without_one
-from transfer.selection.ridge import ridge_without_one
+from transfer.selection.scores.knn import knn_without_one
+from transfer.selection.scores.ridge import ridge_without_one
 
 _TIE_Z = 1.96  # standard errors within which a lead is noise: the 95 % point of the normal distribution
 

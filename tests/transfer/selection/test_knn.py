@@ -8,12 +8,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from transfer.errors import UserError
-from transfer.selection import knn
-from transfer.selection.knn import knn_without_one
-
-
-def knn_loo_accuracy(features: torch.Tensor, labels: torch.Tensor, k: int) -> float:
-    return float((knn_without_one(features, labels, k) == labels).double().mean())
+from transfer.selection.scores import knn
+from transfer.selection.scores.knn import knn_loo_accuracy
 
 
 def _clusters(

@@ -13,6 +13,22 @@ from transfer.selection.checks import require_scorable
 _CHUNK_ROWS = 1024
 
 
+def knn_loo_accuracy(features: Tensor, labels: Tensor, k: int) -> float:
+    """Return the share of rows whose class their k nearest other rows get right, in [0, 1]; higher is better.
+
+    Costs O(N^2 D).
+
+    Args:
+        features: finite float (N, D), N at least 2.
+        labels: int64 (N,), class indices.
+        k: see `knn_without_one`.
+
+    Raises:
+        UserError: fewer than two rows, or a feature that is not finite.
+    """
+    return float((knn_without_one(features, labels, k) == labels).double().mean())
+
+
 def knn_without_one(features: Tensor, labels: Tensor, k: int) -> Tensor:
     """Return what a cosine k-nearest-neighbour classifier predicts for each row from all others.
 

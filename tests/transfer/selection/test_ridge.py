@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge, RidgeCV
 
 from transfer.errors import UserError
 from transfer.metrics.ridge import _RELATIVE_STRENGTHS, RidgePath
-from transfer.selection.ridge import ridge_without_one
+from transfer.selection.scores.ridge import ridge_without_one
 
 
 def ridge_loo_accuracy(features: torch.Tensor, labels: torch.Tensor) -> float:

@@ -1,0 +1,77 @@
+"""The static prior: what a candidate's weights reach on ImageNet, whatever the target is.
+
+On the usual benchmark, eleven supervised networks on eleven data sets, this list orders candidates better than most
+scores that look at the target (docs/selection.md): a score earns its cost where it beats it.
+
+Source: torchvision's weight metadata, the top-1 accuracy of ImageNet-1K that it reports for each entry.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.backbones.reference import BackboneReference
+from transfer.backbones.torchvision_models import require_architecture, require_weights_name
+
+UNPUBLISHED_TOP1 = 50.0  # below every published figure (from 56.5 on), above random weights
+RANDOM_TOP1 = 0.1  # a guess among 1,000 classes
+_PLACE, _FIGURE = "ImageNet-1K", "acc@1"
+
+
+def imagenet_top1(reference: str, weights_sha256: str | None = None) -> float:
+    """Return the published ImageNet top-1 accuracy of a candidate's weights, in percent; higher is better.
+
+    Random weights count as a guess, 0.1. Weights without a published figure, as those shipped with this project and
+    those fitted elsewhere, count as 50: below every published network, above no training at all. A file is known by its
+    digest, whatever its name.
+
+    Costs nothing but the import of torchvision.
+
+    Args:
+        reference: the candidate as the user wrote it.
+        weights_sha256: hex digest of its weights file, where that is known.
+
+    Raises:
+        UserError: the reference, its architecture or the name of its weights is unknown.
+    """
+    parsed = BackboneReference.parse(reference)
+    if parsed.is_random:
+        return RANDOM_TOP1
+    if parsed.source != "torchvision":
+        return UNPUBLISHED_TOP1
+    figures = published_top1(parsed.arch)
+    if parsed.weights_file is None:
+        name = parsed.weights or "DEFAULT"
+        require_weights_name(parsed.arch, name)
+        return figures[name]
+    return _of_file(parsed.arch, figures, weights_sha256 or "")
+
+
+def published_top1(arch: str) -> dict[str, float]:
+    """Return the top-1 accuracy, percent, of each of an architecture's published weights, "DEFAULT" included.
+
+    Args:
+        arch: an architecture of torchvision; an unknown one is refused.
+
+    Raises:
+        UserError: torchvision has no such architecture.
+    """
+    from torchvision import models
+
+    require_architecture(arch)
+    entries = models.get_model_weights(arch)
+    return {name: _top1(entries[name]) for name in ("DEFAULT", *entries.__members__)}
+
+
+def _top1(entry: Any) -> float:
+    return float(entry.meta.get("_metrics", {}).get(_PLACE, {}).get(_FIGURE, UNPUBLISHED_TOP1))
+
+
+def _of_file(arch: str, figures: Mapping[str, float], sha256: str) -> float:
+    """Return the figure of the published file with this digest; its name ends with the digest's first digits."""
+    from torchvision import models
+
+    for name, entry in models.get_model_weights(arch).__members__.items():
+        digits = entry.url.rpartition("-")[2].removesuffix(".pth")
+        if sha256.startswith(digits):
+            return figures[name]
+    return UNPUBLISHED_TOP1
