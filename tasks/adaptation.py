@@ -205,7 +205,7 @@ def _decided(work: _Work, plans: "tuple[StepPlan, ...]", began: float) -> "tuple
     if known is not None:
         return known
     if budget_s is not None and time.perf_counter() - began >= budget_s:
-        plans = tuple(replace(plan, n_images=0) for plan in plans)  # nothing is left for steps, nor to measure them
+        plans = tuple(plan.shortened(0, 0) for plan in plans)  # nothing is left for steps, nor to measure them
     decided = _costed(work, plans)
     if budget_s is not None:
         left = budget_s - (time.perf_counter() - began)

@@ -38,10 +38,8 @@ def _decided(plan: "StepPlan", step: Mapping[str, Any]) -> "StepPlan":
     from transfer.finetuning.planning import StepCost
 
     return replace(
-        plan,
-        n_images=step["n_images"],
+        plan.shortened(step["n_images"], step["n_views"]),
         batch_size=step["batch_size"],
-        cache=replace(plan.cache, n_views=step["n_views"]),
         cost=None if step["cost"] is None else StepCost(**step["cost"]),
         found=None if step["found"] is None else search_of_plain(step["found"]),
     )

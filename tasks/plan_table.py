@@ -95,7 +95,11 @@ def plain_plan(plans: "Sequence[StepPlan]", balance: ClassBalance) -> dict[str, 
 def _treatment(group: "GroupPlan", plan: "StepPlan") -> tuple[str, str, str]:
     if group.rate is not None:
         return _rate(group, plan), group.norms, ""
-    return "frozen", group.norms, f"{plan.cache.n_views} views kept" if plan.cache.n_views else "computed anew"
+    return "frozen", group.norms, _prefix(plan.cache.n_views)
+
+
+def _prefix(n_views: int) -> str:
+    return f"{n_views} view{'s' if n_views > 1 else ''} kept" if n_views else "computed anew"
 
 
 def _rate(group: "GroupPlan", plan: "StepPlan") -> str:

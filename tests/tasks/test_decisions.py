@@ -21,13 +21,11 @@ PLAN = StepPlan(
     n_images=400,
     n_train=40,
     n_val=10,
-    cache=CachePlan(4, 2_000_000, 1.5, 3.25, "half of a forward pass is frozen"),
+    cache=CachePlan(4, 2_000_000, 1.5, 3.25, "half of a forward pass is frozen", frozen_share=0.5),
 )
 FOUND = RateSearch("last", ("deep",), 3.0, (1.0, 3.0), (20, 20), (None, 0.1 + 0.2))
 DECIDED = replace(
-    PLAN,
-    n_images=120,
-    cache=replace(PLAN.cache, n_views=1),
+    PLAN.shortened(120, 1),
     cost=StepCost(8, 1.0, 0.01, 0.02, 0.1, 1 / 3, 5_000),
     batch_size=16,
     found=FOUND,

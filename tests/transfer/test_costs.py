@@ -103,3 +103,30 @@ def test_a_budget_is_kept_and_the_first_step_comes_first(tiny_backbone: MakeBack
     assert all(plan.n_images == 0 or plan.n_images >= 8 for plan in (last, everything))
     if seconds == 1000.0:
         assert (last, everything) == plans
+
+
+def test_a_step_that_keeps_nothing_any_more_pays_for_its_prefix_in_every_pass(tiny_backbone: MakeBackbone) -> None:
+    planned, *_ = plan_steps(Classifier(tiny_backbone(), 2), STEPS, 40, 10, BUDGET, 10**9)
+    slow = replace(planned, n_val=1, cost=replace(COST, prefix_s=1.0, varied_s=1.2))
+    (fitted,) = within((slow,), 30.0, fewest=8)  # a view of every row would take 41 s
+    assert fitted.cache.n_views == 0
+    assert 0 < fitted.n_images * (1.2 + COST.update_s) < fitted.seconds() <= 30
+    assert fitted.cost == replace(COST, prepare_s=0.0, prefix_s=0.0, varied_s=0.0, update_s=1.3, val_s=1.22)
+    share = planned.cache.frozen_share
+    in_torch = replace(COST, prefix_s=0.0, varied_s=0.0).of_whole_images(share)  # whatever a fast executor took
+    assert in_torch.val_s == pytest.approx(COST.val_s / (1 - share))
+
+
+@pytest.mark.parametrize(("n_images", "n_views"), [(400, 2), (120, 1), (30, 0), (0, 0)])
+def test_a_shortened_plan_tells_of_itself(tiny_backbone: MakeBackbone, n_images: int, n_views: int) -> None:
+    planned, *_ = plan_steps(Classifier(tiny_backbone(), 2), STEPS, 40, 10, BUDGET, 10**9)
+    row_bytes = planned.cache.n_bytes / (planned.cache.n_views * 40 + 10)
+    cache, share = planned.shortened(n_images, n_views).cache, planned.cache.frozen_share
+    assert cache.n_bytes == ((n_views * 40 + 10) * row_bytes if n_views else 0)
+    assert (f"{n_views} view" in cache.why) == (n_views > 0)
+    assert ("budget leaves" in cache.why) == (n_views == 0)
+    if n_views:
+        n_epochs = n_images / 40
+        uncached, cached = n_epochs * (share + 3 * (1 - share)), n_views * share + 3 * n_epochs * (1 - share)
+        assert cache.speed_up == pytest.approx(uncached / cached)
+        assert cache.speed_up_over_all == pytest.approx(3 * n_epochs / cached)

@@ -59,6 +59,8 @@ class CachePlan:
         speed_up: operations of the step without a cache over those with it.
         speed_up_over_all: operations of training all layers for as long over those of the step as planned.
         why: a sentence.
+        frozen_share: of the operations of a forward pass, those before the values that are kept, in [0, 1]; 0 where
+            keeping them did not pay or could not be.
     """
 
     n_views: int
@@ -66,6 +68,27 @@ class CachePlan:
     speed_up: float
     speed_up_over_all: float
     why: str
+    frozen_share: float = 0.0
+
+    def shortened(self, n_views: int, n_epochs: float, n_train: int, n_val: int, cost: int) -> "CachePlan":
+        """Return what is kept for a step of fewer passes.
+
+        Args:
+            n_views: at most those of this plan.
+            n_epochs: passes over the training rows; 0 where nothing is left of the step.
+            n_train: see `plan_cache`.
+            n_val: see `plan_cache`.
+            cost: see `plan_cache`.
+        """
+        if not self.n_views:
+            return self
+        if n_views and n_epochs:
+            row_bytes = self.n_bytes // (self.n_views * n_train + n_val)
+            return _keeping(self.frozen_share, n_views, n_epochs, (n_views * n_train + n_val) * row_bytes, cost)
+        if not n_epochs:
+            return CachePlan(0, 0, 1.0, 1.0, "the budget leaves no image")
+        why = "the budget leaves no time to compute values for later passes"
+        return CachePlan(0, 0, 1.0, 3 / (self.frozen_share + cost * (1 - self.frozen_share)), why)
 
 
 def plan_cache(
@@ -98,11 +121,19 @@ def plan_cache(
     if cached >= uncached:
         why = "there is no second pass that kept values would serve"
         return CachePlan(0, 0, 1.0, 3 * n_epochs / uncached, why)
+    return _keeping(frozen, n_views, n_epochs, n_bytes, cost)
+
+
+def _keeping(frozen: float, n_views: int, n_epochs: float, n_bytes: int, cost: int) -> CachePlan:
+    """Return the plan that keeps views of what a frozen share of the operations makes; see `plan_cache`."""
+    trained = cost * n_epochs * (1 - frozen)
+    uncached, cached = n_epochs * frozen + trained, n_views * frozen + trained
+    views = f"{n_views} view{'s' if n_views > 1 else ''}"
     why = (
-        f"{frozen:.0%} of a forward pass is frozen: {n_views} views for {n_epochs:.2g} passes, {n_bytes / 1e6:.0f} MB, "
+        f"{frozen:.0%} of a forward pass is frozen: {views} for {n_epochs:.2g} passes, {n_bytes / 1e6:.0f} MB, "
         f"{uncached / cached:.1f} times fewer operations"
     )
-    return CachePlan(n_views, n_bytes, uncached / cached, 3 * n_epochs / cached, why)
+    return CachePlan(n_views, n_bytes, uncached / cached, 3 * n_epochs / cached, why, frozen)
 
 
 def executor_of(boundary: Boundary, pixels: Pixels, n_images: int, execute: Execute | None = None) -> Executor:

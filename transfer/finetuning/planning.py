@@ -57,6 +57,18 @@ class StepCost:
     val_s: float
     n_bytes: int
 
+    def of_whole_images(self, frozen_share: float) -> "StepCost":
+        """Return the cost without the kept values that it was measured with: every pass goes through the prefix too.
+
+        Args:
+            frozen_share: the prefix's share of the operations of a forward pass, below 1. It runs in PyTorch like the
+                rest: no sooner than in its executor, nor than its operations take beside those of the rest.
+        """
+        in_torch_s = frozen_share / max(1 - frozen_share, 0.01) * self.val_s
+        more_s = max(self.prefix_s, self.varied_s, in_torch_s)
+        update_s, val_s = self.update_s + more_s, self.val_s + more_s
+        return replace(self, prepare_s=0.0, prefix_s=0.0, varied_s=0.0, update_s=update_s, val_s=val_s)
+
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
@@ -105,6 +117,21 @@ class StepPlan:
         batch_size = self.batch_size or budget.batch_size
         return replace(budget, max_images=self.n_images, at_once=at_once, batch_size=batch_size)
 
+    def shortened(self, n_images: int, n_views: int) -> "StepPlan":
+        """Return the plan with fewer images and views.
+
+        Args:
+            n_images: training images, at most those of this plan.
+            n_views: kept views, at most those of this plan; 0 where whole images go through the network instead.
+        """
+        if (n_images, n_views) == (self.n_images, self.cache.n_views):
+            return self
+        n_epochs, n_passes = n_images / self.n_train, _update_cost(self.step)
+        cache = self.cache.shortened(n_views, n_epochs, self.n_train, self.n_val, n_passes)
+        cost, drops = self.cost, self.cache.n_views and not n_views
+        cost = cost.of_whole_images(self.cache.frozen_share) if cost and drops else cost
+        return replace(self, n_images=n_images, cache=cache, cost=cost)
+
     def fixed_s(self) -> float:
         """Return the seconds before and after the updates, whatever their number; 0 before they were measured."""
         if self.cost is None:
@@ -144,9 +171,9 @@ def within(plans: Sequence[StepPlan], seconds: float, fewest: int) -> tuple[Step
     for plan in plans:
         fitting = plan
         for n_views in range(plan.cache.n_views, -1, -1) if plan.cache.n_views else (0,):
-            fitting = replace(plan, cache=replace(plan.cache, n_views=n_views))
+            fitting = plan.shortened(plan.n_images, n_views)
             n_images = min(plan.n_images, max(0, _affordable(fitting, seconds)))
-            fitting = replace(fitting, n_images=n_images if n_images >= min(fewest, plan.n_images) else 0)
+            fitting = fitting.shortened(n_images if n_images >= min(fewest, plan.n_images) else 0, n_views)
             if n_views <= max(1, int(fitting.n_epochs / 2)) and fitting.n_images:
                 break  # each view serves two passes or more
         shortened.append(fitting)
@@ -185,11 +212,16 @@ def plan_steps(
         n_images = budget.n_images(n_train)
         n_epochs = n_images / n_train
         boundary = cut(classifier.backbone) if n_epochs else None
-        cost = 3 if step.trains == EVERYTHING else 2
-        cache = plan_cache(boundary, n_train, n_val, max(n_epochs, 1e-9), max_bytes, varied=varied, cost=cost)
+        cost, passes = _update_cost(step), max(n_epochs, 1e-9)
+        cache = plan_cache(boundary, n_train, n_val, passes, max_bytes, varied=varied, cost=cost)
         plans.append(StepPlan(step, _groups(classifier, step), n_images, n_train, n_val, cache))
     thaw(classifier, ())
     return tuple(plans)
+
+
+def _update_cost(step: Step) -> int:
+    """Return how many forward passes an update is worth: no kernel asks for a gradient where a part is trained."""
+    return 3 if step.trains == EVERYTHING else 2
 
 
 def _groups(classifier: Classifier, step: Step) -> tuple[GroupPlan, ...]:
