@@ -201,8 +201,11 @@ def _decided(work: _Work, plans: "tuple[StepPlan, ...]", began: float) -> "tuple
 
     project, key, budget_s = Path.cwd(), work.checkpoints.key, work.settings.budget_s
     device, local_size = work.group.engine.device, work.group.place.local_size
-    known = decisions.recalled(project, key, plans, free_device_bytes(device, local_size))
-    if known is not None:
+    known = decisions.recalled(project, key, plans)
+    if known is not None and decisions.fit(known, free_device_bytes(device, local_size)):
+        return known
+    if known is not None:  # lengths and batches stay, whatever the clock says now; how many images go at once may not
+        decisions.keep(project, key, known := _costed(work, known))
         return known
     if budget_s is not None and time.perf_counter() - began >= budget_s:
         plans = tuple(plan.shortened(0, 0) for plan in plans)  # nothing is left for steps, nor to measure them
@@ -227,7 +230,7 @@ def _require_training(settings: FinetuneParams, plans: "Sequence[StepPlan]") -> 
 
 
 def _costed(work: _Work, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...]":
-    """Return the plans with what each step was measured to cost here, in batches that fit where they are sought.
+    """Return the plans with what each step was measured to cost here, in batches that fit where they are still sought.
 
     What process 0 took alone is counted as if each took its share of it.
     """
@@ -249,10 +252,11 @@ def _costed(work: _Work, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...]":
             free_bytes = free_device_bytes(device, local_size)
             return group.shared_cost(measured(classifier, target, plan, pose, tried, free_bytes, time.perf_counter))
 
-        found, batch_size = None, limits.batch_size
+        found, batch_size = None, plan.batch_size or limits.batch_size
         if plan.n_images:
             found = cost_of(batch_size)
-            fitting = fitting_batch_size(work.settings, batch_size, found.at_once)
+            sought = plan.batch_size is None
+            fitting = fitting_batch_size(work.settings, batch_size, found.at_once) if sought else batch_size
             found, batch_size = (cost_of(fitting), fitting) if fitting < batch_size else (found, batch_size)
         costed.append(replace(plan, cost=found, batch_size=batch_size))
     return tuple(costed)

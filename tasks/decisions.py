@@ -16,22 +16,32 @@ if TYPE_CHECKING:
 _MOST = 256  # plans, some kilobytes each
 
 
-def recalled(project: Path, key: str, plans: "Sequence[StepPlan]", free_bytes: int) -> "tuple[StepPlan, ...] | None":
+def recalled(project: Path, key: str, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...] | None":
     """Return plans as they were decided for the same inputs; None where nothing, or nothing usable, was decided.
 
     Args:
         project: whose decisions.
         key: of parameters, inputs, code and machine.
         plans: what needs no measuring.
-        free_bytes: memory that may be taken now, where training runs.
     """
     try:
         steps = read_plain_json(_path(project, key))["steps"]
-        if not all(_is_usable(plan, step, free_bytes) for plan, step in zip(plans, steps, strict=True)):
+        if not all(_is_usable(plan, step) for plan, step in zip(plans, steps, strict=True)):
             return None
         return from_plain(plans, steps)
     except (UserError, OSError, KeyError, TypeError, ValueError):
         return None
+
+
+def fit(plans: "Sequence[StepPlan]", free_bytes: int) -> bool:
+    """Say whether updates as they were decided go into the memory there is now.
+
+    Args:
+        plans: decided.
+        free_bytes: memory that may be taken, where training runs.
+    """
+    costs = (plan.cost for plan in plans if plan.n_images)
+    return all(cost is None or cost.n_bytes <= free_bytes for cost in costs)
 
 
 def _decided(plan: "StepPlan", step: Mapping[str, Any]) -> "StepPlan":
@@ -45,8 +55,8 @@ def _decided(plan: "StepPlan", step: Mapping[str, Any]) -> "StepPlan":
     )
 
 
-def _is_usable(plan: "StepPlan", step: Mapping[str, Any], free_bytes: int) -> bool:
-    """Say whether a decision is one that could have been made, and fits into the memory there is now."""
+def _is_usable(plan: "StepPlan", step: Mapping[str, Any]) -> bool:
+    """Say whether a decision is one that could have been made."""
     from transfer.finetuning.rates import SCALES
 
     cost, found = step["cost"], step["found"]
@@ -61,7 +71,6 @@ def _is_usable(plan: "StepPlan", step: Mapping[str, Any], free_bytes: int) -> bo
         and (found is None or (found["groups"] == [*plan.step.searched] and found["scale"] in SCALES))
         and all(type(value) in (int, float) and value >= 0 for value in numbers)
         and (cost is None or (type(cost["at_once"]) is int and cost["at_once"] > 0))
-        and (cost is None or cost["n_bytes"] <= free_bytes)
     )
 
 

@@ -104,6 +104,19 @@ def test_a_batch_that_does_not_fit_at_its_smallest_is_made_of_parts(
     assert [(step["batch_size"], step["cost"]["at_once"]) for step in steps] == [(8, 2), (8, 2)]
 
 
+def test_less_memory_changes_what_goes_at_once_and_no_length(ranked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finetune.train()
+    (kept,) = (ranked / ".rootstock/plans").iterdir()
+    decided = json.loads(kept.read_text())
+    decided["steps"][1]["n_images"] = 40  # as if by a budget
+    kept.write_text(json.dumps(decided))
+    monkeypatch.setattr("adapters.devices.free_memory_bytes", lambda: 1)
+    finetune.train()
+    steps = json.loads(kept.read_text())["steps"]
+    found = [(step["n_images"], step["batch_size"], step["cost"]["at_once"]) for step in steps]
+    assert found == [(60, 32, 2), (40, 32, 2)]
+
+
 @pytest.mark.parametrize("key", ["head_lr", "backbone_lr", "batch_size"])
 def test_another_word_is_refused(key: str) -> None:
     allowed = "an integer of at least 2, or auto" if key == "batch_size" else "above 0 and of at most 1, or auto"

@@ -34,8 +34,8 @@ DECIDED = replace(
 
 def test_a_shortened_plan_comes_back_with_its_views_batches_and_rates(project: Path) -> None:
     decisions.keep(project, "key", [DECIDED])
-    assert decisions.recalled(project, "key", [PLAN], 10**12) == (DECIDED,)
-    assert decisions.recalled(project, "another", [PLAN], 10**12) is None
+    assert decisions.recalled(project, "key", [PLAN]) == (DECIDED,)
+    assert decisions.recalled(project, "another", [PLAN]) is None
 
 
 def test_the_oldest_plans_give_way(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +58,7 @@ def test_the_oldest_plans_give_way(project: Path, monkeypatch: pytest.MonkeyPatc
         lambda step: step | {"found": step["found"] | {"scale": 2.0}},
         lambda step: step | {"found": step["found"] | {"groups": ["head"]}},
         lambda step: step | {"found": {"scale": 3.0, "groups": ["deep"]}},
-        lambda step: step | {"cost": step["cost"] | {"n_bytes": 1 << 60}},
+        lambda step: step | {"cost": step["cost"] | {"n_bytes": -1}},
         lambda step: {name: value for name, value in step.items() if name != "found"},
     ],
 )
@@ -69,4 +69,10 @@ def test_what_could_not_have_been_decided_is_not_taken(
     (path,) = (project / ".rootstock/plans").iterdir()
     step = json.loads(path.read_text())["steps"][0]
     path.write_text(json.dumps({"steps": [change(step)]}))
-    assert decisions.recalled(project, "key", [PLAN], 10**12) is None
+    assert decisions.recalled(project, "key", [PLAN]) is None
+
+
+def test_a_decision_fits_as_long_as_memory_suffices() -> None:
+    assert decisions.fit([DECIDED, PLAN], 5_000)
+    assert not decisions.fit([PLAN, DECIDED], 4_999)
+    assert decisions.fit([replace(DECIDED, n_images=0)], 4_999)

@@ -273,6 +273,19 @@ def test_a_batch_that_does_not_fit_is_made_of_parts(tiny_backbone: MakeBackbone,
         torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
+def test_a_run_that_goes_on_with_less_memory_makes_smaller_parts(
+    tiny_backbone: MakeBackbone, striped: MakeExamples
+) -> None:
+    target, kept = Target(striped(20, 0), striped(2, 1), 2), list[Snapshot]()
+    for at_once in (None, 4):
+        classifier = Classifier(tiny_backbone(), 2)
+        problem = Problem.of_images(classifier, target, BUDGET.augmentation)
+        hungry, start = _Hungry(classifier, 100), kept[-1] if kept else None
+        budget = replace(BUDGET, max_images=40, batch_size=8, at_once=at_once)
+        list(train(classifier, replace(problem, network=hungry), EVERYTHING, budget, 0, start, kept.append))
+        assert max(hungry.seen) == (at_once or 7)
+
+
 def test_two_images_that_do_not_fit_are_refused(tiny_backbone: MakeBackbone, striped: MakeExamples) -> None:
     classifier, target = Classifier(tiny_backbone(), 2), Target(striped(20, 0), striped(2, 1), 2)
     problem = Problem.of_images(classifier, target, BUDGET.augmentation)

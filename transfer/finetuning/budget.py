@@ -65,7 +65,10 @@ def batch_sizes(n_train: int) -> tuple[int, ...]:
 
 
 def batches(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Split rows (n,) into batches of about equal size: none larger than asked, none of a single image."""
+    """Split rows (n,) into batches of about equal size: none of a single image, none larger than asked.
+
+    Of an odd number in pairs one is of three.
+    """
     return rows.tensor_split(n_batches(len(rows), batch_size))
 
 

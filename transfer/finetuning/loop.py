@@ -51,7 +51,8 @@ def train(
         step: group -> learning rate; other groups stay byte-equal.
         budget: how long.
         seed: of the order, the augmentation and dropout.
-        start: where to go on; the beginning when None. The classifier must be the one that the run began with.
+        start: where to go on; the beginning when None. The classifier must be the one that the run began with. Where
+            the budget has room for fewer images at once than there was, as many as it says.
         keep: called with where the run stands, every few updates.
         advance: called with the number of images of every batch.
 
@@ -60,7 +61,7 @@ def train(
     """
     thaw(classifier, step.rates, adapts_norms=step.adapts_norms, trains=step.trains)
     run = _Run(classifier, problem, step, budget, seed)
-    run.restore(start or run.captured(Snapshot(at_once=budget.at_once)))
+    run.restore(_fitting(start, budget) if start else run.captured(Snapshot(at_once=budget.at_once)))
     if start is not None:
         advance(run.images_before())
     while not run.ended():
@@ -68,6 +69,11 @@ def train(
         yield run.rescued(failure) if failure else run.closed_epoch()
     run.leave_best()
     thaw(classifier, ())
+
+
+def _fitting(start: Snapshot, budget: Budget) -> Snapshot:
+    limits = [limit for limit in (start.at_once, budget.at_once) if limit is not None]
+    return replace(start, at_once=min(limits, default=None))
 
 
 class _Run:
