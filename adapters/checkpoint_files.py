@@ -59,9 +59,8 @@ def store(
     """
     from safetensors.torch import save
 
-    from transfer.backbones.digests import digest_of_values
-
-    header = {_KEY: key, _MEANING: json.dumps(meaning, allow_nan=False), _DIGEST: digest_of_values(tensors)}
+    said = json.dumps(meaning, allow_nan=False)
+    header = {_KEY: key, _MEANING: said, _DIGEST: _digest(said, tensors)}
     content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata=header)
     with atomic_write(_path(project, key, folder)) as temporary:
         temporary.write_bytes(content)
@@ -75,8 +74,6 @@ def fetch(project: Path, key: str, folder: str = CHECKPOINTS) -> "tuple[dict[str
     """
     from safetensors import SafetensorError, safe_open
 
-    from transfer.backbones.digests import digest_of_values
-
     path = _path(project, key, folder)
     if not path.is_file():
         return None
@@ -86,7 +83,8 @@ def fetch(project: Path, key: str, folder: str = CHECKPOINTS) -> "tuple[dict[str
             if header.get(_KEY) != key:
                 return None
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  it is no mapping
-            return (tensors, json.loads(header[_MEANING])) if header.get(_DIGEST) == digest_of_values(tensors) else None
+            said = header[_MEANING]
+            return (tensors, json.loads(said)) if header.get(_DIGEST) == _digest(said, tensors) else None
     except (OSError, ValueError, KeyError, SafetensorError):
         return None  # a damaged file is none: what it held is computed again
 
@@ -120,6 +118,13 @@ def touch(project: Path, key: str) -> None:
     """Note that the outcome of a step was asked for."""
     with suppress(OSError):
         _path(project, key, STEPS).touch()
+
+
+def _digest(said: str, tensors: "Mapping[str, Tensor]") -> str:
+    """Return the sha256 over tensors and what they mean."""
+    from transfer.backbones.digests import digest_of_values
+
+    return hashlib.sha256(f"{said}{digest_of_values(tensors)}".encode()).hexdigest()
 
 
 def _oldest_first(folder: Path) -> list[Path]:

@@ -77,7 +77,7 @@ def test_another_run_does_not_find_it(project: Path, monkeypatch: pytest.MonkeyP
     assert Checkpoints(project, {"seed": 0}, MACHINE).load() is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped header", "empty", "not ours"])
+@pytest.mark.parametrize("damage", ["cut", "flipped header", "another number", "empty", "not ours"])
 def test_a_damaged_one_is_none(project: Path, damage: str) -> None:
     Checkpoints(project, {"seed": 0}, MACHINE).save_now(state(1))
     (path,) = (project / ".rootstock/checkpoints").iterdir()
@@ -85,9 +85,15 @@ def test_a_damaged_one_is_none(project: Path, damage: str) -> None:
     other = content.replace(
         json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["key"].encode(), b"0" * 32
     )
-    path.write_bytes(
-        {"cut": content[:-5], "flipped header": b"\xff" + content[1:], "empty": b"", "not ours": other}[damage]
-    )
+    damaged = {
+        "cut": content[:-5],
+        "flipped header": b"\xff" + content[1:],
+        "another number": content.replace(rb"step_index\": 1", rb"step_index\": 0"),
+        "empty": b"",
+        "not ours": other,
+    }[damage]
+    assert damaged != content
+    path.write_bytes(damaged)
     assert Checkpoints(project, {"seed": 0}, MACHINE).load() is None
 
 
