@@ -17,7 +17,7 @@ from tasks.imbalance import balance_in, balance_of, balance_params
 from tasks.params import FinetuneParams, Params, read_params
 from tasks.plan_table import plain_plan
 from tasks.step import step
-from tasks.strategy import starting_backbone
+from tasks.strategy import starting_backbone, strategy_steps
 from tasks.training_group import TrainingGroup, training_group
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def _trained(
 ) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event], int | None, Checkpoints]":
     settings, manifest = params.finetune, read_manifest()
     backbone, weights_sha256 = _start(settings)
+    if group.leads:
+        strategy_steps(backbone, settings, ())  # what does not suit the backbone is refused before anything is computed
     made_from = {name: sha256_of(path) for name, path in _MADE_FROM.items()}
     facts = {"stage": "finetune", "params": settings.model_dump(), **made_from}
     machine = machine_recipe(backbone) | device_facts(group.engine.device) | {"processes": group.place.size}

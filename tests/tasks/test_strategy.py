@@ -185,8 +185,11 @@ def test_the_head_of_all_rows_is_kept_where_no_step_is(any_kept: bool) -> None:
     ]
 
 
-def test_more_groups_than_the_winner_has_are_refused(ranked: Path, set_params: SetParams) -> None:
+def test_more_groups_than_the_winner_has_are_refused_before_anything_is_computed(
+    ranked: Path, set_params: SetParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     set_params(finetune={"strategy": "last-9"})
+    monkeypatch.setattr(finetune, "training_target", lambda *_: pytest.fail("images were read"))
     with pytest.raises(
         UserError, match=r"'last-9', but rootstock/strokes has 5 depth groups; make it at most last-5\.$"
     ):
