@@ -56,7 +56,8 @@ def get(name: str) -> str | None:
 
 def follows() -> bool:
     """Say whether this process was started, by us or by torchrun, to share the work of another one that reports it."""
-    return not (get(RANK_PLACE) or get("RANK") or "0").startswith("0")
+    of_torchrun = get("RANK") if get("WORLD_SIZE") else None  # by itself it is a name that other programs use too
+    return not (get(RANK_PLACE) or of_torchrun or "0").startswith("0")
 
 
 def put(name: str, value: str) -> None:
