@@ -30,7 +30,8 @@ class Checkpoints:
 
     def __init__(self, project: Path, facts: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         self._project = project
-        self._around = {"machine": machine, "code": checkpoint_files.code_digest(_CODE)}
+        self.code = checkpoint_files.code_digest(_CODE)
+        self._around = {"machine": machine, "code": self.code}
         self.key = checkpoint_files.key_of({**facts, **self._around})
         self.recalled: set[str] = set()  # names of steps that an earlier run has run
         self._written_at = time.monotonic()

@@ -77,7 +77,7 @@ def _trained(
     facts = {"stage": "finetune", "params": settings.model_dump(), **made_from}
     machine = machine_recipe(backbone) | device_facts(group.engine.device) | {"processes": group.place.size}
     checkpoints = Checkpoints(Path.cwd(), facts, machine)
-    group.require_equal(params.data.model_dump() | facts)
+    group.require_equal(params.data.model_dump() | facts | {"code": checkpoints.code})
 
     def load() -> "Target":
         return training_target(params.data.path, manifest, backbone.preprocess, settings.max_images_seen)

@@ -1,5 +1,6 @@
 """Fine-tuning by several processes: the result of one, and one sentence when one of them ends."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,15 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from adapters.json_files import sha256_of
 from adapters.model_files import load_model
+from adapters.ranks import Place
 from tasks import finetune
 from tasks.history import read_history, read_searches
 from tasks.imbalance import balance_in
 from tasks.params import read_params
-from tasks.training_group import training_group
+from tasks.training_group import TrainingGroup, training_group
 from transfer.errors import UserError
+from transfer.finetuning.engine import Engine
+from transfer.finetuning.parallel import Alone
 
 SetParams = Callable[..., None]
 ROOT = Path(finetune.__file__).resolve().parents[1]
@@ -107,6 +112,26 @@ def test_other_processes_than_asked_for_are_refused(
         training_group(read_params().finetune),
     ):
         pass
+
+
+def test_a_machine_with_other_code_is_refused(
+    ranked: Path, set_params: SetParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, str]] = []
+    monkeypatch.setattr(TrainingGroup, "require_equal", lambda _, facts: said.append(facts))
+    set_params(finetune={"strategy": "features"})
+    finetune.train()
+    monkeypatch.undo()
+
+    class Other(Alone):
+        rank = 1
+
+        def told(self, tensors: object, meaning: str = "") -> tuple[dict[str, torch.Tensor], str]:
+            return {}, json.dumps(said[0] | {"code": "of another version"})
+
+    group = TrainingGroup(Place(1, 2, 1, 2), Engine(ranks=Other()))
+    with pytest.raises(UserError, match="Process 1 of finetune has another code than process 0; give every machine"):
+        group.require_equal(said[0])
 
 
 @pytest.mark.slow

@@ -13,8 +13,11 @@ from transfer.data.batches import Augmentation
 from transfer.data.examples import Examples, Target
 from transfer.errors import UserError
 from transfer.finetuning.budget import Budget
-from transfer.finetuning.inputs import Pixels
+from transfer.finetuning.engine import Engine
+from transfer.finetuning.freezing import thaw
+from transfer.finetuning.inputs import Pixels, Views
 from transfer.finetuning.measuring import judged
+from transfer.finetuning.parallel import ALONE, Alone
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepPlan, plan_steps
 from transfer.finetuning.probing import probed, refitted, with_own_norms
@@ -286,6 +289,23 @@ def test_a_step_that_was_taken_up_again_is_remembered_whole(tiny_backbone: MakeB
     assert kept[0].events == kept[1].events
     assert kept[0].changed.keys() == kept[1].changed.keys()
     assert all(torch.equal(value, kept[1].changed[name]) for name, value in kept[0].changed.items())
+
+
+class _NextToOneThatIsHarmed(Alone):
+    def worst(self, word: int) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(("ranks", "dtype"), [(ALONE, torch.float16), (_NextToOneThatIsHarmed(), torch.float32)])
+def test_all_processes_keep_values_of_one_type(
+    tiny_backbone: MakeBackbone, target: Target, ranks: Alone, dtype: torch.dtype
+) -> None:
+    classifier = Classifier(tiny_backbone(), 2)
+    (plan,) = planned(classifier, target, LAST)
+    thaw(classifier, plan.step.rates)
+    problem = posed(classifier, target, plan, BUDGET, 0, Hooks(engine=Engine(ranks=ranks)))
+    assert isinstance(problem.train, Views)
+    assert problem.train.values.dtype == dtype
 
 
 def test_images_are_changed_trivially_only_where_every_layer_is_trained(

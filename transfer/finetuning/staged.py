@@ -257,7 +257,8 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
         return Problem.of_images(classifier, target, augmentation, lent.engine)
     device = lent.engine.device
     sample = normalise(moved(target.train.inputs[:_HARMLESS_ROWS], device), preprocess)
-    dtype = torch.float16 if is_harmless(boundary, classifier.head, sample, torch.float16) else torch.float32
+    harms = not is_harmless(boundary, classifier.head, sample, torch.float16)
+    dtype = torch.float32 if lent.engine.ranks.worst(int(harms)) else torch.float16  # the same in all processes
     train_set, val_set = (Pixels(one, preprocess, augmentation, device) for one in (target.train, target.val))
     n_images = plan.cache.n_views * len(target.train) + len(target.val)
     executor = executor_of(boundary, train_set, n_images, lent.execute)
