@@ -157,7 +157,7 @@ def _chosen(
 ) -> tuple[float, float, Tensor]:
     """Return the strength and the inverse temperature under which held-out rows are most likely, and their scores.
 
-    The loss falls to one lowest point and rises again: stronger fits than the first that is worse are not tried.
+    All strengths are tried: of few rows the loss may rise and fall more than once on its way to its lowest point.
     """
     scores = torch.zeros(len(rows.values), n_classes, dtype=torch.float64)
     best_nll, best = math.inf, (method.strengths[0], 1.0, scores)  # where no row can be held out, the weakest fit
@@ -171,7 +171,6 @@ def _chosen(
         for model, part in zip(models, held_out, strict=True):
             scores[part] = rows.unseen(model, strength, part.numpy())
         sharpness, nll = calibrated(scores[picked], labels, weights=weights, offset=counting.offset)
-        if nll >= best_nll:
-            break
-        best_nll, best = nll, (strength, sharpness, scores)
+        if nll < best_nll:
+            best_nll, best = nll, (strength, sharpness, scores)
     return best
