@@ -308,6 +308,27 @@ def test_all_processes_keep_values_of_one_type(
     assert problem.train.values.dtype == dtype
 
 
+def test_kept_values_are_wide_where_those_of_a_later_class_are_too_large_for_half_precision(
+    tiny_backbone: MakeBackbone, target: Target
+) -> None:
+    inputs = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
+    inputs[36:] = 255
+    sorted_rows = replace(target, train=Examples(inputs, torch.arange(40) // 36))
+    backbone = tiny_backbone()
+    with torch.no_grad():
+        for name in ("stem.0", "middle.0"):  # black leaves zeros, white what no half can hold
+            backbone.trunk.get_submodule(name).weight.fill_(100.0)
+            backbone.trunk.get_submodule(name).bias.zero_()
+    classifier = Classifier(backbone, 2)
+    (plan,) = planned(classifier, sorted_rows, LAST)
+    thaw(classifier, plan.step.rates)
+    problem = posed(classifier, sorted_rows, plan, BUDGET, 0, Hooks())
+    assert isinstance(problem.train, Views)
+    assert problem.train.values.dtype == torch.float32
+    assert float(problem.train.values[:, 36:].amax()) > torch.finfo(torch.float16).max
+    assert float(problem.train.values[:, :36].amax()) == 0.0
+
+
 def test_images_are_changed_trivially_only_where_every_layer_is_trained(
     tiny_backbone: MakeBackbone, target: Target
 ) -> None:

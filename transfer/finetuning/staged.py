@@ -256,7 +256,7 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
     if boundary is None:
         return Problem.of_images(classifier, target, augmentation, lent.engine)
     device = lent.engine.device
-    sample = normalise(moved(target.train.inputs[:_HARMLESS_ROWS], device), preprocess)
+    sample = normalise(moved(_spread(target.train.inputs, _HARMLESS_ROWS), device), preprocess)
     harms = not is_harmless(boundary, classifier.head, sample, torch.float16)
     dtype = torch.float32 if lent.engine.ranks.worst(int(harms)) else torch.float16  # the same in all processes
     train_set, val_set = (Pixels(one, preprocess, augmentation, device) for one in (target.train, target.val))
@@ -268,6 +268,11 @@ def posed(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget
     )
     network = nn.Sequential(boundary.suffix, classifier.head)
     return Problem(network, train_views, val_views, engine=lent.engine, balance=target.balance)
+
+
+def _spread(images: Tensor, n_most: int) -> Tensor:
+    """Return some of the images, evenly spread: rows lie class by class."""
+    return images[torch.linspace(0, len(images) - 1, min(len(images), n_most)).round().long()]
 
 
 def _best_blend(problem: Problem, origin: State, live: State) -> tuple[float, Judgement]:
