@@ -11,9 +11,11 @@ import torch
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.examples import Examples, Target
 from transfer.finetuning.budget import Budget
+from transfer.finetuning.caching import Keep
 from transfer.finetuning.costs import Pose, measured
-from transfer.finetuning.plan import staged_plan
+from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepCost, StepPlan, plan_steps, within
+from transfer.finetuning.problem import Problem
 from transfer.finetuning.staged import Hooks, posed
 from transfer.finetuning.states import clone_state
 
@@ -60,6 +62,20 @@ def test_what_autograd_holds_is_counted(tiny_backbone: MakeBackbone, target: Tar
     activations = 8 * 6 * 8 * 8 * 4  # a batch of 8, 6 channels of 8 x 8, float32; three blocks of several such values
     weights = 18 * sum(value.numel() * value.element_size() for value in Classifier(tiny_backbone(), 2).parameters())
     assert 3 * activations < everything.n_bytes - weights < 15 * activations
+
+
+def test_a_rate_that_explodes_costs_what_another_does(tiny_backbone: MakeBackbone, target: Target) -> None:
+    found = []
+    for rate in (1e-4, 1e30):
+        classifier = Classifier(tiny_backbone(), 2)
+        steps = (Step("all", dict.fromkeys(("stem", "middle", "deep", "head"), rate)),)
+        (plan,) = plan_steps(classifier, steps, 40, 10, BUDGET, 10**9)
+
+        def pose(rows: Target, keep: Keep, plan: StepPlan = plan, classifier: Classifier = classifier) -> Problem:
+            return posed(classifier, rows, plan, BUDGET, 0, Hooks(keep=keep))
+
+        found.append(measured(classifier, target, plan, pose, BUDGET, 10**9, time.perf_counter))
+    assert found[0].n_bytes == found[1].n_bytes
 
 
 @pytest.mark.parametrize(("share", "at_once"), [(1.0, 8), (0.8, 4), (1e-6, 2)])

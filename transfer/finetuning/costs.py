@@ -16,6 +16,7 @@ from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Compute, Keep, forget
 from transfer.finetuning.freezing import thaw
 from transfer.finetuning.loop import train
+from transfer.finetuning.plan import Step
 from transfer.finetuning.planning import StepCost, StepPlan
 from transfer.finetuning.problem import Problem
 from transfer.finetuning.states import trained_state
@@ -107,10 +108,11 @@ def _timed(
     """
     n_images, n_val = len(problem.train.labels), len(problem.val.labels)
     trial = replace(budget, max_images=_MOST_PASSES * n_images, epochs=_MOST_PASSES, patience=None)
-    still = replace(plan.step, rates=dict.fromkeys(plan.step.rates, 0.0))  # as long as at any rate, and none explodes
     ended, updating, judging = list[tuple[float, int]](), list[float](), list[float]()
     at_once, spent = budget.at_once or n_images, 0.0
-    for event in train(classifier, problem, still, trial, 0, advance=lambda count: ended.append((now(), count))):
+    for event in train(
+        classifier, problem, _still(plan.step), trial, 0, advance=lambda count: ended.append((now(), count))
+    ):
         if isinstance(event, Rescue):  # what was measured before is not what will be done
             at_once, updating = event.at_once or at_once, []
         else:
@@ -129,8 +131,13 @@ def _held_bytes(classifier: Classifier, problem: Problem, plan: StepPlan, budget
     own = {value.untyped_storage().data_ptr() for value in classifier.state_dict().values()}
     with _counting(own) as held:
         trial = replace(budget, max_images=n_images, epochs=1, batch_size=n_images, patience=None)
-        list(train(classifier, problem, plan.step, trial, 0))
+        list(train(classifier, problem, _still(plan.step), trial, 0))
     return sum(held.values()) // n_images
+
+
+def _still(step: Step) -> Step:
+    """Return a step at rates of 0: it takes as long and holds as much as at any other, and nothing explodes."""
+    return replace(step, rates=dict.fromkeys(step.rates, 0.0))
 
 
 @contextmanager
