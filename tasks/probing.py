@@ -45,21 +45,39 @@ def probed_on(
     Returns:
         The classifier, what happened, and the head's values by name, see `transfer.finetuning.probing.refitted`.
     """
-    from transfer.backbones.backbone import Classifier
     from transfer.backbones.reference import BackboneReference
     from transfer.finetuning.strategies import is_from_scratch
 
     settings, read = params.finetune, partial(_features, rows, target.train, params.data.path)
     features, under_own = partial(read, weights_sha256), partial(read, None)
+    if is_from_scratch(settings.strategy):
+        return _undecided(backbone, target, settings, checkpoints, features)
     is_random = BackboneReference.parse(backbone.reference).is_random
-    before = {name: value.clone() for name, value in backbone.state_dict().items()}
     if is_random:  # its statistics describe nothing yet
         _reestimate(checkpoints, backbone, target.train)
     target = replace(target, balance=decided(target, settings, lambda: features(backbone, target.train)))
-    if is_from_scratch(settings.strategy):
-        backbone.load_state_dict(before)  # training begins where the reference from scratch does
-        return Classifier(backbone, target.n_classes).eval(), (target.balance,), {}
     return _fitted(backbone, target, settings, checkpoints, (features, None if is_random else under_own))
+
+
+def _undecided(
+    backbone: "Backbone", target: "Target", settings: FinetuneParams, checkpoints: Checkpoints, features: "Features"
+) -> "tuple[Classifier, tuple[Event, ...], State]":
+    """Return what `probed_on` does where training begins as the reference from scratch does; the backbone is as before.
+
+    Random statistics describe nothing: where the remedy for unequal classes is chosen by features, they are those of
+    the training images meanwhile.
+    """
+    from transfer.backbones.backbone import Classifier
+
+    def of_training_rows() -> "Tensor":
+        before = {name: value.clone() for name, value in backbone.state_dict().items()}
+        _reestimate(checkpoints, backbone, target.train)
+        rows = features(backbone, target.train)
+        backbone.load_state_dict(before)
+        return rows
+
+    balance = decided(target, settings, of_training_rows)
+    return Classifier(backbone, target.n_classes).eval(), (balance,), {}
 
 
 def _fitted(

@@ -10,7 +10,7 @@ import torch
 
 from adapters.json_files import read_json
 from adapters.model_files import load_model
-from tasks import finetune, reference
+from tasks import finetune, probing, reference
 from tasks.adaptation import _settled
 from tasks.checkpoints import Checkpoints
 from tasks.history import read_history
@@ -116,7 +116,10 @@ def test_a_frozen_trunk_takes_the_statistics_that_were_asked_for(ranked: Path, s
     assert [outcome.name for outcome in read_history(finetune.HISTORY)[1]] == ["probe", "norms", "refit"]
 
 
-def test_from_scratch_nothing_is_transferred(ranked: Path, set_params: SetParams) -> None:
+def test_from_scratch_nothing_is_transferred(
+    ranked: Path, set_params: SetParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "_reestimate", lambda *_: pytest.fail("statistics that nothing asks for"))
     set_params(finetune={"strategy": "scratch", "epochs": 1, "scratch_lr": 1e-6})
     finetune.train()
     classifier, card = load_model(finetune.MODEL)
