@@ -1,10 +1,10 @@
 """What is done about unequal classes: chosen once, told before training, kept among the events of a run."""
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.json_files import read_plain_json
 from tasks.automatic import first_batch_size
 from tasks.history import Event, event_of
 from tasks.params import FinetuneParams
@@ -49,8 +49,12 @@ def balance_of(events: Iterable[Event]) -> ClassBalance:
 
 
 def balance_in(history: Path) -> ClassBalance:
-    """Return what a written history says is done about unequal classes; nothing where it does not say."""
-    found = json.loads(history.read_text(encoding="utf-8")).get("balance", [])
+    """Return what a written history says is done about unequal classes; nothing where it does not say.
+
+    Raises:
+        UserError: it is missing or is not JSON.
+    """
+    found = read_plain_json(history).get("balance", [])
     return balance_of(event_of({"kind": ClassBalance.__name__, **plain}) for plain in found)
 
 

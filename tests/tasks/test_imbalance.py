@@ -13,6 +13,7 @@ from tasks import evaluate, finetune, manifest, reference, select
 from tasks.handoffs import METRICS
 from tasks.imbalance import balance_in, balance_params
 from tasks.params import read_params
+from transfer.errors import UserError
 from transfer.records import REMEDIES
 
 
@@ -54,6 +55,11 @@ def test_the_remedy_is_told_kept_and_given_to_the_references(unequal: Path, caps
         if name:
             gain = metrics["balanced_accuracy"] - value
             assert metrics[f"{name}balanced_gain"] == pytest.approx(gain, abs=2e-6)
+
+
+def test_a_reference_without_a_history_is_refused(ranked: Path) -> None:
+    with pytest.raises(UserError, match=r"history\.json is missing; run the stage that writes it"):
+        reference.train_from_scratch()
 
 
 def test_it_can_be_switched_off(unequal: Path) -> None:
