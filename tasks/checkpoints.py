@@ -73,11 +73,11 @@ class Checkpoints:
         """Keep what a step came to."""
         meaning = {"events": [plain_of(event) for event in done.events]}
         key = self._key_of_step(identity)
-        checkpoint_files.prune(self._project)
         try:
             checkpoint_files.store(self._project, key, done.changed, meaning, checkpoint_files.STEPS)
         except EnvironmentFault as error:  # the run goes on without it
             print(f"Note: what this step came to is not kept for other runs. {error}")
+        checkpoint_files.prune(self._project)
 
     def _key_of_step(self, identity: object) -> str:
         return checkpoint_files.key_of({"step": identity, **self._around})

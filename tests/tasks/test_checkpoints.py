@@ -225,6 +225,17 @@ def test_outcomes_that_were_not_asked_for_the_longest_make_room(project: Path) -
     assert [index for index in range(4) if kept.recall(index) is not None] == [0, 3]
 
 
+def test_room_is_made_for_the_newest_outcome_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prune(where: Path, prune: Callable[[Path, int], None] = checkpoint_files.prune) -> None:
+        prune(where, 2 * 4500)
+
+    monkeypatch.setattr(checkpoint_files, "prune", prune)
+    kept = Checkpoints(project, {}, MACHINE)
+    for index in range(3):
+        kept.remember(index, Done((), {"w": torch.full((1000,), float(index))}))
+        assert sum(path.stat().st_size for path in STEPS.iterdir()) <= 2 * 4500
+
+
 @pytest.fixture
 def begun(ranked: Path, set_params: SetParams) -> tuple[str, float]:
     """Return the digest of the weights of a run that nobody disturbed, and the seconds it trained."""
