@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from transfer.backbones.heads import Forest, head_in, head_of, kind_of, n_classes_of
 from transfer.errors import UserError
+from transfer.heads import neighbours
 from transfer.heads.fits import HEADS, TRAINABLE, fit_of
 from transfer.heads.forest import N_TREES, fit_forest
 from transfer.heads.linear import Method, cross_validated
@@ -125,6 +126,15 @@ def test_neighbours_are_scikit_learns() -> None:
     expected = model.fit((features - centre).numpy(), labels.numpy()).predict_proba((unseen - centre).numpy())
     exact = head.double()
     np.testing.assert_allclose(exact.probabilities(unseen.double()).numpy(), expected, atol=1e-6)
+
+
+def test_neighbours_are_found_a_part_of_the_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels, *_ = _clouds(4, 60)
+    whole = fit_neighbours(features, labels, N_CLASSES)
+    monkeypatch.setattr(neighbours, "_AT_ONCE", 7)
+    parts = fit_neighbours(features, labels, N_CLASSES)
+    assert int(parts.head.k) == int(whole.head.k)  # type: ignore[call-overload]
+    torch.testing.assert_close(parts.held_out, whole.held_out)
 
 
 @pytest.mark.parametrize("name", HEADS)

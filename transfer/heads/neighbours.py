@@ -17,6 +17,7 @@ from transfer.metrics.temperature import calibrated
 from transfer.records import ClassBalance
 
 NUMBERS = (1, 3, 5, 10, 20, 50, 100)
+_AT_ONCE = 1024  # rows whose similarities to all others are in memory
 
 
 def fit_neighbours(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBalance | None = None) -> Fitted:
@@ -36,9 +37,7 @@ def fit_neighbours(features: Tensor, labels: Tensor, n_classes: int, balance: Cl
     weights = torch.ones(len(labels)) if counting.fitting is None else counting.fitting.float()
     centre = features.double().mean(0).float()
     rows = unit_rows(features.float(), centre)
-    similarity = rows @ rows.T
-    similarity.fill_diagonal_(-math.inf)
-    closeness, nearest = similarity.topk(min(NUMBERS[-1], len(rows) - 1), dim=1)
+    closeness, nearest = _others(rows, min(NUMBERS[-1], len(rows) - 1))
     prior = class_shares(labels, n_classes, counting.fitting)
     best_nll, best_k, best_sharpness, held_out = math.inf, 1, 1.0, closeness.new_zeros(len(rows), n_classes).double()
     for k in (number for number in NUMBERS if number < len(rows)):
@@ -51,3 +50,14 @@ def fit_neighbours(features: Tensor, labels: Tensor, n_classes: int, balance: Cl
     kept = {"centre": centre, "rows": rows, "labels": labels, "weights": weights, "prior": prior}
     numbers = {"k": torch.tensor(best_k), "sharpness": torch.tensor(best_sharpness)}
     return Fitted(Neighbours(**kept, **numbers, offset=counting.moved(torch.zeros(n_classes))), held_out)
+
+
+def _others(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the similarities (N, k) of the nearest others of each row of length 1, and which they are."""
+    found = []
+    for first in range(0, len(rows), _AT_ONCE):
+        similarity = rows[first : first + _AT_ONCE] @ rows.T
+        similarity.diagonal(first).fill_(-math.inf)
+        found.append(similarity.topk(k, dim=1))
+    closeness, nearest = zip(*found, strict=True)
+    return torch.cat(closeness), torch.cat(nearest)
