@@ -166,7 +166,7 @@ class CandidateScore:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A proportion with its confidence interval, all in [0, 1]."""
+    """A figure with its confidence interval: a proportion, in [0, 1], or a difference of two, in [-1, 1]."""
 
     value: float
     low: float

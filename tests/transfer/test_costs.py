@@ -10,13 +10,14 @@ import torch
 
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.data.examples import Examples, Target
+from transfer.finetuning import staged
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Keep
 from transfer.finetuning.costs import Pose, measured
 from transfer.finetuning.plan import Step, staged_plan
 from transfer.finetuning.planning import StepCost, StepPlan, plan_steps, within
 from transfer.finetuning.problem import Problem
-from transfer.finetuning.staged import Hooks, posed
+from transfer.finetuning.staged import Hooks, posed, run_steps
 from transfer.finetuning.states import clone_state
 
 MakeBackbone = Callable[[], Backbone]
@@ -106,6 +107,19 @@ def test_a_plan_adds_up(tiny_backbone: MakeBackbone) -> None:
     assert last.seconds() == pytest.approx(keeping_s + 0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
     assert everything.seconds() == pytest.approx(0.02 * 10 * 5 + 400 * 0.1 + 10 * 10 * 0.02)
     assert replace(last, n_images=0).seconds() == 0
+    assert last.updates_s() == pytest.approx(400 * 0.1)
+
+
+def test_updates_alone_decide_whether_to_compile(
+    tiny_backbone: MakeBackbone, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(staged, "pays_to_compile", lambda _, seconds, **__: asked.append(seconds) or False)
+    classifier = Classifier(tiny_backbone(), 2)
+    plans = plan_steps(classifier, STEPS[:1], 40, 10, BUDGET, 10**9)
+    plans = (replace(plans[0], n_images=40, cost=replace(COST, val_s=1e6)),)
+    list(run_steps(classifier, target, plans, BUDGET, 0))
+    assert asked == [pytest.approx(40 * 0.1)]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 5.0, 20.0, 46.0, 60.0, 80.0, 1000.0])

@@ -147,6 +147,10 @@ class StepPlan:
         """Return the seconds a training image takes, its share of the validation after each epoch included."""
         return 0.0 if self.cost is None else self.cost.update_s + self.cost.val_s * self.n_val / self.n_train
 
+    def updates_s(self) -> float:
+        """Return the seconds of the updates alone, when the step is not stopped early; 0 before they were measured."""
+        return 0.0 if self.cost is None else self.n_images * self.cost.update_s
+
     def search_s(self) -> float:
         """Return the seconds of the search for rates; 0 where there is nothing to be found."""
         if self.cost is None or not self.n_searched:
