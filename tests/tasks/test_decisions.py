@@ -44,7 +44,7 @@ def test_the_oldest_plans_give_way(project: Path, monkeypatch: pytest.MonkeyPatc
         decisions.keep(project, key, [DECIDED])
         os.utime(decisions._path(project, key), (place, place))
     decisions.keep(project, "fourth", [DECIDED])
-    found = [decisions.recalled(project, key, [PLAN], 10**12) for key in ("first", "second", "third", "fourth")]
+    found = [decisions.recalled(project, key, [PLAN]) for key in ("first", "second", "third", "fourth")]
     assert [plans is not None for plans in found] == [False, False, True, True]
 
 
