@@ -73,29 +73,39 @@ def with_own_norms(
     Raises:
         UserError: they were asked for, and the trunk keeps none, or its features under them are not finite.
     """
-    backbone, extract = classifier.backbone, features or _straight
     if asked_for:
-        require_statistics(backbone)
-    if not statistics_of(backbone) or len(target.train) < 2:
+        require_statistics(classifier.backbone)
+    if not statistics_of(classifier.backbone) or len(target.train) < 2:
         return classifier, ()
-    before = _judged(classifier.head, extract(backbone, target.val), target)
     state = clone_state(classifier)
-    estimate(backbone, target.train)
     try:
-        other, _ = probed(backbone, target, features, fit)
+        other, outcome = _under_own_norms(classifier, target, features, estimate, fit)
     except UserError:  # the features under these statistics are not finite
         if asked_for:
             raise
         classifier.load_state_dict(state)
         return classifier, ()
-    after = _judged(other.head, extract(backbone, target.val), target)
-    changed = change(before.losses, after.losses, after.strata)
-    n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
-    outcome = changed.outcome(NORMS, (), after.accuracy, n_images)
-    if changed.helped or asked_for:
+    if outcome.kept or asked_for:
         return other, (replace(outcome, kept=True),)
     classifier.load_state_dict(state)
     return classifier, (outcome,)
+
+
+def _under_own_norms(
+    classifier: Classifier,
+    target: Target,
+    features: Features | None,
+    estimate: Callable[[Backbone, Examples], None],
+    fit: Fit,
+) -> tuple[Classifier, StepOutcome]:
+    """Put the target's statistics into a trunk and probe it again; see `with_own_norms`."""
+    backbone, extract = classifier.backbone, features or _straight
+    before = _judged(classifier.head, extract(backbone, target.val), target)
+    estimate(backbone, target.train)
+    other, _ = probed(backbone, target, features, fit)
+    after = _judged(other.head, extract(backbone, target.val), target)
+    n_images = min(MOST_IMAGES, len(target.train)) + len(target.train)  # for the statistics, for features under them
+    return other, change(before.losses, after.losses, after.strata).outcome(NORMS, (), after.accuracy, n_images)
 
 
 def refitted(
