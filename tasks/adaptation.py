@@ -3,15 +3,15 @@
 import math
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.devices import free_device_bytes
 from adapters.manifest_file import Manifest, read_manifest
 from tasks import decisions
-from tasks.automatic import first_batch_size, fitting_batch_size
+from tasks.automatic import first_batch_size
 from tasks.checkpoints import Checkpoints
+from tasks.costing import Work, decided
 from tasks.examples import chosen_rows, prepared
 from tasks.features import PreparedOnce
 from tasks.history import Event
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Target
     from transfer.finetuning.budget import Budget
-    from transfer.finetuning.caching import Execute, Keep
-    from transfer.finetuning.costs import Pose
-    from transfer.finetuning.planning import StepCost, StepPlan
-    from transfer.finetuning.problem import Problem
+    from transfer.finetuning.planning import StepPlan
     from transfer.finetuning.staged import Checkpoint
 
 MOST_KEPT_BYTES = 2_000_000_000  # of values at a freeze boundary, held in memory while a step learns from them
@@ -129,28 +126,15 @@ def adapted(
     steps = strategy_steps(backbone, settings, start.events)
     plans = plan_steps(classifier, steps, n_train, n_val, limits, MOST_KEPT_BYTES)
     execute = PreparedOnce(backbone, MOST_VIEWS * n_train + n_val)
-    work = _Work(classifier, target, limits, settings, checkpoints, execute, group)
+    work = Work(classifier, target, limits, settings, checkpoints, execute, group)
     with group.shared_cores():
-        plans = group.told_plans(plans, _decided(work, plans, began) if group.leads else None)
+        plans = group.told_plans(plans, decided(work, plans, began) if group.leads else None)
         show_plan(plans)
         events = _run(work, plans, start)
     return classifier, _with_rates(plans, events), events
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What is decided and trained, and by whom."""
-
-    classifier: "Classifier"
-    target: "Target"
-    limits: "Budget"
-    settings: FinetuneParams
-    checkpoints: Checkpoints
-    execute: "Execute"
-    group: TrainingGroup
-
-
-def _run(work: _Work, plans: "tuple[StepPlan, ...]", start: "Checkpoint") -> list[Event]:
+def _run(work: Work, plans: "tuple[StepPlan, ...]", start: "Checkpoint") -> list[Event]:
     """Run the steps; return all that happened, before them too."""
     from transfer.finetuning.staged import run_steps
 
@@ -193,73 +177,6 @@ def _with_rates(plans: "Sequence[StepPlan]", events: Sequence[Event]) -> "tuple[
     from transfer.finetuning.rates import search_of
 
     return tuple(replace(plan, found=search_of(plan.step, events) or plan.found) for plan in plans)
-
-
-def _decided(work: _Work, plans: "tuple[StepPlan, ...]", began: float) -> "tuple[StepPlan, ...]":
-    """Return the plans with what was measured on this machine: by an earlier run of the same inputs, or now."""
-    from transfer.finetuning.planning import within
-
-    project, key, budget_s = Path.cwd(), work.checkpoints.key, work.settings.budget_s
-    device, local_size = work.group.engine.device, work.group.place.local_size
-    known = decisions.recalled(project, key, plans)
-    if known is not None and decisions.fit(known, free_device_bytes(device, local_size)):
-        return known
-    if known is not None:  # lengths and batches stay, whatever the clock says now; how many images go at once may not
-        decisions.keep(project, key, known := _costed(work, known))
-        return known
-    if budget_s is not None and time.perf_counter() - began >= budget_s:
-        plans = tuple(plan.shortened(0, 0) for plan in plans)  # nothing is left for steps, nor to measure them
-    decided = _costed(work, plans)
-    if budget_s is not None:
-        left = budget_s - (time.perf_counter() - began)
-        decided = within(decided, left, min(work.limits.batch_size, len(work.target.train)))
-        _require_training(work.settings, decided)
-    decisions.keep(project, key, decided)
-    return decided
-
-
-def _require_training(settings: FinetuneParams, plans: "Sequence[StepPlan]") -> None:
-    """Refuse a budget that leaves nothing of a strategy which has no probe to fall back on."""
-    from transfer.finetuning.strategies import is_from_scratch
-
-    if is_from_scratch(settings.strategy) and not any(plan.n_images for plan in plans):
-        raise UserError(
-            f"finetune.budget_s is {settings.budget_s:g}, too short for a single update from scratch on this machine; "
-            "raise it, or choose a strategy that begins with a probe, such as features."
-        )
-
-
-def _costed(work: _Work, plans: "Sequence[StepPlan]") -> "tuple[StepPlan, ...]":
-    """Return the plans with what each step was measured to cost here, in batches that fit where they are still sought.
-
-    What process 0 took alone is counted as if each took its share of it.
-    """
-    from transfer.finetuning.costs import measured
-    from transfer.finetuning.staged import Hooks, posed
-
-    classifier, target, limits, group = work.classifier, work.target, work.limits, work.group
-    device, local_size = group.engine.device, group.place.local_size
-    costed = []
-    for plan in plans:
-        twice = replace(plan, cache=replace(plan.cache, n_views=min(2, plan.cache.n_views)))  # as it is, and varied
-
-        def pose(rows: "Target", keep: "Keep", twice: "StepPlan" = twice) -> "Problem":
-            lent = Hooks(keep=keep, execute=work.execute, engine=group.alone())
-            return posed(classifier, rows, twice, limits, work.settings.seed, lent)
-
-        def cost_of(batch_size: int, plan: "StepPlan" = plan, pose: "Pose" = pose) -> "StepCost":
-            tried = replace(limits, batch_size=batch_size)
-            free_bytes = free_device_bytes(device, local_size)
-            return group.shared_cost(measured(classifier, target, plan, pose, tried, free_bytes, time.perf_counter))
-
-        found, batch_size = None, plan.batch_size or limits.batch_size
-        if plan.n_images:
-            found = cost_of(batch_size)
-            sought = plan.batch_size is None
-            fitting = fitting_batch_size(work.settings, batch_size, found.at_once) if sought else batch_size
-            found, batch_size = (cost_of(fitting), fitting) if fitting < batch_size else (found, batch_size)
-        costed.append(replace(plan, cost=found, batch_size=batch_size))
-    return tuple(costed)
 
 
 def _begun(

@@ -77,18 +77,17 @@ def with_own_norms(
         require_statistics(classifier.backbone)
     if not statistics_of(classifier.backbone) or len(target.train) < 2:
         return classifier, ()
-    state = clone_state(classifier)
+    state, outcomes = clone_state(classifier), tuple[StepOutcome, ...]()
     try:
         other, outcome = _under_own_norms(classifier, target, features, estimate, fit)
+        if outcome.kept or asked_for:
+            return other, (replace(outcome, kept=True),)
+        outcomes = (outcome,)
     except UserError:  # the features under these statistics are not finite
         if asked_for:
             raise
-        classifier.load_state_dict(state)
-        return classifier, ()
-    if outcome.kept or asked_for:
-        return other, (replace(outcome, kept=True),)
     classifier.load_state_dict(state)
-    return classifier, (outcome,)
+    return classifier, outcomes
 
 
 def _under_own_norms(
