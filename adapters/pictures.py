@@ -85,21 +85,38 @@ def draw_learning_curve(path: Path, epochs: Sequence[EpochRecord], outcomes: Seq
         _explain_lines(axes, rolled_back=not all(outcome.kept for outcome in outcomes))
 
 
-def draw_ranking(path: Path, scores: Sequence[CandidateScore]) -> None:
-    """Draw both leave-one-out accuracies of every candidate, best first; the last one is the pixel baseline."""
+def draw_ranking(path: Path, scores: Sequence[CandidateScore], confidence: float) -> None:
+    """Draw the expected accuracy of every candidate with its interval, best first; the last one is the pixel baseline.
+
+    Args:
+        path: where it goes.
+        scores: the candidates, then the pixels.
+        confidence: of the intervals.
+    """
     labels = _labels([score.reference for score in scores])
-    with picture(path, 7.2, 1.2 + 0.66 * len(scores)) as axes:
+    with picture(path, 7.2, 1.3 + 0.5 * len(scores)) as axes:
         for place, (score, label) in enumerate(reversed(list(zip(scores, labels, strict=True)))):
             shade = ACCENT if score is scores[0] else MUTED if score is scores[-1] else THIRD
-            for offset, value, alpha in ((0.0, score.knn_loo_accuracy, 1.0), (-0.28, score.ridge_loo_accuracy, 0.6)):
-                axes.barh(place + offset, value, height=0.26, color=shade, alpha=alpha, linewidth=0)
-                axes.text(value + 0.008, place + offset, f"{value:.3f}", va="center", fontsize=8)
-            axes.text(0.004, place + 0.28, _drawable(label), va="center", fontsize=8)
+            found = score.accuracy
+            axes.plot([found.low, found.high], [place, place], color=shade, linewidth=3, solid_capstyle="butt")
+            axes.plot(found.value, place, "o", color=shade, markersize=7)
+            axes.text(
+                0.0, place + 0.22, _drawable(label), va="bottom", fontsize=8, transform=axes.get_yaxis_transform()
+            )
+            axes.text(1.01, place, _chance(score), va="center", fontsize=8, transform=axes.get_yaxis_transform())
         axes.set_yticks([])
-        axes.set_xlim(0, 1.08)
-        axes.set_ylim(-0.55, len(scores) - 0.5)
-        axes.set_xlabel(f"leave-one-out accuracy on {scores[0].n_rows} training rows: k-NN (upper), ridge (lower)")
-        axes.set_title("Candidates by their frozen features", loc="left", fontsize=10)
+        axes.set_ylim(-0.5, len(scores) - 0.3)
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
+        axes.set_xlabel(
+            f"expected accuracy of a probe and its {100 * confidence:g} % interval, by {scores[0].n_rows} training rows"
+        )
+        axes.set_title("Candidates; at the right, accuracy and probability to be the best", loc="left", fontsize=10)
+
+
+def _chance(score: CandidateScore) -> str:
+    """Return a candidate's figures as the picture shows them; pixels have no probability."""
+    chance = f"   {score.probability_best:.2f}" if score.n_parameters else ""
+    return f"{score.accuracy.value:.3f}{chance}"
 
 
 def draw_confusion(path: Path, confusion: Any, classes: Sequence[str]) -> None:

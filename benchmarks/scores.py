@@ -24,8 +24,8 @@ from transfer.selection.scores.hscore import hscore, shrunk_hscore
 from transfer.selection.scores.knn import knn_loo_accuracy
 from transfer.selection.scores.leep import leep
 from transfer.selection.scores.logme import logme
-from transfer.selection.scores.ncti import collapse_parts
 from transfer.selection.scores.nce import nce
+from transfer.selection.scores.ncti import collapse_parts
 from transfer.selection.scores.nleep import nleep
 from transfer.selection.scores.parc import parc
 from transfer.selection.scores.probe import linear_probe

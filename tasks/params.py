@@ -76,6 +76,7 @@ class SelectParams(BaseModel):
     )
     max_rows: int = Field(default=2000, ge=2)
     knn_k: int = Field(default=5, ge=1)
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     weights_sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 """The stage `select`: every candidate scored on the training rows, the best one first."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -35,13 +35,17 @@ def rank_candidates() -> dict[str, float]:
     Raises:
         UserError: a reference or its weights are at fault, or there are too few training rows.
     """
-    from transfer.selection.ranking import explain, rank
+    import torch
+
+    from transfer.selection.ranking import explain, floor, rank
 
     params = read_params()
-    rows = training_rows(params.select.max_rows)
-    scores, pixels, seconds = _scores(params, rows)
-    ranked = rank([scores[reference] for reference in params.select.candidates])
-    why = explain(ranked, pixels)
+    rows, confidence = training_rows(params.select.max_rows), params.select.confidence
+    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+    scores, by_pixels, seconds = _scores(params, rows)
+    ranked = rank([scores[reference] for reference in params.select.candidates], labels, confidence)
+    pixels = floor(by_pixels, labels, confidence)
+    why = explain(ranked, pixels, confidence)
     payload = {
         "candidates": [asdict(score) for score in ranked],
         "winner": ranked[0].reference,
@@ -59,7 +63,8 @@ def draw() -> None:
     from adapters.pictures import draw_ranking
 
     ranking = read_ranking()
-    draw_ranking(PICTURE, [CandidateScore(**row) for row in (*ranking["candidates"], ranking["pixel_baseline"])])
+    rows = (*ranking["candidates"], ranking["pixel_baseline"])
+    draw_ranking(PICTURE, [CandidateScore.from_plain(row) for row in rows], read_params().select.confidence)
 
 
 @step
@@ -76,16 +81,23 @@ def record(seconds: dict[str, float]) -> None:
         run.params({"select.candidates": ", ".join(params.candidates), "select.max_rows": params.max_rows})
         run.params({"select.knn_k": params.knn_k, "winner": ranking["winner"]})
         best = ranking["candidates"][0]
-        run.metrics(
-            {key: best[key] for key in ("score", "knn_loo_accuracy", "ridge_loo_accuracy", "ridge_loo_error", "n_rows")}
-        )
-        run.metrics({"pixel_baseline": ranking["pixel_baseline"]["score"]})
+        run.metrics({"expected_accuracy": best["accuracy"]["value"], "n_rows": best["n_rows"]})
+        run.metrics({"pixel_baseline": ranking["pixel_baseline"]["accuracy"]["value"]})
         for place, ranked in enumerate(ranking["candidates"], start=1):
             run.params({f"candidate_{place}": ranked["reference"]})
-            run.metrics({f"candidate_{place}.score": ranked["score"]})
+            run.metrics({f"candidate_{place}.{name}": value for name, value in _figures(ranked).items()})
             run.metrics({f"candidate_{place}.seconds": seconds[ranked["reference"]]})
         run.artifact(PICTURE, "select")
         run.artifact(RANKING, "select")
+
+
+def _figures(ranked: Mapping[str, Any]) -> dict[str, float]:
+    """Return what is known of a candidate, by name, without what is not defined for it."""
+    figures = {f"expected_accuracy_{bound}": ranked["accuracy"][bound] for bound in ("low", "high")}
+    figures |= {"expected_accuracy": ranked["accuracy"]["value"]} | ranked["other_scores"]
+    names = ("probability_best", "ridge_loo_accuracy", "ridge_loo_error", "knn_loo_accuracy", "imagenet_top1")
+    figures |= {name: ranked[name] for name in names}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def read_ranking() -> dict[str, Any]:
@@ -98,7 +110,7 @@ def training_rows(max_rows: int) -> tuple[Row, ...]:
     return chosen_rows(read_manifest().of_split("train"), max_rows)
 
 
-def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], CandidateScore, dict[str, float]]":
+def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], Scored, dict[str, float]]":
     """Score the candidates of one image size after the other, so that one decoded set is in memory at a time.
 
     An image size is decoded when the first of its candidates misses features that no stage computed before.
@@ -113,7 +125,7 @@ def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], Ca
         preprocess = _built(text, params)[0].preprocess
         by_size.setdefault((preprocess.crop_px, preprocess.resize_px, preprocess.interpolation), {})[text] = preprocess
     scores: dict[str, Scored] = {}
-    baselines: list[CandidateScore] = []
+    baselines: list[Scored] = []
     seconds: dict[str, float] = {}
     for _, group in sorted(by_size.items()):
         load = cache(partial(prepared, params.data.path, rows, next(iter(group.values()))))
@@ -137,10 +149,12 @@ def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
 def _score(text: str, rows: Sequence[Row], load: "Callable[[], Examples]", params: Params) -> "Scored":
     import torch
 
-    from transfer.selection.ranking import score_features
+    from transfer.selection.ranking import Weights, score_features
+    from transfer.selection.scores.prior import known_top1
 
     backbone, weights_sha256 = _built(text, params)
     shown = f"features of {text.partition('@')[0]}"
     features = features_of(backbone, weights_sha256, params.data.path, rows, shown, lambda: load().inputs)
     labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
-    return score_features(features, labels, params.select.knn_k, text, backbone.n_parameters(), weights_sha256)
+    known = Weights(text, backbone.n_parameters(), weights_sha256, known_top1(text, weights_sha256))
+    return score_features(features, labels, params.select.knn_k, known)

@@ -3,7 +3,9 @@
 Every record is plain data (numbers, strings, tuples, records), so that it can be written as JSON and compared by `==`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SPLITS = ("train", "val", "test")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos")
@@ -136,16 +138,28 @@ class StepOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its confidence interval: a proportion, in [0, 1], or a difference of two, in [-1, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateScore:
     """How well a backbone's frozen features separate the target's training rows.
 
     Args:
         reference: the backbone reference as the user wrote it.
-        knn_loo_accuracy: cosine k-nearest-neighbour leave-one-out accuracy in [0, 1].
+        accuracy: expected of a linear probe, by the rows and by what is known of the weights, with its interval.
+        probability_best: that it is the most accurate one of its pool, in [0, 1].
+        level: whether it is one of the fewest that hold the best one with the probability of the interval.
         ridge_loo_accuracy: closed-form ridge leave-one-out accuracy in [0, 1].
         ridge_loo_error: its squared error, summed over the classes, mean over the rows, at least 0.
-        score: the mean of the two accuracies, what candidates are ranked by.
-        tied: whether the rows scored do not tell its score from the highest one.
+        knn_loo_accuracy: cosine k-nearest-neighbour leave-one-out accuracy in [0, 1].
+        other_scores: further scores by name, of `transfer.selection.scores`, higher is better; None where undefined.
+        imagenet_top1: published accuracy of the weights on ImageNet, in percent; None where there is none.
         n_rows: rows scored.
         feature_dim: width of the features.
         n_parameters: parameters of the trunk.
@@ -153,24 +167,23 @@ class CandidateScore:
     """
 
     reference: str
-    knn_loo_accuracy: float
+    accuracy: Interval
+    probability_best: float
+    level: bool
     ridge_loo_accuracy: float
     ridge_loo_error: float
-    score: float
-    tied: bool
+    knn_loo_accuracy: float
+    other_scores: Mapping[str, float | None]
+    imagenet_top1: float | None
     n_rows: int
     feature_dim: int
     n_parameters: int
     weights_sha256: str | None
 
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure with its confidence interval: a proportion, in [0, 1], or a difference of two, in [-1, 1]."""
-
-    value: float
-    low: float
-    high: float
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "CandidateScore":
+        """Read what `dataclasses.asdict` returned."""
+        return cls(**{**values, "accuracy": Interval(**values["accuracy"])})
 
 
 @dataclass(frozen=True, slots=True)

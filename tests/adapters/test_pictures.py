@@ -43,14 +43,15 @@ def probe_alone(path: Path) -> None:
 
 
 def score_of(reference: str, accuracy: float) -> CandidateScore:
-    return CandidateScore(reference, accuracy, accuracy, 0.1, accuracy, False, 1113, 336, 700_000, None)
+    interval = Interval(accuracy, 0.9 * accuracy, min(1.0, 1.05 * accuracy))
+    size = 0 if reference == "raw pixels" else 700_000
+    return CandidateScore(reference, interval, 0.5, False, accuracy, 0.1, accuracy, {}, None, 1113, 336, size, None)
 
 
 def ranking(path: Path) -> None:
     references = (FIRST, TWIN, "rootstock/strokes", "torchvision/resnet18@/日本/$a$.pth", "raw pixels")
-    draw_ranking(
-        path, [score_of(name, accuracy) for name, accuracy in zip(references, (1, 0.9, 0.8, 0.5, 0), strict=True)]
-    )
+    scores = [score_of(name, accuracy) for name, accuracy in zip(references, (1, 0.9, 0.8, 0.5, 0), strict=True)]
+    draw_ranking(path, scores, 0.95)
 
 
 def comparison(path: Path) -> None:

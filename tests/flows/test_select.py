@@ -23,7 +23,8 @@ def test_mlflow_has_a_run_of_it(in_staged: Path) -> None:
     ranking = read_json(RANKING)
     assert run.info.status == "FINISHED"
     assert run.data.params["winner"] == ranking["winner"]
-    assert run.data.metrics["score"] == ranking["candidates"][0]["score"]
+    assert run.data.metrics["expected_accuracy"] == ranking["candidates"][0]["accuracy"]["value"]
+    assert {f"candidate_2.{name}" for name in ("logme", "probability_best")} <= set(run.data.metrics)
 
 
 def test_a_run_on_the_api_is_completed_and_has_its_tasks(in_staged: Path, prefect_server: str) -> None:

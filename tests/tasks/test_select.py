@@ -57,10 +57,12 @@ def test_candidates_are_ranked_best_first_and_the_winner_explained(
 ) -> None:
     seconds = steps.rank_candidates()
     ranking = json.loads(steps.RANKING.read_text())
-    scores = [CandidateScore(**row) for row in ranking["candidates"]]
+    scores = [CandidateScore.from_plain(row) for row in ranking["candidates"]]
     assert {score.reference for score in scores} == {"rootstock/strokes", "rootstock/strokes@none"} == set(seconds)
-    assert scores[0].tied
-    assert all(score.tied or score.score < scores[0].score for score in scores)
+    assert scores[0].level
+    assert all(score.level or score.accuracy.value < scores[0].accuracy.value for score in scores)
+    assert sum(score.probability_best for score in scores) == pytest.approx(1.0)
+    assert all(score.accuracy.low <= score.accuracy.value <= score.accuracy.high for score in scores)
     assert ranking["winner"] == scores[0].reference
     assert ranking["why"] in capsys.readouterr().out
     assert ranking["pixel_baseline"]["reference"] == "raw pixels"

@@ -1,117 +1,181 @@
-"""Rank candidates by how well their frozen features separate the target's classes."""
+"""Rank candidates by how accurate their frozen features let a model be, and say how sure that is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from transfer.data.batches import pooled_pixels
-from transfer.records import CandidateScore
-from transfer.selection.scores.knn import knn_without_one
-from transfer.selection.scores.ridge import ridge_without_one
+from transfer.records import CandidateScore, Interval
+from transfer.selection.decomposition import Decomposition
+from transfer.selection.posterior import Posterior, level_set, posterior
+from transfer.selection.scores.gbc import gbc
+from transfer.selection.scores.hscore import shrunk_hscore
+from transfer.selection.scores.knn import knn_loo_accuracy
+from transfer.selection.scores.logme import logme
+from transfer.selection.scores.ridge import ridge_of
+from transfer.selection.scores.sfda import sfda
+from transfer.selection.scores.transrate import transrate
 
-_TIE_Z = 1.96  # standard errors within which a lead is noise: the 95 % point of the normal distribution
+PIXELS = "raw pixels"
+_OTHERS = {"logme": logme, "shrunk_hscore": shrunk_hscore, "sfda": sfda, "transrate": transrate, "gbc": gbc}
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)  # until candidates are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What is known of a candidate without the target.
+
+    Args:
+        reference: as the user wrote it.
+        n_parameters: of its trunk.
+        sha256: hex digest of its weights file; None for random weights.
+        imagenet_top1: published accuracy on ImageNet, in percent; None where there is none.
+    """
+
+    reference: str
+    n_parameters: int
+    sha256: str | None
+    imagenet_top1: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate's score with what it is the mean of, so that candidates can be compared row by row.
+    """A candidate's scores with what they are made of, so that candidates can be compared row by row.
 
     Args:
-        score: `tied` is not known yet.
-        right: float64 (N,), the share of the two classifiers that had each row right: 0, 0.5 or 1.
+        score: what a pool decides is not known yet.
+        right: float64 (N,), 1 where ridge regression on all other rows had the row right, else 0.
     """
 
     score: CandidateScore
     right: Tensor
 
 
-def score_features(
-    features: Tensor, labels: Tensor, knn_k: int, reference: str, n_parameters: int, weights_sha256: str | None
-) -> Scored:
-    """Score a candidate from its features.
+def score_features(features: Tensor, labels: Tensor, knn_k: int, weights: Weights) -> Scored:
+    """Score a candidate from its features, decomposed once.
 
     Args:
         features: float (N, D) of the training rows.
         labels: int64 (N,).
         knn_k: neighbours of the k-NN score, at least 1.
-        reference: the candidate as the user wrote it.
-        n_parameters: of its trunk.
-        weights_sha256: hex digest of its weights file; None for random weights.
+        weights: whose features they are.
+
+    Raises:
+        UserError: fewer than two rows or classes, or a feature that is not finite.
     """
-    ridge = ridge_without_one(features, labels)
-    knn_right = (knn_without_one(features, labels, knn_k) == labels).double()
-    ridge_right = (ridge.scores.argmax(1) == labels).double()
-    right = (knn_right + ridge_right) / 2
+    kept = Decomposition.of(features)
+    ridge = ridge_of(kept, labels)
+    right = (ridge.scores.argmax(1) == labels).double()
     score = CandidateScore(
-        reference=reference,
-        knn_loo_accuracy=float(knn_right.mean()),
-        ridge_loo_accuracy=float(ridge_right.mean()),
+        reference=weights.reference,
+        accuracy=_UNKNOWN,
+        probability_best=math.nan,
+        level=False,
+        ridge_loo_accuracy=float(right.mean()),
         ridge_loo_error=ridge.error,
-        score=float(right.mean()),
-        tied=False,
+        knn_loo_accuracy=knn_loo_accuracy(features, labels, knn_k),
+        other_scores=_others(kept, labels),
+        imagenet_top1=weights.imagenet_top1,
         n_rows=len(labels),
         feature_dim=features.shape[1],
-        n_parameters=n_parameters,
-        weights_sha256=weights_sha256,
+        n_parameters=weights.n_parameters,
+        weights_sha256=weights.sha256,
     )
     return Scored(score, right)
 
 
-def score_pixels(examples: Tensor, labels: Tensor, knn_k: int) -> CandidateScore:
+def score_pixels(examples: Tensor, labels: Tensor, knn_k: int) -> Scored:
     """Score the downsampled pixels themselves: a floor that any useful backbone clears."""
-    return score_features(pooled_pixels(examples), labels, knn_k, "raw pixels", 0, None).score
+    return score_features(pooled_pixels(examples), labels, knn_k, Weights(PIXELS, 0, None, None))
 
 
-def rank(candidates: Sequence[Scored]) -> tuple[CandidateScore, ...]:
-    """Return the scores best first, those that the rows do not tell from the highest one before all others.
+def rank(candidates: Sequence[Scored], labels: Tensor, confidence: float, seed: int = 0) -> tuple[CandidateScore, ...]:
+    """Return the scores best first; those that are level for the rows and the weights come before all others.
 
-    Among these, counting right rows has no more to say: the smallest squared error of the ridge regression leads, whose
-    linear scores are the nearest to the probe that fine-tuning begins with; then the smaller network, then the one
-    named first.
+    Level are the fewest candidates that hold the most accurate one with the given probability. Among these, counting
+    right rows has no more to say: the smallest squared error of the ridge regression leads, whose linear scores are the
+    nearest to the probe that fine-tuning begins with; then the smaller network, then the one named first.
 
     Args:
         candidates: scored on the same rows, in the same order.
+        labels: of the rows, int64 (N,).
+        confidence: of intervals and of the level candidates, in (0, 1).
+        seed: of the bootstrap.
     """
-    best = max(candidates, key=lambda one: one.score.score)
-    scores = [replace(one.score, tied=_within_noise(best.right - one.right)) for one in candidates]
+    found = believed(candidates, labels, seed)
+    best = found.best()
+    level = level_set(best, confidence)
+    intervals = _intervals(found, confidence)
+    scores = [
+        replace(one.score, accuracy=intervals[place], probability_best=float(best[place]), level=place in level)
+        for place, one in enumerate(candidates)
+    ]
     return tuple(sorted(scores, key=_place))
 
 
-def _place(score: CandidateScore) -> tuple[bool, float, int]:
-    return not score.tied, score.ridge_loo_error if score.tied else -score.score, score.n_parameters
+def believed(candidates: Sequence[Scored], labels: Tensor, seed: int = 0) -> Posterior:
+    """Return what is believed of the candidates' accuracies; see `transfer.selection.posterior`."""
+    import torch
+
+    right = torch.stack([one.right for one in candidates])
+    top1 = [one.score.imagenet_top1 for one in candidates]
+    return posterior(right, labels, [None if value is None else value / 100 for value in top1], seed)
 
 
-def _within_noise(lead: Tensor) -> bool:
-    """Tell whether a mean lead, float64 (N,), is no larger than 1.96 of its standard errors."""
-    return float(lead.mean()) <= _TIE_Z * float(lead.std()) / math.sqrt(len(lead))
+def floor(pixels: Scored, labels: Tensor, confidence: float) -> CandidateScore:
+    """Return the score of the raw pixels with its interval; see `rank`."""
+    (interval,) = _intervals(believed([pixels], labels), confidence)
+    return replace(pixels.score, accuracy=interval, probability_best=0.0)
 
 
-def explain(ranked: Sequence[CandidateScore], pixels: CandidateScore) -> str:
-    """Say in one sentence why the first candidate won, by how much, and how far it is above the raw pixels.
+def explain(ranked: Sequence[CandidateScore], pixels: CandidateScore, confidence: float) -> str:
+    """Say in one sentence what the first candidate is expected to reach, how sure its place is, and what pixels reach.
 
     Args:
         ranked: what `rank` returned.
-        pixels: what `score_pixels` returned.
+        pixels: what `floor` returned.
+        confidence: of the interval.
     """
     best = ranked[0]
-    scores = f"{best.score:.3f} (k-NN {best.knn_loo_accuracy:.3f}, ridge {best.ridge_loo_accuracy:.3f})"
-    measured = f"leave-one-out accuracy on {best.n_rows} training rows"
-    floor = f"raw pixels reach {pixels.score:.3f}"
-    if best.score <= pixels.score:
-        floor = f"but {floor}, so no candidate knows more of these classes than the pixels show"
-    return f"{best.reference} reaches {scores} {measured}, {_lead(ranked)}; {floor}."
+    expected = f"{best.accuracy.value:.3f} ({best.accuracy.low:.3f} to {best.accuracy.high:.3f})"
+    bottom = f"raw pixels reach {pixels.accuracy.value:.3f}"
+    if best.ridge_loo_accuracy <= pixels.ridge_loo_accuracy:
+        bottom = f"but {bottom}, so no candidate knows more of these classes than the pixels show"
+    rows = f"by {best.n_rows} training rows, {100 * confidence:g} % interval"
+    return f"{best.reference} is expected to reach an accuracy of {expected}, {rows}, {_lead(ranked)}; {bottom}."
 
 
 def _lead(ranked: Sequence[CandidateScore]) -> str:
-    """Say how the first candidate stands to the second."""
+    """Say how the first candidate stands to the others."""
     if len(ranked) == 1:
-        return "the only candidate"
+        return "and is the only candidate"
     best, second = ranked[:2]
-    if not second.tied:
-        return f"{100 * (best.score - second.score):.1f} points ahead of {second.reference}"
-    level = f"level within noise with {second.reference} ({second.score:.3f})"
+    chance = f"the best of {len(ranked)} with probability {best.probability_best:.2f}"
+    if not second.level:
+        points = 100 * (best.accuracy.value - second.accuracy.value)
+        return f"and is {chance}, {points:.1f} points ahead of {second.reference}"
+    level = f"level with {second.reference} ({second.accuracy.value:.3f}, probability {second.probability_best:.2f})"
     if best.ridge_loo_error < second.ridge_loo_error:
-        return f"{level}, whose squared error is larger ({second.ridge_loo_error:.3f} to {best.ridge_loo_error:.3f})"
-    return f"{level}, which {'has more parameters' if best.n_parameters < second.n_parameters else 'was named later'}"
+        why = f"whose squared error is larger ({second.ridge_loo_error:.3f} to {best.ridge_loo_error:.3f})"
+    else:
+        why = f"which {'has more parameters' if best.n_parameters < second.n_parameters else 'was named later'}"
+    return f"and is {chance}, {level}, {why}"
+
+
+def _place(score: CandidateScore) -> tuple[bool, float, int]:
+    return not score.level, score.ridge_loo_error if score.level else -score.accuracy.value, score.n_parameters
+
+
+def _intervals(found: Posterior, confidence: float) -> list[Interval]:
+    low, high = found.interval(confidence)
+    values = found.accuracy()
+    return [
+        Interval(float(value), float(least), float(most)) for value, least, most in zip(values, low, high, strict=True)
+    ]
+
+
+def _others(kept: Decomposition, labels: Tensor) -> Mapping[str, float | None]:
+    found = {name: score(kept, labels) for name, score in _OTHERS.items()}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}

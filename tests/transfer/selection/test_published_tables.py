@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import rankdata
 
 from transfer.metrics.ranking import regret, weighted_tau
+from transfer.selection.posterior import SLOPE, SPREAD
 from transfer.selection.scores.etran import EnergyParts, etran
 from transfer.selection.scores.prior import imagenet_top1
 
@@ -34,6 +35,8 @@ PED_MEANS = {
     "GBC": 0.151,
     "GBC+Ours": 0.407,
 }
+SLOPES = [1.15, 1.08, 0.93, 1.66, 1.17, 0.5, 0.7, 1.27, 0.99, 0.49, 0.65]
+BESIDE = [0.27, 0.1, 0.3, 0.22, 0.17, 0.07, 0.17, 0.21, 0.12, 0.08, 0.08]
 to_a_thousandth = partial(pytest.approx, abs=0.001)
 
 
@@ -123,3 +126,23 @@ def test_the_static_prior_beats_most_published_scores(table: Any) -> None:
     assert np.mean(taus) == to_a_thousandth(0.654)
     assert sum(mean < np.mean(taus) for mean in SFDA_MEANS.values()) == 4
     assert np.mean(regrets) == pytest.approx(0.08, abs=0.005)  # resnet152 everywhere, percentage points
+
+
+def test_accuracies_are_on_a_line_with_those_on_imagenet(table: Any) -> None:
+    accuracies = table("finetune_ground_truth")["sfda_group1_supervised"]["acc"]
+    slopes, beside = [], []
+    for row in accuracies.values():
+        known = _logit([imagenet_top1(f"torchvision/{name}@IMAGENET1K_V1") for name in row])
+        found = _logit([*row.values()])
+        slope, level = np.polyfit(known, found, 1)
+        slopes.append(slope)
+        beside.append(np.sqrt(np.mean((found - slope * known - level) ** 2)))
+    assert [round(slope, 2) for slope in slopes] == SLOPES
+    assert [round(rms, 2) for rms in beside] == BESIDE
+    assert abs(np.mean(slopes) - SLOPE) < np.std(slopes) / np.sqrt(len(slopes))
+    assert np.sqrt(np.mean(np.square(beside))) < SPREAD < max(beside)
+
+
+def _logit(percents: list[float]) -> Any:
+    shares = np.array(percents) / 100
+    return np.log(shares / (1 - shares))

@@ -33,11 +33,25 @@ def imagenet_top1(reference: str, weights_sha256: str | None = None) -> float:
     Raises:
         UserError: the reference, its architecture or the name of its weights is unknown.
     """
-    parsed = BackboneReference.parse(reference)
-    if parsed.is_random:
+    if BackboneReference.parse(reference).is_random:
         return RANDOM_TOP1
-    if parsed.source != "torchvision":
-        return UNPUBLISHED_TOP1
+    known = known_top1(reference, weights_sha256)
+    return UNPUBLISHED_TOP1 if known is None else known
+
+
+def known_top1(reference: str, weights_sha256: str | None = None) -> float | None:
+    """Return the published ImageNet top-1 accuracy of a candidate's weights, in percent; None where there is none.
+
+    Args:
+        reference: see `imagenet_top1`.
+        weights_sha256: see `imagenet_top1`.
+
+    Raises:
+        UserError: see `imagenet_top1`.
+    """
+    parsed = BackboneReference.parse(reference)
+    if parsed.is_random or parsed.source != "torchvision":
+        return None
     figures = published_top1(parsed.arch)
     if parsed.weights_file is None:
         name = parsed.weights or "DEFAULT"
@@ -46,8 +60,10 @@ def imagenet_top1(reference: str, weights_sha256: str | None = None) -> float:
     return _of_file(parsed.arch, figures, weights_sha256 or "")
 
 
-def published_top1(arch: str) -> dict[str, float]:
+def published_top1(arch: str) -> dict[str, float | None]:
     """Return the top-1 accuracy, percent, of each of an architecture's published weights, "DEFAULT" included.
+
+    It is None where torchvision gives no figure.
 
     Args:
         arch: an architecture of torchvision; an unknown one is refused.
@@ -62,11 +78,12 @@ def published_top1(arch: str) -> dict[str, float]:
     return {name: _top1(entries[name]) for name in ("DEFAULT", *entries.__members__)}
 
 
-def _top1(entry: Any) -> float:
-    return float(entry.meta.get("_metrics", {}).get(_PLACE, {}).get(_FIGURE, UNPUBLISHED_TOP1))
+def _top1(entry: Any) -> float | None:
+    found = entry.meta.get("_metrics", {}).get(_PLACE, {}).get(_FIGURE)
+    return None if found is None else float(found)
 
 
-def _of_file(arch: str, figures: Mapping[str, float], sha256: str) -> float:
+def _of_file(arch: str, figures: Mapping[str, float | None], sha256: str) -> float | None:
     """Return the figure of the published file with this digest; its name ends with the digest's first digits."""
     from torchvision import models
 
@@ -74,4 +91,4 @@ def _of_file(arch: str, figures: Mapping[str, float], sha256: str) -> float:
         digits = entry.url.rpartition("-")[2].removesuffix(".pth")
         if sha256.startswith(digits):
             return figures[name]
-    return UNPUBLISHED_TOP1
+    return None

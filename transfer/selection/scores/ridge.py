@@ -41,9 +41,23 @@ def ridge_loo_accuracy(decomposition: Decomposition, labels: Tensor) -> float:
     Raises:
         UserError: another number of labels than rows, or fewer than two classes.
     """
-    places = memberships(labels, decomposition.n_rows).argmax(1)
-    path = RidgePath(decomposition.centred, places, int(places.max()) + 1, principal=decomposition.principal)
-    return float((_least_error(path).scores.argmax(1) == places).double().mean())
+    return float((ridge_of(decomposition, labels).scores.argmax(1) == labels).double().mean())
+
+
+def ridge_of(decomposition: Decomposition, labels: Tensor) -> RidgeWithoutOne:
+    """Predict every row from all others, as `ridge_without_one` does, from a decomposition that is there.
+
+    Args:
+        decomposition: of the features of the rows.
+        labels: int64 (N,).
+
+    Raises:
+        UserError: another number of labels than rows, or fewer than two classes.
+    """
+    memberships(labels, decomposition.n_rows)
+    n_classes = int(labels.max()) + 1
+    path = RidgePath(decomposition.centred, labels, n_classes, principal=decomposition.principal)
+    return _least_error(path)
 
 
 def ridge_without_one(features: Tensor, labels: Tensor) -> RidgeWithoutOne:
