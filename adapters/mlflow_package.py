@@ -88,7 +88,8 @@ def core_files() -> dict[str, Path]:
 
 def requirements(card: "ModelCard") -> list[str]:
     """Return what has to be installed to serve the model, in the versions that are installed here."""
-    names = _REQUIRED if card.reference.startswith("rootstock/") else (*_REQUIRED, "torchvision")
+    source = card.reference.partition("/")[0]
+    names = (*_REQUIRED, *{"rootstock": (), "torchvision": ("torchvision",)}.get(source, ("torchvision", source)))
     return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in names]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transfer.backbones.card import ModelCard
 
 WEIGHTS, CARD = "model.safetensors", "card.json"
-_TRUNK, _HEAD = "backbone.trunk.", "head."
+TRUNK, _HEAD = "backbone.trunk.", "head."
 
 
 def save_model(folder: Path, classifier: "Classifier", card: "ModelCard") -> str:
@@ -91,7 +91,7 @@ def _backbone(card: "ModelCard", state: "dict[str, Tensor]", name: str) -> "Back
 
     reference = BackboneReference.parse(card.reference).with_weights(RANDOM)
     sized = reference.with_sizes(card.preprocess.resize_px, card.preprocess.crop_px)
-    backbone = build_backbone(sized, _of(state, _TRUNK), seed=0, weights_name=name)
+    backbone = build_backbone(sized, _of(state, TRUNK), seed=0, weights_name=name)
     backbone.preprocess, backbone.reference = card.preprocess, card.reference
     return backbone
 

@@ -1,29 +1,26 @@
-"""Read weights: files that cannot run code, torchvision's published ones, the shipped ones."""
+"""Read weights: files that cannot run code, published and shipped ones, trunks of registered models."""
 
-import errno
-import http.client
 import mmap
 import pickle  # noqa: TID251  for the name of the error that torch raises; nothing is unpickled here
 import re
-import socket
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import sha256_of
+from adapters.model_files import TRUNK
+from adapters.published_weights import Report, fetched, require_published, silent
+from adapters.registered_trunks import registered_trunk, resolved
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import EnvironmentFault, RootstockError, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from transfer.records import Preprocess
+
 SHIPPED_FOLDER = Path(__file__).resolve().parent.parent / "backbones"
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.[a-z]+$")
-_SILENCE_S = 30.0  # a server that sends nothing for so long is given up
 _REFUSED_NAME = re.compile(r"GLOBAL (\S*)\.(\S*) was not an allowed")
 _LONGEST_NAME_BYTES = 1 << 12
 _NO_MEMORY = re.compile(r"not enough memory|can(?:'t|not) allocate memory", re.IGNORECASE)
@@ -34,30 +31,45 @@ class LoadedWeights:
     """Weights and where they came from.
 
     Args:
+        reference: what they are for, the architecture named, and of a registered model the version.
         state_dict: names to tensors, as the file has them; None for random weights.
         sha256: hex digest of the file; None for random weights.
         name: what an error sentence calls them.
+        path: of the file; None for random weights.
+        preprocess: what the images of a registered model look like; None for all others, whose architecture says it.
     """
 
+    reference: BackboneReference
     state_dict: "dict[str, Tensor] | None"
     sha256: str | None
     name: str
+    path: Path | None = None
+    preprocess: "Preprocess | None" = None
 
 
-def load_weights(reference: BackboneReference, recorded_sha256: str | None = None) -> LoadedWeights:
+def load_weights(
+    reference: BackboneReference,
+    recorded_sha256: str | None = None,
+    *,
+    report: Report = silent,
+    project: Path | None = None,
+) -> LoadedWeights:
     """Load the weights that a reference names.
 
     Args:
         reference: a backbone reference; a relative file path starts at the current directory.
         recorded_sha256: hex digest that the file must have; None to accept it as it is.
+        report: told how far a download is.
+        project: whose registry holds registered models; that of the current directory when None.
 
     Raises:
-        UserError: the file is missing, damaged, unsafe or not the recorded one; the enum is unknown or out of reach.
+        UserError: the file is missing, damaged, unsafe or not the recorded one; the name is unknown or out of reach.
         EnvironmentFault: the disk is full while published weights are downloaded, or the memory is too small.
     """
     if reference.is_random:
-        return LoadedWeights(None, None, "random weights")
-    path = _file_of(reference)
+        return LoadedWeights(reference, None, None, "random weights")
+    exact, preprocess = resolved(reference, project)
+    path = fetched(exact, report) if exact.is_published else _file_of(exact, project)
     try:
         digest = sha256_of(path)
     except OSError as error:
@@ -68,21 +80,23 @@ def load_weights(reference: BackboneReference, recorded_sha256: str | None = Non
             f"found {digest[:12]}...; restore the file, or accept the new one by naming it again with "
             f"`rootstock run select.candidates=...`."
         )
+    if exact.is_published:
+        require_published(path, digest, exact)
+    return LoadedWeights(exact, _state_dict(path, exact), digest, str(path), path, preprocess)
+
+
+def _state_dict(path: Path, reference: BackboneReference) -> "dict[str, Tensor]":
     from transfer.backbones.weights_check import unwrap
 
-    return LoadedWeights(unwrap(_read(path), str(path)), digest, str(path))
+    state_dict = unwrap(_read(path), str(path))
+    if reference.registered_model is None:
+        return state_dict
+    return {name.removeprefix(TRUNK): value for name, value in state_dict.items() if name.startswith(TRUNK)}
 
 
-def needs_download(reference: BackboneReference) -> bool:
-    """Say whether loading the weights would download them first.
-
-    Raises:
-        UserError: the architecture or the name of the published weights is unknown.
-    """
-    return reference.is_published and not _published_place(reference)[1].is_file()
-
-
-def _file_of(reference: BackboneReference) -> Path:
+def _file_of(reference: BackboneReference, project: Path | None) -> Path:
+    if reference.registered_model is not None:
+        return registered_trunk(reference.registered_model, project).weights
     if reference.weights_file is not None:
         path = Path(reference.weights_file).expanduser()
         if path.is_dir():
@@ -93,9 +107,7 @@ def _file_of(reference: BackboneReference) -> Path:
                 f"or write @none for random weights{_published_hint(reference)}."
             )
         return path
-    if reference.source == "rootstock":
-        return _shipped_file(reference)
-    return _published_file(reference)
+    return _shipped_file(reference)
 
 
 def _shipped_file(reference: BackboneReference) -> Path:
@@ -111,56 +123,6 @@ def _shipped_file(reference: BackboneReference) -> Path:
     if not path.is_file():
         raise UserError(f"{path} is missing; bring it back with `git checkout`, or write @none for random weights.")
     return path
-
-
-def _published_file(reference: BackboneReference) -> Path:
-    """Return torchvision's published weights, downloaded once into torch's hub folder and checked by their hash."""
-    url, path = _published_place(reference)
-    if not path.is_file():
-        _download(url, path, reference)
-    hashed = _HASH_IN_NAME.search(path.name)
-    if hashed is not None and not sha256_of(path).startswith(hashed[1]):
-        raise UserError(f"{path} does not have the hash in its name; delete it, and it is downloaded again.")
-    return path
-
-
-def _published_place(reference: BackboneReference) -> tuple[str, Path]:
-    """Return the address of published weights, and the file they are downloaded to."""
-    import torch
-
-    from transfer.backbones.torchvision_models import weights_url
-
-    url = weights_url(reference.arch, reference.weights or "DEFAULT")
-    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-
-def _download(url: str, path: Path, reference: BackboneReference) -> None:
-    import torch
-
-    hashed = _HASH_IN_NAME.search(path.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _impatient():
-            torch.hub.download_url_to_file(url, str(path), hashed and hashed[1], progress=sys.stderr.isatty())
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise EnvironmentFault(
-                f"The disk is full while downloading {path}; free some space and run again."
-            ) from error
-        raise UserError(
-            f"{reference} needs {path.name}, which could not be downloaded ({error}); connect to a network once, "
-            f"copy the file to {path}, or name a local file with torchvision/{reference.arch}@PATH."
-        ) from error
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_SILENCE_S)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def _read(path: Path) -> Any:
@@ -231,8 +193,9 @@ def _damaged(path: Path) -> UserError:
 
 
 def _published_hint(reference: BackboneReference) -> str:
-    if reference.source != "torchvision":
-        return ""
-    from transfer.backbones.torchvision_models import weights_names
+    from transfer.backbones import timm_models, torchvision_models
 
-    return f"; published weights are {', '.join(weights_names(reference.arch))}"
+    if reference.source == "rootstock" or (reference.source == "timm" and not timm_models.is_installed()):
+        return ""
+    names_of = timm_models.tags_of if reference.source == "timm" else torchvision_models.weights_names
+    return f"; published weights are {', '.join(names_of(reference.arch))}"

@@ -42,16 +42,18 @@ def check(project: Path, candidate: str) -> bool:
             weights file is missing, damaged, unsafe or of another architecture.
         EnvironmentFault: the memory is too small for the weights.
     """
-    from adapters.weights_files import load_weights, needs_download
+    from adapters.published_weights import needs_download
+    from adapters.registered_trunks import resolved
+    from adapters.weights_files import load_weights
     from transfer.backbones.build import check_backbone
 
-    reference = BackboneReference.parse(candidate)
+    reference, _ = resolved(BackboneReference.parse(candidate), project)
     check_backbone(reference, None)
     if reference.is_random or needs_download(reference):
         return reference.is_random
     if reference.weights_file is not None:
         reference = reference.with_weights(str(project / reference.weights_file))
-    weights = load_weights(reference)
+    weights = load_weights(reference, project=project)
     check_backbone(reference, weights.state_dict, weights_name=weights.name)
     return True
 
@@ -70,12 +72,13 @@ def check_strategy(project: Path, params: Params) -> None:
     own_norms = settings.norms in (REESTIMATED_NORMS, TRAINED_NORMS)
     if (settings.strategy in _ANYBODYS and not own_norms) or _has_been_followed(project, params):
         return
+    from adapters.registered_trunks import resolved
     from tasks.strategy import strategy_steps
     from transfer.backbones.build import bare_backbone
     from transfer.finetuning.norms import require_statistics
 
     for candidate in candidates:
-        backbone = bare_backbone(BackboneReference.parse(candidate))
+        backbone = bare_backbone(resolved(BackboneReference.parse(candidate), project)[0])
         strategy_steps(backbone, settings, ())
         if own_norms:
             require_statistics(backbone)

@@ -1,12 +1,11 @@
 """A candidate backbone: built in the same way to be ranked and to be fine-tuned."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone
     from transfer.backbones.reference import BackboneReference
-
-_RANDOM_SEED = 0  # of random weights: a candidate keeps them from its score to its fine-tuning
 
 
 def candidate(reference: "BackboneReference", sha256: str | None) -> "tuple[Backbone, str | None]":
@@ -19,9 +18,27 @@ def candidate(reference: "BackboneReference", sha256: str | None) -> "tuple[Back
     Raises:
         UserError: the weights are absent, are not the recorded ones, or do not fit the architecture.
     """
-    from adapters.weights_files import load_weights
+    from tasks.customs import admit
+
+    admitted = admit(reference, sha256)
+    return admitted.backbone, admitted.sha256
+
+
+def random_candidate(reference: "BackboneReference", seed: int) -> "Backbone":
+    """Return a candidate with random weights for the images it is ranked on.
+
+    Args:
+        reference: what to build.
+        seed: of the weights.
+
+    Raises:
+        UserError: the architecture or an option does not fit, or there is no such registered model.
+    """
+    from adapters.registered_trunks import resolved
     from transfer.backbones.build import build_backbone
 
-    weights = load_weights(reference, sha256)
-    backbone = build_backbone(reference, weights.state_dict, seed=_RANDOM_SEED, weights_name=weights.name)
-    return backbone, weights.sha256
+    exact, given = resolved(reference)
+    backbone = build_backbone(exact, None, seed=seed)
+    if given is not None:
+        backbone.preprocess = replace(backbone.preprocess, mean=given.mean, std=given.std)
+    return backbone

@@ -98,8 +98,8 @@ def show_diagnosis(findings: Sequence["Finding"]) -> int:
     table = Table("", "what", "found", "what to do", title="rootstock doctor", title_justify="left")
     for finding in findings:
         table.add_row(_MARKS[finding.verdict], escape(finding.what), escape(finding.found), escape(finding.remedy))
-    with _console() as console:
-        console.print(table)
+    with console() as shown:
+        shown.print(table)
     return int(any(finding.verdict == "bad" for finding in findings))
 
 
@@ -112,12 +112,12 @@ def _print_predictions(predictions: Sequence[Any]) -> None:
         ranked = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])[:_SHOWN_CLASSES]
         others = ", ".join(f"{name} {share:.3f}" for name, share in ranked[1:])
         table.add_row(escape(prediction.path), escape(prediction.class_name), f"{ranked[0][1]:.3f}", escape(others))
-    with _console() as console:
-        console.print(table)
+    with console() as shown:
+        shown.print(table)
 
 
 @contextlib.contextmanager
-def _console() -> Iterator[Any]:
+def console() -> Iterator[Any]:
     """Yield a console on standard output; a pipe gets whole lines instead of ones cut at 80 columns."""
     from rich.console import Console
 

@@ -144,9 +144,9 @@ def _candidate(project: Path, reference: str, recorded: dict[str, str]) -> Findi
 
 
 def _kind(reference: BackboneReference, recorded: dict[str, str]) -> str:
-    if reference.weights_file is not None:
-        known = reference.weights_file in recorded
-        return "the recorded weights file fits" if known else "the file fits, the next run records it"
+    if reference.record_key is not None:
+        known, what = reference.record_key in recorded, "registered model" if reference.registered_model else "file"
+        return f"the recorded {what} fits" if known else f"the {what} fits, the next run records it"
     if reference.is_random:
         return "random weights"
     return "published weights, downloaded" if reference.is_published else "shipped with the code"

@@ -122,11 +122,12 @@ class EvaluateParams(BaseModel):
 
 
 class RegisterParams(BaseModel):
-    """Under which name the model is registered; the data set's name when None."""
+    """Under which name the model is registered, the data set's when None; and what its weights may be made from."""
 
     model_config = _CLOSED
     model_name: Annotated[str, Field(pattern=r"^[^/:%.@?]+$")] | None = None
     alias: str = Field(default="champion", pattern=r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$")
+    allow_unknown_licence: bool = False
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

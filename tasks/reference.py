@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.adaptation import budget, training_target
+from tasks.candidates import random_candidate
 from tasks.finetune import HISTORY as FINETUNE_HISTORY
 from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
 from tasks.history import BATCH_SIZE, Event, history, read_history, valid
@@ -125,11 +126,10 @@ def images_seen() -> int:
 def _prepare(params: Params, manifest: Manifest) -> "tuple[Backbone, Target]":
     from dataclasses import replace
 
-    from transfer.backbones.build import build_backbone
     from transfer.backbones.reference import BackboneReference
 
     winner = BackboneReference.parse(read_json(RANKING)["winner"])
-    backbone = build_backbone(winner, None, seed=params.reference.seed)
+    backbone = random_candidate(winner, params.reference.seed)
     limit = params.finetune.max_images_seen
     target = training_target(params.data.path, manifest, backbone.preprocess, limit)
     return backbone, replace(target, balance=balance_in(FINETUNE_HISTORY))  # what the fine-tuned model had

@@ -7,6 +7,7 @@ from adapters.json_files import read_json, sha256_of
 from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG
 from adapters.model_files import CARD, WEIGHTS
 from tasks.handoffs import METRICS, MODEL, REGISTRATION, VERDICT
+from tasks.licences import WEIGHTS_TAGS
 from tasks.params import PARAMS_FILE, read_params
 from tasks.release import read_release
 
@@ -30,4 +31,5 @@ def mend(project: Path) -> str:
     if any(record[key] != sha256_of(path) for key, path in digests.items()):
         return ""
     data_path = read_params(project / PARAMS_FILE).data.path
-    return mlflow_registry.mend(project, read_release(project, record["name"], record["alias"], data_path))
+    weights = {key: str(text) for key, text in record.items() if key.startswith(WEIGHTS_TAGS)}  # as it was registered
+    return mlflow_registry.mend(project, read_release(project, record["name"], record["alias"], data_path, weights))

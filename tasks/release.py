@@ -1,6 +1,7 @@
 """What a finished model is registered as: read from artifacts/, the same for the stage and for a repair."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def model_name(params: Params, project: Path) -> str:
     return params.register.model_name
 
 
-def read_release(project: Path, name: str, alias: str, data_path: str) -> Release:
+def read_release(project: Path, name: str, alias: str, data_path: str, weights: Mapping[str, str]) -> Release:
     """Read the model, its test figures and the verdict.
 
     Args:
@@ -33,6 +34,7 @@ def read_release(project: Path, name: str, alias: str, data_path: str) -> Releas
         name: of the registered model.
         alias: the alias that will name the version.
         data_path: as in params.yaml.
+        weights: tag -> text, of the weights that the model was made from, see `tasks.licences.weights_tags`.
 
     Raises:
         UserError: an artifact is missing, or the verdict was made from another model.
@@ -50,6 +52,7 @@ def read_release(project: Path, name: str, alias: str, data_path: str) -> Releas
         "data_digest": digest,
         "accuracy": accuracy,
         "verdict": str(verdict["sentence"]),
+        **weights,
     }
     return Release(name, alias, project / MODEL, _description(tags, card, figures, f"{name}@{alias}"), tags, figures)
 

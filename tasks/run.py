@@ -11,7 +11,8 @@ from adapters import environment, prefect_api, servers
 from adapters.locks import refuse_if_busy
 from adapters.mlflow_store import open_client
 from adapters.project import enter_project
-from tasks import data_source, overrides, pipeline_settings, registry_care, summary
+from tasks import data_source, licences, overrides, pipeline_settings, registry_care, summary
+from tasks.cli import say
 from tasks.staleness import stale_stages
 from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
@@ -43,6 +44,8 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
         mended = registry_care.mend(project)
         summary.show_unchanged(project, mended, data_source.track(project, data_path))
         return
+    for sentence in licences.what_is_unknown(project, settings):
+        say(sentence)
     with warm_process(project), _api(project):
         outcome = _call(load_pipeline(), data_path, settings)
     summary.show(project, outcome)

@@ -143,7 +143,7 @@ def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
     from transfer.backbones.reference import BackboneReference
 
     reference = BackboneReference.parse(text)
-    return candidate(reference, params.select.weights_sha256.get(reference.weights_file or ""))
+    return candidate(reference, params.select.weights_sha256.get(reference.record_key or ""))
 
 
 def _score(text: str, rows: Sequence[Row], load: "Callable[[], Examples]", params: Params) -> "Scored":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks.automatic import base_rate, with_searches
-from tasks.candidates import candidate
+from tasks.candidates import candidate, random_candidate
 from tasks.history import Event
 from tasks.params import AUTO_NORMS, TRAINED_NORMS, FinetuneParams
 from transfer.records import StepOutcome
@@ -28,14 +28,13 @@ def starting_backbone(
     Raises:
         UserError: the weights are absent, are not the recorded ones, or do not fit the architecture.
     """
-    from transfer.backbones.build import build_backbone
-    from transfer.backbones.reference import RANDOM
+    from transfer.backbones.reference import RANDOM, BackboneReference
     from transfer.finetuning.strategies import is_from_scratch
 
     if not is_from_scratch(settings.strategy):
         return candidate(winner, weights_sha256)
-    backbone = build_backbone(winner, None, seed=settings.seed)  # with the winner's image size, whatever its weights
-    backbone.reference = str(winner.with_weights(RANDOM))
+    backbone = random_candidate(winner, settings.seed)  # with the winner's image size, whatever its weights
+    backbone.reference = str(BackboneReference.parse(backbone.reference).with_weights(RANDOM))
     return backbone, None
 
 

@@ -27,6 +27,15 @@ def weights_path(reference: str) -> str | None:
     return BackboneReference.parse(reference).weights_file
 
 
+def record_key(reference: str) -> str | None:
+    """Return what the sha256 of a candidate's weights is recorded under; None where nothing has to be recorded.
+
+    Raises:
+        UserError: the text is no backbone reference.
+    """
+    return BackboneReference.parse(reference).record_key
+
+
 def _candidate(reference: str, project: Path, typed_in: Path) -> str:
     path = weights_path(reference)
     return reference if path is None else f"{reference.removesuffix(path)}{_seen_from_project(path, project, typed_in)}"

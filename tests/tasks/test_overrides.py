@@ -77,7 +77,7 @@ def test_values_are_read_by_the_declared_type(project: Path, text: str, value: A
         (["select.candidates='a'b"], "follows a closing quote"),
         (["select.candidates=a,a"], "different"),
         (["select.candidates=resnet18"], "'resnet18' is not a backbone reference"),
-        (["select.candidates=timm/resnet18"], "known sources are"),
+        (["select.candidates=tim/resnet18"], "did you mean timm?"),
         (["select.weights_sha256={}"], "kept by `rootstock run` itself"),
         (["data.path="], "not empty"),
     ],

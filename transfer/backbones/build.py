@@ -1,6 +1,6 @@
 """Build a backbone from its reference and, where it has any, its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
@@ -10,13 +10,14 @@ from transfer.backbones import strokes
 from transfer.backbones.backbone import Backbone, DepthGroup
 from transfer.backbones.depth_groups import depth_groups
 from transfer.backbones.reference import PREPROCESS_OPTIONS, BackboneReference
-from transfer.backbones.weights_check import match, require_fits
+from transfer.backbones.weights_check import match, outside, require_fits
 from transfer.errors import UserError
 from transfer.records import INTERPOLATIONS, Preprocess
 
 SHIPPED = ("strokes",)
 _SIZES = ("resize_px", "crop_px")
 _LARGEST_PX = 4096
+_RANDOM, _FILLED_LATER, _SHAPES = "random", "filled later", "shapes alone"  # what the values of a new trunk are for
 _Parts = tuple[nn.Module, int, tuple[str, ...], tuple[DepthGroup, ...]]  # trunk, feature width, heads, depth groups
 
 
@@ -39,10 +40,11 @@ def build_backbone(
         UserError: the architecture, an option or the weights do not fit.
     """
     preprocess = preprocess_of(reference)
-    trunk, feature_dim, heads, groups = _parts(reference, preprocess, seed, random=state_dict is None)
+    values = _RANDOM if state_dict is None else _FILLED_LATER
+    trunk, feature_dim, heads, groups = _parts(reference, preprocess, seed, values)
     if state_dict is not None:
-        values = match(trunk.state_dict(), state_dict, heads, str(reference.with_weights(None)), weights_name)
-        _fill(trunk, values)
+        given = _given(reference, trunk, state_dict)
+        _fill(trunk, match(trunk.state_dict(), given, heads, str(reference.with_weights(None)), weights_name))
     return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
 
 
@@ -53,7 +55,7 @@ def bare_backbone(reference: BackboneReference) -> Backbone:
         UserError: the architecture or an option does not fit.
     """
     preprocess = preprocess_of(reference)
-    trunk, feature_dim, _, groups = _parts(reference, preprocess, seed=0, random=False)
+    trunk, feature_dim, _, groups = _parts(reference, preprocess, 0, _SHAPES)
     return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
 
 
@@ -72,13 +74,13 @@ def check_backbone(
         UserError: the architecture, the name of published weights, an option or the weights do not fit.
     """
     preprocess = preprocess_of(reference)
-    trunk, _, heads, _ = _parts(reference, preprocess, seed=0, random=False)
+    trunk, _, heads, _ = _parts(reference, preprocess, 0, _SHAPES)
     network = str(reference.with_weights(None))
     if state_dict is not None:
-        match(trunk.state_dict(), state_dict, heads, network, weights_name)
+        match(trunk.state_dict(), _given(reference, trunk, state_dict), heads, network, weights_name)
     elif reference.is_published and reference.options:
         plain = replace(reference, options=())
-        published, _, _, _ = _parts(plain, preprocess_of(plain), seed=0, random=False)
+        published, _, _, _ = _parts(plain, preprocess_of(plain), 0, _SHAPES)
         require_fits(trunk.state_dict(), published.state_dict(), heads, network, f"The published file of {plain}")
 
 
@@ -91,6 +93,10 @@ def preprocess_of(reference: BackboneReference) -> Preprocess:
     if reference.source == "rootstock":
         require_shipped(reference)
         documented = strokes.PREPROCESS
+    elif reference.source == "timm":
+        from transfer.backbones import timm_models
+
+        documented = timm_models.preprocess_of(reference.arch, reference.weights if reference.is_published else None)
     else:
         from transfer.backbones import torchvision_models
 
@@ -116,12 +122,32 @@ def require_shipped(reference: BackboneReference) -> None:
         raise UserError(f"rootstock has no architecture {reference.arch!r}; it has {', '.join(SHIPPED)}.")
 
 
-def _parts(reference: BackboneReference, preprocess: Preprocess, seed: int, *, random: bool) -> _Parts:
+def dropped_names(reference: BackboneReference, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in a weights file that the trunk has no place for: those of its head.
+
+    Args:
+        reference: what is built.
+        names: of the values in a file that fits.
+    """
+    preprocess = preprocess_of(reference)
+    trunk, _, heads, _ = _parts(reference, preprocess, 0, _SHAPES)
+    return outside(trunk.state_dict(), names, heads)
+
+
+def _parts(reference: BackboneReference, preprocess: Preprocess, seed: int, values: str) -> _Parts:
     """Build the trunk: with random weights, or without any where the architecture allows it."""
     options = {key: value for key, value in reference.options if key not in PREPROCESS_OPTIONS}
     if reference.source == "rootstock":
         return _shipped(reference, options, preprocess, seed)
-    return _torchvision(reference, options, preprocess, seed, random)
+    if reference.source == "timm":
+        from transfer.backbones import timm_models
+
+        # Buffers that no file holds are computed while the network is built: it must have memory to be filled.
+        parts = timm_models.build_trunk(reference.arch, options, preprocess.crop_px, seed, empty=values == _SHAPES)
+        return *parts, depth_groups(parts[0])
+    if reference.source != "torchvision":
+        raise UserError(f"{reference} names no architecture; it stands for the one that its registered model has.")
+    return _torchvision(reference, options, preprocess, seed, values)
 
 
 def _shipped(reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int) -> _Parts:
@@ -142,7 +168,7 @@ def _shipped(reference: BackboneReference, options: Mapping[str, str], preproces
 
 
 def _torchvision(
-    reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int, random: bool
+    reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int, values: str
 ) -> _Parts:
     from transfer.backbones import torchvision_models
 
@@ -150,14 +176,23 @@ def _torchvision(
     keywords = torchvision_models.keywords_of(arch, options, preprocess.crop_px)
     if reference.options:
         torchvision_models.require_runs(arch, keywords, preprocess.crop_px)
-    trunk, feature_dim, head = torchvision_models.build_trunk(arch, keywords, seed, empty=not random)
+    trunk, feature_dim, head = torchvision_models.build_trunk(arch, keywords, seed, empty=values != _RANDOM)
     heads = (head, *torchvision_models.AUXILIARY_HEADS)
     return trunk, feature_dim, heads, depth_groups(trunk)
 
 
+def _given(reference: BackboneReference, trunk: nn.Module, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    if reference.source != "timm":
+        return state_dict
+    from transfer.backbones import timm_models
+
+    return timm_models.in_own_names(trunk, state_dict)
+
+
 def _fill(trunk: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Give an empty trunk its values; a module's own loading hooks are for other state dicts than matched ones."""
-    trunk.to_empty(device="cpu")
+    if any(value.is_meta for value in trunk.state_dict().values()):
+        trunk.to_empty(device="cpu")
     with torch.no_grad():
         for name, tensor in trunk.state_dict().items():
             tensor.copy_(values[name])

@@ -16,7 +16,8 @@ def depth_groups(trunk: nn.Module) -> tuple[DepthGroup, ...]:
        by its children.
     2. What is no stage of its own joins a neighbour: a norm layer the unit before it, leading single layers one stem, a
        downsampling or closing layer the stage after or before it.
-    3. More than six units are joined into six contiguous groups.
+    3. Where fewer than four units are left, the first step goes on for longer.
+    4. More than six units are joined into six contiguous groups.
 
     A parameter that belongs to no unit (a class token, a position embedding) goes to the first group.
 
@@ -26,16 +27,28 @@ def depth_groups(trunk: nn.Module) -> tuple[DepthGroup, ...]:
     Returns:
         Groups from shallow to deep; every parameter and buffer is in exactly one.
     """
-    units: list[_Unit] = [((name,), _depth(trunk.get_submodule(name))) for name in _unit_names(trunk)]
-    groups = _joined(_with_transitions(_with_stem(_with_norms(units))))
+    groups = _joined(_units(trunk))
     names = [name for name, _ in (*trunk.named_parameters(), *trunk.named_buffers())]
     loose = tuple(name for name in names if not any(group.holds(name) for group in groups))
     return (DepthGroup(groups[0].name, groups[0].prefixes + loose), *groups[1:])
 
 
-def _unit_names(trunk: nn.Module) -> list[str]:
-    names = _children(trunk, "")
-    while len(names) < _FEWEST_UNITS:
+def _units(trunk: nn.Module) -> list[_Unit]:
+    names: list[str] = []
+    merged: list[_Unit] = []
+    while len(merged) < _FEWEST_UNITS:
+        before, names = names, _unit_names(trunk, names or _children(trunk, ""), max(_FEWEST_UNITS, len(names) + 1))
+        if names == before:  # nothing is left to take apart
+            break
+        units: list[_Unit] = [((name,), _depth(trunk.get_submodule(name))) for name in names]
+        merged = _with_transitions(_with_stem(_with_norms(units)))
+    return merged
+
+
+def _unit_names(trunk: nn.Module, names: list[str], fewest: int) -> list[str]:
+    """Replace the deepest container by its children until there are so many names, or no container is left."""
+    names = list(names)
+    while len(names) < fewest:
         containers = [name for name in names if len(_children(trunk.get_submodule(name), name)) > 1]
         if not containers:
             break

@@ -1,7 +1,7 @@
 """Match a weights file to an architecture key by key: the head may differ or be absent, nothing else may."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -79,8 +79,8 @@ def require_fits(
         UserError: a key is missing or unexpected, or a shape differs.
     """
     renamed = {_renamed(key, expected): value for key, value in given.items()}
-    dropped = tuple(f"{_widened(head, expected)}." for head in heads)
-    trunk = {key: value for key, value in renamed.items() if not key.startswith(dropped)}
+    dropped = set(outside(expected, renamed, heads))
+    trunk = {key: value for key, value in renamed.items() if key not in dropped}
     problems = _differences(expected, trunk)
     if problems:
         raise UserError(
@@ -88,6 +88,18 @@ def require_fits(
             f"name the architecture and the options it was trained with."
         )
     return trunk
+
+
+def outside(expected: Mapping[str, Tensor], names: Iterable[str], heads: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that belong to a head, whatever it is made of.
+
+    Args:
+        expected: the trunk's own state dict.
+        names: of the values in a file.
+        heads: names of the head modules of the full architecture.
+    """
+    prefixes = tuple(f"{_widened(head, expected)}." for head in heads)
+    return tuple(name for name in names if name.startswith(prefixes))
 
 
 def _plain(key: str) -> str:

@@ -1,0 +1,70 @@
+"""Which weights a registered model may be made from: licence and origin are known, or are allowed not to be."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from adapters.json_files import read_plain_json, sha256_of
+from adapters.model_files import CARD
+from adapters.weights_cards import provenance_of, tags_of
+from tasks.handoffs import MODEL
+from transfer.backbones.provenance import Provenance
+from transfer.backbones.reference import BackboneReference
+from transfer.errors import UserError
+
+WEIGHTS_TAGS = "weights_"  # what the names of tags about the weights begin with
+UNKNOWN_TAG = f"{WEIGHTS_TAGS}unknown"
+_ALLOWED = "register.allow_unknown_licence"
+
+
+def weights_tags(project: Path, *, allow_unknown: bool) -> dict[str, str]:
+    """Return what a version says of the weights that the model was made from.
+
+    Args:
+        project: the project's folder.
+        allow_unknown: whether their licence and origin may be unknown, which is then said too.
+
+    Raises:
+        UserError: they are unknown, and may not be.
+    """
+    reference = BackboneReference.parse(str(read_plain_json(project / MODEL / CARD)["reference"]))
+    provenance = _provenance(reference, project)
+    missing = " and ".join(provenance.missing())
+    if missing and not allow_unknown:
+        declare = "" if reference.weights_file is None else f"declare it with `{declaring(reference)}`, or "
+        raise UserError(
+            f"The {missing} of the weights of {reference} is unknown, so the model made from them is not registered; "
+            f"{declare}allow it with {_ALLOWED}=true, and run again: nothing else is done anew."
+        )
+    allowed = {UNKNOWN_TAG: f"{missing}, allowed by {_ALLOWED}"} if missing else {}
+    return tags_of(provenance) | allowed
+
+
+def declaring(reference: BackboneReference) -> str:
+    """Return the command that says what is known of a local weights file."""
+    return f"rootstock backbones declare {shlex.quote(str(reference))} --licence NAME --origin ADDRESS"
+
+
+def what_is_unknown(project: Path, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each local candidate that could win and then not be registered.
+
+    Args:
+        project: the project's folder.
+        settings: dotted key -> value, of every parameter that counts.
+    """
+    if settings[_ALLOWED]:
+        return
+    for text in settings["select.candidates"]:
+        reference = BackboneReference.parse(text)
+        if reference.weights_file is not None and (missing := _provenance(reference, project).missing()):
+            yield (
+                f"Note: the {' and '.join(missing)} of {reference} is unknown: if it wins, the run ends before the "
+                f"model is registered. `{declaring(reference)}` declares it, before the run or after it."
+            )
+
+
+def _provenance(reference: BackboneReference, project: Path) -> Provenance:
+    path = None if reference.weights_file is None else project / Path(reference.weights_file).expanduser()
+    digest = sha256_of(path) if path is not None and path.is_file() else None
+    return provenance_of(reference, digest, project)
