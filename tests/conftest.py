@@ -168,6 +168,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
 
 
+@pytest.fixture(autouse=True)
+def _own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test read or fill this user's store of weights."""
+    monkeypatch.setenv("ROOTSTOCK_WEIGHTS", str(_SCRATCH[0] / "weights"))
+
+
 @contextmanager
 def _answering(home: str) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import urllib.error
 import warnings
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ def _state() -> dict[str, Tensor]:
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give torch an empty hub folder; return where it keeps downloaded weights."""
+    monkeypatch.setenv("ROOTSTOCK_WEIGHTS", str(tmp_path / "store"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     return tmp_path / "torch" / "hub" / "checkpoints"
@@ -151,47 +151,13 @@ def test_the_shipped_backbone_has_no_published_names() -> None:
         load_weights(BackboneReference.parse("rootstock/strokes@DEFAULT"))
 
 
-@pytest.mark.parametrize(
-    "failure", [urllib.error.URLError("no route"), TimeoutError("slow"), RuntimeError("invalid hash")]
-)
-def test_without_a_network_the_file_and_its_place_are_named(
-    hub: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise failure
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    with pytest.raises(UserError) as caught:
-        load_weights(BackboneReference.parse("torchvision/mobilenet_v2@IMAGENET1K_V1"))
-    for part in ("@IMAGENET1K_V1 needs mobilenet_v2-b0353104.pth", f"copy the file to {hub}", "connect to a network"):
-        assert part in str(caught.value)
-    assert not list(hub.iterdir())
-
-
 def test_a_full_disk_is_not_the_users_mistake(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    monkeypatch.setattr("adapters.published_weights._copy", fail)
     with pytest.raises(EnvironmentFault, match="The disk is full while downloading"):
         load_weights(BackboneReference.parse("torchvision/resnet18"))
-
-
-def test_published_weights_are_downloaded_once_and_checked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[tuple[str, str | None]] = []
-
-    def fetch(url: str, target: str, hash_prefix: str | None = None, progress: bool = True) -> None:
-        fetched.append((url.rpartition("/")[2], hash_prefix))
-        torch.save(_state(), target)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    monkeypatch.setattr("adapters.weights_files.sha256_of", lambda _: "f37072fd" + "0" * 56)
-    for _ in range(2):
-        assert load_weights(BackboneReference.parse("torchvision/resnet18@DEFAULT")).state_dict is not None
-    assert fetched == [("resnet18-f37072fd.pth", "f37072fd")]
-    monkeypatch.setattr("adapters.weights_files.sha256_of", lambda _: "0" * 64)
-    with pytest.raises(UserError, match=r"resnet18-f37072fd\.pth does not have the hash in its name; delete it"):
-        load_weights(BackboneReference.parse("torchvision/resnet18@DEFAULT"))
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,47 @@ def test_deleted_store_is_made_again(mlflow_project: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.strip().startswith(expected)
         assert expected or not done.stdout.strip()
+
+
+def leave_artifacts_of(reference: str) -> None:
+    leave_artifacts()
+    card = json.loads((MODEL / "card.json").read_text())
+    write_plain_json(MODEL / "card.json", {**card, "reference": reference})
+
+
+def tags() -> dict[str, str]:
+    return dict(open_client().get_model_version_by_alias("digits", "champion").tags)
+
+
+def test_a_licence_that_nobody_knows_is_refused_before_anything_is_registered(mlflow_project: Path) -> None:
+    Path("mine.pth").write_bytes(b"weights")
+    leave_artifacts_of("rootstock/strokes@mine.pth")
+    with pytest.raises(UserError) as caught:
+        check()
+    for words in ("licence and origin", "backbones declare rootstock/strokes@mine.pth", "allow_unknown_licence=true"):
+        assert words in str(caught.value)
+    with pytest.raises(UserError, match="is not registered"):
+        publish()
+    assert open_client().search_registered_models() == []
+    assert not REGISTRATION.exists()
+
+
+def test_an_unknown_licence_that_is_allowed_is_recorded(mlflow_project: Path) -> None:
+    leave_artifacts_of("rootstock/strokes@mine.pth")
+    set_param("allow_unknown_licence: false", "allow_unknown_licence: true")
+    publish()
+    assert tags()["weights_unknown"] == "licence and origin, allowed by register.allow_unknown_licence"
+    assert tags()["weights_licence"] == "unknown"
+
+
+def test_a_declared_licence_is_recorded_and_survives_a_repair(mlflow_project: Path) -> None:
+    Path("mine.pth").write_bytes(b"weights")
+    Path("mine.pth.card.json").write_text('{"licence": "MIT", "origin": "https://example.invalid"}')
+    leave_artifacts_of("rootstock/strokes@mine.pth")
+    publish()
+    assert (tags()["weights_licence"], tags()["weights_origin"]) == ("MIT", "https://example.invalid")
+    assert "weights_unknown" not in tags()
+    Path("mine.pth.card.json").unlink()
+    open_client().delete_model_version("digits", "1")
+    assert "now digits@champion is version 2" in registry_care.mend(mlflow_project)
+    assert tags()["weights_licence"] == "MIT"
