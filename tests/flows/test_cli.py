@@ -117,3 +117,29 @@ def test_refused_override_changes_nothing(
     )
     assert (project / "params.yaml").read_bytes() == before
     assert not (project / "artifacts").exists()
+
+
+def test_the_catalogue_is_a_command_with_commands_of_its_own() -> None:
+    shown = CliRunner().invoke(app, ["backbones", "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    for word in ("show", "fetch", "declare", "--filter", "--json", "rootstock backbones --filter resnet"):
+        assert word in shown.output
+
+
+def test_the_catalogue_is_shown_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["backbones", "--filter", "resnet18", "--json"])
+    assert shown.exit_code == 0
+    assert '"n_parameters": 11689512' in shown.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_catalogue_refuses_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["show", "torchvision/resnet17"], ["fetch", "rootstock/strokes"], ["show", "mlflow/digits"]):
+        monkeypatch.setattr(sys, "argv", ["rootstock", "backbones", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1
