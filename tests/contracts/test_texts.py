@@ -152,7 +152,7 @@ def _prefect(_: Path, arguments: list[str]) -> str | None:
 def _click(command: Any, arguments: list[str]) -> str | None:
     """Walk click's groups to the command and let it parse the rest."""
     rest = list(arguments)
-    while hasattr(command, "commands") and rest:
+    while hasattr(command, "commands") and rest and not (command.invoke_without_command and rest[0].startswith("-")):
         name = rest.pop(0)
         if name not in command.commands:
             return f"{name!r} is none of {sorted(command.commands)}"

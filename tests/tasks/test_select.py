@@ -144,7 +144,7 @@ def test_rows_are_limited_each_class_by_its_share(project: Path, max_rows: int) 
     ("candidate", "sentence"),
     [
         ("rootstock/stroke", "rootstock has no architecture 'stroke'"),
-        ("timm/resnet18", "known sources are torchvision and rootstock"),
+        ("keras/resnet18", "known sources are torchvision, rootstock"),
         ("rootstock/strokes@gone.pth", "The weights file gone.pth of rootstock/strokes@gone.pth does not exist"),
     ],
 )

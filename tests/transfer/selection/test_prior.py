@@ -4,7 +4,7 @@ import pytest
 from torchvision import models
 
 from transfer.errors import UserError
-from transfer.selection.scores.prior import RANDOM_TOP1, UNPUBLISHED_TOP1, imagenet_top1, published_top1
+from transfer.selection.scores.prior import RANDOM_TOP1, UNPUBLISHED_TOP1, imagenet_top1, known_top1
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from transfer.selection.scores.prior import RANDOM_TOP1, UNPUBLISHED_TOP1, image
         ("rootstock/strokes", UNPUBLISHED_TOP1),
         ("rootstock/strokes@none", RANDOM_TOP1),
         ("torchvision/resnet50@./mine.safetensors", UNPUBLISHED_TOP1),
+        ("torchvision/resnet50@models:/photos/3", UNPUBLISHED_TOP1),
+        ("mlflow/photos@champion", UNPUBLISHED_TOP1),
     ],
 )
 def test_a_candidate_has_the_figure_of_its_weights(reference: str, expected: float) -> None:
@@ -31,7 +33,11 @@ def test_a_file_is_known_by_its_digest() -> None:
 
 
 def test_every_published_figure_lies_above_what_counts_without_one() -> None:
-    figures = [figure for arch in models.list_models(module=models) for figure in published_top1(arch).values()]
+    figures = [
+        known_top1(f"torchvision/{arch}@{entry.name}")
+        for arch in models.list_models(module=models)
+        for entry in models.get_model_weights(arch)
+    ]
     assert RANDOM_TOP1 < UNPUBLISHED_TOP1 < min(figures) < max(figures) < 100
 
 

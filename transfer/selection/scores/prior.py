@@ -6,15 +6,12 @@ scores that look at the target (docs/selection.md): a score earns its cost where
 Source: torchvision's weight metadata, the top-1 accuracy of ImageNet-1K that it reports for each entry.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from transfer.backbones.reference import BackboneReference
-from transfer.backbones.torchvision_models import require_architecture, require_weights_name
+from transfer.backbones.torchvision_facts import published_facts
+from transfer.backbones.torchvision_models import weights_names
 
 UNPUBLISHED_TOP1 = 50.0  # below every published figure (from 56.5 on), above random weights
 RANDOM_TOP1 = 0.1  # a guess among 1,000 classes
-_PLACE, _FIGURE = "ImageNet-1K", "acc@1"
 
 
 def imagenet_top1(reference: str, weights_sha256: str | None = None) -> float:
@@ -50,45 +47,17 @@ def known_top1(reference: str, weights_sha256: str | None = None) -> float | Non
         UserError: see `imagenet_top1`.
     """
     parsed = BackboneReference.parse(reference)
-    if parsed.is_random or parsed.source != "torchvision":
+    if parsed.source != "torchvision" or parsed.is_random or parsed.registered_model is not None:
         return None
-    figures = published_top1(parsed.arch)
     if parsed.weights_file is None:
-        name = parsed.weights or "DEFAULT"
-        require_weights_name(parsed.arch, name)
-        return figures[name]
-    return _of_file(parsed.arch, figures, weights_sha256 or "")
+        return published_facts(parsed.arch, parsed.weights or "DEFAULT").top1
+    return _of_file(parsed.arch, weights_sha256 or "")
 
 
-def published_top1(arch: str) -> dict[str, float | None]:
-    """Return the top-1 accuracy, percent, of each of an architecture's published weights, "DEFAULT" included.
-
-    It is None where torchvision gives no figure.
-
-    Args:
-        arch: an architecture of torchvision; an unknown one is refused.
-
-    Raises:
-        UserError: torchvision has no such architecture.
-    """
-    from torchvision import models
-
-    require_architecture(arch)
-    entries = models.get_model_weights(arch)
-    return {name: _top1(entries[name]) for name in ("DEFAULT", *entries.__members__)}
-
-
-def _top1(entry: Any) -> float | None:
-    found = entry.meta.get("_metrics", {}).get(_PLACE, {}).get(_FIGURE)
-    return None if found is None else float(found)
-
-
-def _of_file(arch: str, figures: Mapping[str, float | None], sha256: str) -> float | None:
+def _of_file(arch: str, sha256: str) -> float | None:
     """Return the figure of the published file with this digest; its name ends with the digest's first digits."""
-    from torchvision import models
-
-    for name, entry in models.get_model_weights(arch).__members__.items():
-        digits = entry.url.rpartition("-")[2].removesuffix(".pth")
-        if sha256.startswith(digits):
-            return figures[name]
+    for name in weights_names(arch):
+        facts = published_facts(arch, name)
+        if sha256.startswith(facts.url.rpartition("-")[2].removesuffix(".pth")):
+            return facts.top1
     return None
