@@ -34,7 +34,7 @@ def weights_tags(project: Path, *, allow_unknown: bool) -> dict[str, str]:
     if missing and not allow_unknown:
         declare = "" if reference.weights_file is None else f"declare it with `{declaring(reference)}`, or "
         raise UserError(
-            f"The {missing} of the weights of {reference} is unknown, so the model made from them is not registered; "
+            f"The {missing} of the weights of {reference} {_are(provenance)} unknown, so the model made from them is not registered; "
             f"{declare}allow it with {_ALLOWED}=true, and run again: nothing else is done anew."
         )
     allowed = {UNKNOWN_TAG: f"{missing}, allowed by {_ALLOWED}"} if missing else {}
@@ -57,11 +57,16 @@ def what_is_unknown(project: Path, settings: Mapping[str, Any]) -> Iterator[str]
         return
     for text in settings["select.candidates"]:
         reference = BackboneReference.parse(text)
-        if reference.weights_file is not None and (missing := _provenance(reference, project).missing()):
+        known = _provenance(reference, project) if reference.weights_file is not None else None
+        if known is not None and known.missing():
             yield (
-                f"Note: the {' and '.join(missing)} of {reference} is unknown: if it wins, the run ends before the "
+                f"Note: the {' and '.join(known.missing())} of {reference} {_are(known)} unknown: if it wins, the run ends before the "
                 f"model is registered. `{declaring(reference)}` declares it, before the run or after it."
             )
+
+
+def _are(provenance: Provenance) -> str:
+    return "is" if len(provenance.missing()) == 1 else "are"
 
 
 def _provenance(reference: BackboneReference, project: Path) -> Provenance:
