@@ -34,8 +34,9 @@ def weights_tags(project: Path, *, allow_unknown: bool) -> dict[str, str]:
     if missing and not allow_unknown:
         declare = "" if reference.weights_file is None else f"declare it with `{declaring(reference)}`, or "
         raise UserError(
-            f"The {missing} of the weights of {reference} {_are(provenance)} unknown, so the model made from them is not registered; "
-            f"{declare}allow it with {_ALLOWED}=true, and run again: nothing else is done anew."
+            f"The {missing} of the weights of {reference} {_are(provenance)} unknown, so the model made from "
+            f"them is not registered; {declare}allow it with {_ALLOWED}=true, and run the same command again, which "
+            f"takes up what was done."
         )
     allowed = {UNKNOWN_TAG: f"{missing}, allowed by {_ALLOWED}"} if missing else {}
     return tags_of(provenance) | allowed
@@ -60,8 +61,8 @@ def what_is_unknown(project: Path, settings: Mapping[str, Any]) -> Iterator[str]
         known = _provenance(reference, project) if reference.weights_file is not None else None
         if known is not None and known.missing():
             yield (
-                f"Note: the {' and '.join(known.missing())} of {reference} {_are(known)} unknown: if it wins, the run ends before the "
-                f"model is registered. `{declaring(reference)}` declares it, before the run or after it."
+                f"Note: the {' and '.join(known.missing())} of {reference} {_are(known)} unknown: if it wins, the run "
+                f"ends before the model is registered. `{declaring(reference)}` declares it, before the run or after."
             )
 
 

@@ -22,7 +22,7 @@ from transfer.errors import UserError
 from transfer.finetuning.freezing import thaw
 
 needs_timm = pytest.mark.skipif(
-    importlib.util.find_spec("timm.models") is None, reason="the extra timm is not installed (pip install -e '.[timm]')"
+    importlib.util.find_spec("timm") is None, reason="the extra timm is not installed (pip install -e '.[timm]')"
 )
 FAMILIES = (
     "resnet18", "resnest14d", "res2net50_26w_4s", "regnety_002", "densenet121", "inception_v3", "efficientnet_b0",
