@@ -73,6 +73,7 @@ def test_unknown_key_in_params_changes_nothing(finished: Any) -> None:
     (finished.folder / "params.yaml").write_text(kept, encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_interrupted_stage_is_taken_up_again_and_keeps_others_out(finished: Any) -> None:
     stopped = finished.stopped_in("evaluate", signal.SIGINT, "evaluate.confidence=0.9")
     assert (stopped.code, stopped.err) == (130, INTERRUPTED)

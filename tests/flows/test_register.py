@@ -30,5 +30,5 @@ def test_the_flow_registers_a_model_once(mlflow_project: Path) -> None:
 
 
 def test_the_flow_refuses_where_there_is_nothing_to_register(mlflow_project: Path) -> None:
-    with pytest.raises(UserError, match=r"verdict\.json is missing"):
+    with pytest.raises(UserError, match=r"card\.json is missing"):
         register.fn()

@@ -1,5 +1,7 @@
 """A project whose data is described, checked and ranked: what training and evaluation start from."""
 
+import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,27 +21,52 @@ CLASSES = ("bars", "dots", "rings")
 N_PER_CLASS = 16
 
 
-@pytest.fixture
-def ranked(project: Path) -> Path:
-    """Make a project with three small classes, a manifest and a ranking that a backbone with shipped weights won."""
+@pytest.fixture(scope="session")
+def ranked_once(lay_out: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with three small classes, a manifest and a ranking that a backbone with shipped weights won."""
     from adapters.digits import write_class_folders
     from adapters.manifest_file import MANIFEST, QUARANTINE
     from tasks import manifest, select
     from transfer.data.encoding import grey_png
 
-    draw = np.random.default_rng(0)
-    names, contents = [], []
-    for name in CLASSES:
-        for _ in range(N_PER_CLASS):
-            names.append(name)
-            contents.append(grey_png(_drawing(name, draw), 32))
-    write_class_folders(Path("data/digits"), names, contents)
-    params = project / "params.yaml"
-    text = params.read_text(encoding="utf-8").replace("    - rootstock/strokes@none\n", "")
-    params.write_text(text.replace("max_images_seen: 1500", "max_images_seen: 60"), encoding="utf-8")
-    manifest.describe()
-    write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
-    select.rank_candidates()
+    folder = tmp_path_factory.mktemp("ranked") / "project"
+    lay_out(folder)
+    with contextlib.chdir(folder):
+        draw = np.random.default_rng(0)
+        names = [name for name in CLASSES for _ in range(N_PER_CLASS)]
+        write_class_folders(Path("data/digits"), names, [grey_png(_drawing(name, draw), 32) for name in names])
+        params = Path("params.yaml")
+        text = params.read_text(encoding="utf-8").replace("    - rootstock/strokes@none\n", "")
+        params.write_text(text.replace("max_images_seen: 1500", "max_images_seen: 60"), encoding="utf-8")
+        manifest.describe()
+        write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
+        select.rank_candidates()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finetuned_once(ranked_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the ranked project with a fine-tuned model."""
+    from tasks import finetune
+
+    folder = tmp_path_factory.mktemp("finetuned") / "project"
+    shutil.copytree(ranked_once, folder)
+    with contextlib.chdir(folder):
+        finetune.train()
+    return folder
+
+
+@pytest.fixture
+def ranked(project: Path, ranked_once: Path) -> Path:
+    """Make a project of its own, as `ranked_once` is."""
+    shutil.copytree(ranked_once, project, dirs_exist_ok=True)
+    return project
+
+
+@pytest.fixture
+def finetuned(project: Path, finetuned_once: Path) -> Path:
+    """Make a project of its own, as `finetuned_once` is."""
+    shutil.copytree(finetuned_once, project, dirs_exist_ok=True)
     return project
 
 

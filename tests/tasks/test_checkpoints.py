@@ -239,7 +239,7 @@ def test_room_is_made_for_the_newest_outcome_too(project: Path, monkeypatch: pyt
 @pytest.fixture
 def begun(ranked: Path, set_params: SetParams) -> tuple[str, float]:
     """Return the digest of the weights of a run that nobody disturbed, and the seconds it trained."""
-    set_params(finetune={"max_images_seen": 400})
+    set_params(finetune={"max_images_seen": 200})
     process = _start()
     _wait_until_begun(process)
     began = time.perf_counter()

@@ -166,8 +166,7 @@ def test_damaged_decisions_are_made_again(ranked: Path) -> None:
     finetune.train()
     (kept,) = (ranked / ".rootstock/plans").iterdir()
     whole = kept.read_text()
-    beyond = (whole.replace('"n_images": 60', '"n_images": 61'), whole.replace('"at_once": ', '"at_once": -'))
-    for damage in ("", "[]", '{"steps": []}', '{"steps": [{"n_images": 3}, {"n_images": 3}]}', *beyond):
+    for damage in ("", whole.replace('"at_once": ', '"at_once": -')):  # others: tests/tasks/test_decisions.py
         assert damage != whole
         kept.write_text(damage)
         finetune.train()

@@ -29,12 +29,6 @@ WeightOfAllRows = Callable[[Backbone, Target], torch.Tensor]
 SetParams = Callable[..., None]
 
 
-@pytest.fixture
-def finetuned(ranked: Path) -> Path:
-    finetune.train()
-    return ranked
-
-
 def _random_trunk() -> dict[str, torch.Tensor]:
     winner = BackboneReference.parse(read_json(finetune.RANKING)["winner"])
     return build_backbone(winner.with_weights("none"), None, seed=read_params().reference.seed).state_dict()

@@ -1,6 +1,7 @@
 """A trunk is cut where training begins; both parts together are the trunk, in every architecture."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,12 +13,12 @@ from transfer.backbones.reference import BackboneReference
 from transfer.finetuning.freezing import group_names, thaw
 
 MakeBackbone = Callable[[], Backbone]
-FAMILIES = (
+FAMILIES: tuple[Any, ...] = (
     "rootstock/strokes@none",
     "torchvision/mobilenet_v2?crop_px=64@none",
     "torchvision/resnet18?crop_px=64@none",
-    "torchvision/densenet121?crop_px=64@none",
-    "torchvision/googlenet?crop_px=64@none",
+    pytest.param("torchvision/densenet121?crop_px=64@none", marks=pytest.mark.slow),
+    pytest.param("torchvision/googlenet?crop_px=64@none", marks=pytest.mark.slow),
     "torchvision/shufflenet_v2_x0_5?crop_px=64@none",
     "torchvision/squeezenet1_1?crop_px=64@none",
     "torchvision/swin_t?crop_px=64@none",
