@@ -40,8 +40,11 @@ def logged(log: Path) -> str:
 def gone(pid: int) -> bool:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z":
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or while it was read
+            return True
+        if state == "Z":
             return True
         time.sleep(0.01)
     return False
