@@ -47,23 +47,23 @@ def _features(n_rows: int, width: int, n_classes: int) -> tuple[Tensor, Tensor]:
 
 
 def _scores(features: Tensor, labels: Tensor, *, slow: bool) -> dict[str, Callable[[], object]]:
-    kept = Decomposition.of(features)
+    kept = Decomposition.of(features, labels)
     source = torch.randn(len(labels), N_SOURCE_CLASSES, generator=generator(1, "scores")).softmax(1)
     half = len(labels) // 2
     if slow:
-        return {"N-LEEP": lambda: nleep(kept, labels, 0), "linear probe": lambda: linear_probe(features, labels, 0)}
+        return {"N-LEEP": lambda: nleep(kept, 0), "linear probe": lambda: linear_probe(features, labels, 0)}
     return {
-        "decomposition": lambda: Decomposition.of(features),
-        "LogME": lambda: logme(kept, labels),
-        "H-score": lambda: hscore(kept, labels),
-        "shrunk H-score": lambda: shrunk_hscore(kept, labels),
-        "ridge leave-one-out": lambda: ridge_loo_accuracy(kept, labels),
-        "SFDA": lambda: sfda(kept, labels),
-        "TransRate": lambda: transrate(kept, labels),
-        "GBC": lambda: gbc(kept, labels),
-        "PARC": lambda: parc(kept, labels),
-        "NCTI": lambda: collapse_parts(kept, labels),
-        "ETran": lambda: energy_parts(kept, labels),
+        "decomposition": lambda: Decomposition.of(features, labels),
+        "LogME": lambda: logme(kept),
+        "H-score": lambda: hscore(kept),
+        "shrunk H-score": lambda: shrunk_hscore(kept),
+        "ridge leave-one-out": lambda: ridge_loo_accuracy(kept),
+        "SFDA": lambda: sfda(kept),
+        "TransRate": lambda: transrate(kept),
+        "GBC": lambda: gbc(kept),
+        "PARC": lambda: parc(kept),
+        "NCTI": lambda: collapse_parts(kept),
+        "ETran": lambda: energy_parts(kept),
         "k-NN leave-one-out": lambda: knn_loo_accuracy(features, labels, 5),
         "LEEP": lambda: leep(source, labels),
         "NCE": lambda: nce(source, labels),

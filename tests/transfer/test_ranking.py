@@ -99,7 +99,7 @@ def test_scores_are_those_of_their_modules() -> None:
     assert found.right.tolist() == (ridge.scores.argmax(1) == labels).double().tolist()
     assert found.score.ridge_loo_accuracy == float(found.right.mean())
     assert found.score.knn_loo_accuracy == knn_loo_accuracy(features, labels, 5)
-    assert found.score.other_scores["logme"] == pytest.approx(logme(Decomposition.of(features), labels))
+    assert found.score.other_scores["logme"] == pytest.approx(logme(Decomposition.of(features, labels)))
     assert set(found.score.other_scores) == {"logme", "shrunk_hscore", "sfda", "transrate", "gbc"}
     assert (found.score.n_parameters, found.score.weights_sha256, found.score.imagenet_top1) == (7, "ab", 71.9)
 

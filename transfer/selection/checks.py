@@ -56,15 +56,16 @@ def memberships(labels: Tensor, n_rows: int) -> Tensor:
     return functional.one_hot(places, len(classes)).to(torch.float64)
 
 
-def require_probabilities(probabilities: Tensor, labels: Tensor) -> None:
-    """Refuse what is no share of source classes for every row.
+def targets_of_source(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return `memberships` of rows of which shares of source classes are known; what is no share is refused.
 
     Args:
         probabilities: (N, Cs).
         labels: (N,).
 
     Raises:
-        UserError: another number of rows, a share below 0 or not finite, or rows that do not sum to 1.
+        UserError: another number of rows, a share below 0 or not finite, rows that do not sum to 1, or fewer than two
+            classes.
     """
     if probabilities.ndim != 2 or len(probabilities) != len(labels) or not len(labels):
         raise UserError(
@@ -74,6 +75,7 @@ def require_probabilities(probabilities: Tensor, labels: Tensor) -> None:
     sums = probabilities.double().sum(1)
     if not (torch.isfinite(sums).all() and (probabilities >= 0).all() and ((sums - 1).abs() < 1e-3).all()):
         raise UserError("Source probabilities must be finite, at least 0 and sum to 1 in every row; take a softmax.")
+    return memberships(labels, len(probabilities))
 
 
 def require_comparable(first: Tensor, second: Tensor) -> None:

@@ -65,8 +65,8 @@ def score_features(features: Tensor, labels: Tensor, knn_k: int, weights: Weight
     Raises:
         UserError: fewer than two rows or classes, or a feature that is not finite.
     """
-    kept = Decomposition.of(features)
-    ridge = ridge_of(kept, labels)
+    kept = Decomposition.of(features, labels)
+    ridge = ridge_of(kept)
     right = (ridge.scores.argmax(1) == labels).double()
     score = CandidateScore(
         reference=weights.reference,
@@ -76,7 +76,7 @@ def score_features(features: Tensor, labels: Tensor, knn_k: int, weights: Weight
         ridge_loo_accuracy=float(right.mean()),
         ridge_loo_error=ridge.error,
         knn_loo_accuracy=knn_loo_accuracy(features, labels, knn_k),
-        other_scores=_others(kept, labels),
+        other_scores=_others(kept),
         imagenet_top1=weights.imagenet_top1,
         n_rows=len(labels),
         feature_dim=features.shape[1],
@@ -176,6 +176,6 @@ def _intervals(found: Posterior, confidence: float) -> list[Interval]:
     ]
 
 
-def _others(kept: Decomposition, labels: Tensor) -> Mapping[str, float | None]:
-    found = {name: score(kept, labels) for name, score in _OTHERS.items()}
+def _others(kept: Decomposition) -> Mapping[str, float | None]:
+    found = {name: score(kept) for name, score in _OTHERS.items()}
     return {name: value if math.isfinite(value) else None for name, value in found.items()}

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 from transfer.selection.scores.etran import EnergyParts, energy, energy_parts, etran
 from transfer.selection.scores.lda import posterior, shrinkage_of, within_scatter
@@ -23,8 +22,8 @@ Clusters = Callable[..., tuple[Tensor, Tensor]]
 @pytest.mark.parametrize(("n_rows", "width"), [(60, 6), (30, 50)])
 def test_the_posterior_is_scikit_learns(clusters: Clusters, n_rows: int, width: int) -> None:
     features, labels = clusters(n_rows, width)
-    decomposition, targets = Decomposition.of(features), memberships(labels, n_rows)
-    scatter = within_scatter(decomposition, targets)
+    decomposition = Decomposition.of(features, labels)
+    targets, scatter = decomposition.targets, within_scatter(decomposition)
     expected = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(features.numpy(), labels.numpy())
     found = posterior(decomposition.leading()[0], targets, scatter, 0.3, width)
     np.testing.assert_allclose(found.numpy(), expected.predict_proba(features.numpy()), rtol=1e-6, atol=1e-9)
@@ -42,38 +41,38 @@ def test_the_shrinkage_is_that_of_multiplying_ones(clusters: Clusters, shape: tu
         before, vector = vector, scatter @ vector
         vector /= np.linalg.norm(vector)
     expected = max(np.exp(-5 * vector @ scatter @ (before / np.linalg.norm(before))), 1e-10)
-    decomposition = Decomposition.of(features)
-    found = shrinkage_of(within_scatter(decomposition, memberships(labels, len(rows))), decomposition)
+    decomposition = Decomposition.of(features, labels)
+    found = shrinkage_of(within_scatter(decomposition), decomposition)
     assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_features_are_left_as_they_are(clusters: Clusters) -> None:
     features, labels = clusters(40, 6)
     before = features.clone()
-    decomposition = Decomposition.of(features)
+    decomposition = Decomposition.of(features, labels)
     components = decomposition.principal.components.clone()
-    assert sfda(decomposition, labels) == sfda(decomposition, labels)
+    assert sfda(decomposition) == sfda(decomposition)
     assert torch.equal(features, before)
     assert torch.equal(decomposition.principal.components, components)
 
 
 @pytest.mark.parametrize("n_rows", [12, 60])
-@pytest.mark.parametrize("score", [sfda, lambda *rows: energy_parts(*rows).classification])
+@pytest.mark.parametrize("score", [sfda, lambda rows: energy_parts(rows).classification])
 def test_they_tell_clusters_from_noise(
-    clusters: Clusters, n_rows: int, score: Callable[[Decomposition, Tensor], float]
+    clusters: Clusters, n_rows: int, score: Callable[[Decomposition], float]
 ) -> None:
     features, labels = clusters(n_rows, 5, spread=0.3)
     noise = torch.tensor(np.random.default_rng(1).normal(size=(n_rows, 5)))
-    assert score(Decomposition.of(features), labels) > score(Decomposition.of(noise), labels)
+    assert score(Decomposition.of(features, labels)) > score(Decomposition.of(noise, labels))
 
 
 @settings(max_examples=15)
 @given(st.integers(0, 100), st.floats(-100, 100))
 def test_moving_the_features_changes_nothing(clusters: Clusters, seed: int, by: float) -> None:
     features, labels = clusters(40, 6, seed=seed)
-    before, after = Decomposition.of(features), Decomposition.of(features + by)
-    assert sfda(after, labels) == pytest.approx(sfda(before, labels), rel=1e-6)
-    parts, moved = collapse_parts(before, labels), collapse_parts(after, labels)
+    before, after = Decomposition.of(features, labels), Decomposition.of(features + by, labels)
+    assert sfda(after) == pytest.approx(sfda(before), rel=1e-6)
+    parts, moved = collapse_parts(before), collapse_parts(after)
     assert moved.spread == pytest.approx(parts.spread, rel=1e-6)
     assert moved.nearest == pytest.approx(parts.nearest, rel=1e-6)
 
@@ -82,19 +81,19 @@ def test_moving_the_features_changes_nothing(clusters: Clusters, seed: int, by: 
 def test_classes_without_any_scatter_are_sure(scale: float) -> None:
     labels = torch.arange(12) % 3
     points = scale * torch.eye(5, dtype=torch.float64)[labels]
-    decomposition = Decomposition.of(points)
-    assert sfda(decomposition, labels) > 0.9
-    assert energy_parts(decomposition, labels).classification > 0.9
-    assert 1 / 3 < collapse_parts(decomposition, labels).nearest <= 1
+    decomposition = Decomposition.of(points, labels)
+    assert sfda(decomposition) > 0.9
+    assert energy_parts(decomposition).classification > 0.9
+    assert 1 / 3 < collapse_parts(decomposition).nearest <= 1
 
 
 def test_features_without_variance_know_the_shares_alone() -> None:
     labels = torch.tensor([0, 0, 0, 1])
-    constant = Decomposition.of(torch.full((4, 3), 2.0))
+    constant = Decomposition.of(torch.full((4, 3), 2.0), labels)
     expected = (3 / 4) ** 2 + (1 / 4) ** 2
-    assert sfda(constant, labels) == pytest.approx(expected)
-    assert energy_parts(constant, labels).classification == pytest.approx(expected)
-    assert collapse_parts(constant, labels).nearest == pytest.approx(expected)
+    assert sfda(constant) == pytest.approx(expected)
+    assert energy_parts(constant).classification == pytest.approx(expected)
+    assert collapse_parts(constant).nearest == pytest.approx(expected)
 
 
 def test_the_lowest_energies_count() -> None:

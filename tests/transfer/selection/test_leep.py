@@ -92,18 +92,18 @@ def test_nleep_is_leep_of_scikit_learns_mixture(clusters: Clusters) -> None:
     reduced = PCA(0.8, svd_solver="full").fit_transform(features.numpy())
     mixture = GaussianMixture(15, random_state=3).fit(reduced)
     expected = leep(torch.from_numpy(mixture.predict_proba(reduced)), labels)
-    found = nleep(Decomposition.of(features), labels, seed=3)
+    found = nleep(Decomposition.of(features, labels), seed=3)
     assert found == pytest.approx(expected, rel=1e-6)
-    assert found == nleep(Decomposition.of(features), labels, seed=3)
+    assert found == nleep(Decomposition.of(features, labels), seed=3)
 
 
 def test_nleep_tells_clusters_from_noise(clusters: Clusters) -> None:
     labels = clusters(150, 4)[1]
     noise = torch.tensor(np.random.default_rng(0).normal(size=(150, 4)))
-    apart = nleep(Decomposition.of(clusters(150, 4, spread=0.2)[0]), labels, seed=0)
-    assert apart > nleep(Decomposition.of(noise), labels, seed=0) + 0.3
+    apart = nleep(Decomposition.of(clusters(150, 4, spread=0.2)[0], labels), seed=0)
+    assert apart > nleep(Decomposition.of(noise, labels), seed=0) + 0.3
 
 
 def test_nleep_of_constant_features_is_the_entropy_of_the_labels() -> None:
     labels = torch.arange(12) % 3
-    assert nleep(Decomposition.of(torch.full((12, 4), 2.0)), labels, seed=0) == pytest.approx(-math.log(3), rel=1e-6)
+    assert nleep(Decomposition.of(torch.full((12, 4), 2.0), labels), seed=0) == pytest.approx(-math.log(3), rel=1e-6)

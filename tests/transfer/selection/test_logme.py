@@ -19,7 +19,7 @@ Clusters = Callable[..., tuple[Tensor, Tensor]]
 
 
 def score(features: Tensor, labels: Tensor) -> float:
-    return logme(Decomposition.of(features), labels)
+    return logme(Decomposition.of(features, labels))
 
 
 def _best_evidence(features: np.ndarray, target: np.ndarray) -> float:

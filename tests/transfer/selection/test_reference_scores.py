@@ -28,7 +28,7 @@ INPUTS = ("digits64", "relu256", "relu256_first200")
 @pytest.fixture(scope="module")
 def decompositions(reference_inputs: dict[str, Any]) -> dict[str, Decomposition]:
     """Decompose each input once."""
-    return {name: Decomposition.of(inputs.features) for name, inputs in reference_inputs.items()}
+    return {name: Decomposition.of(inputs.features, inputs.labels) for name, inputs in reference_inputs.items()}
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -38,13 +38,12 @@ def decompositions(reference_inputs: dict[str, Any]) -> dict[str, Decomposition]
 )
 def test_a_score_of_features_is_the_authors(
     reference: dict[str, Any],
-    reference_inputs: dict[str, Any],
     decompositions: dict[str, Decomposition],
     name: str,
-    score: Callable[[Decomposition, Tensor], float],
+    score: Callable[[Decomposition], float],
     close: float,
 ) -> None:
-    found = score(decompositions[name], reference_inputs[name].labels)
+    found = score(decompositions[name])
     assert found == pytest.approx(reference[name][score.__name__], rel=close)
 
 
@@ -71,12 +70,11 @@ def test_a_score_of_source_probabilities_is_the_authors(
 )
 def test_the_parts_of_ncti_are_the_authors(
     reference: dict[str, Any],
-    reference_inputs: dict[str, Any],
     decompositions: dict[str, Decomposition],
     name: str,
     close: float,
 ) -> None:
-    parts = collapse_parts(decompositions[name], reference_inputs[name].labels)
+    parts = collapse_parts(decompositions[name])
     assert [parts.spread, parts.nearest, parts.variability] == pytest.approx(reference[name]["ncti"], rel=close)
 
 
@@ -114,7 +112,7 @@ def test_the_discriminant_analysis_of_etrans_authors_knows_no_covariance(
     scores = rows @ means.T - 0.5 * (means**2).sum(1) + np.log(np.bincount(labels) / len(labels))
     right = softmax(scores, axis=1)[np.arange(len(labels)), labels].mean()
     assert right == pytest.approx(reference[name]["etran_lda"], rel=1e-9)
-    found = energy_parts(decompositions[name], reference_inputs[name].labels).classification
+    found = energy_parts(decompositions[name]).classification
     assert found > reference[name]["etran_lda"] + 0.2
 
 
@@ -130,7 +128,7 @@ def test_logme_of_the_authors_adds_directions_that_do_not_exist(
         strength, beta = _fixed_point(gram, target)
         logs.append(np.log(strength * beta))
     spurious = (256 - 200) / (2 * 200) * np.mean(logs)
-    found = logme(decompositions["relu256_first200"], labels)
+    found = logme(decompositions["relu256_first200"])
     assert found + spurious == pytest.approx(reference["relu256_first200"]["logme_default"], rel=1e-3)
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 from transfer.selection.scores.lda import posterior, shrinkage_of, within_scatter
 from transfer.selection.scores.pool import relative
@@ -31,7 +30,7 @@ class EnergyParts:
     energy: float
 
 
-def energy_parts(decomposition: Decomposition, labels: Tensor) -> EnergyParts:
+def energy_parts(decomposition: Decomposition) -> EnergyParts:
     """Measure a candidate for `etran`.
 
     The paper's analysis is that of `transfer.selection.scores.lda`. The authors' code hands a matrix that is not
@@ -40,14 +39,10 @@ def energy_parts(decomposition: Decomposition, labels: Tensor) -> EnergyParts:
     Costs O(k^3 + N k C + N D) after the decomposition, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    targets = memberships(labels, decomposition.n_rows)
-    scatter = within_scatter(decomposition, targets)
+    targets = decomposition.targets
+    scatter = within_scatter(decomposition)
     shrinkage = shrinkage_of(scatter, decomposition)
     probabilities = posterior(decomposition.leading()[0], targets, scatter, shrinkage, decomposition.width)
     features = decomposition.centred + decomposition.mean
@@ -68,8 +63,7 @@ def energy(features: Tensor) -> float:
 def etran(pool: Sequence[EnergyParts]) -> tuple[float, ...]:
     """Return the score of each candidate of a pool, in [0, 1]; higher is better.
 
-    Pool-relative: both parts are rescaled to [0, 1] over the pool, so that a candidate more or less can change every
-    score and the order of the others; scores of two pools cannot be compared. A part that is the same for all adds 0.
+    Relative to the pool, see `transfer.selection.scores.pool`.
 
     Args:
         pool: what `energy_parts` returned for each candidate, on the same rows.

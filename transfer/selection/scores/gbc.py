@@ -7,14 +7,14 @@ sum over pairs of classes of exp(-D_B), D_B the Bhattacharyya distance of two Ga
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
+from transfer.selection.scores.lda import class_means
 
 _DIRECTIONS = 64
 _LEAST_VARIANCE = 1e-4
 
 
-def gbc(decomposition: Decomposition, labels: Tensor, *, spherical: bool = False) -> float:
+def gbc(decomposition: Decomposition, *, spherical: bool = False) -> float:
     """Return minus the sum of the Bhattacharyya coefficients of all ordered pairs of classes; higher is better.
 
     In [-C (C - 1), 0]. Variances are those along the 64 strongest principal directions, at least 1e-4 as published, so
@@ -24,17 +24,12 @@ def gbc(decomposition: Decomposition, labels: Tensor, *, spherical: bool = False
     Costs O(N d + C^2 d) after the decomposition, d at most 64.
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
+        decomposition: of the rows.
         spherical: give a class one variance rather than one for every direction.
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
     """
-    targets = memberships(labels, decomposition.n_rows)
+    targets = decomposition.targets
     rows = decomposition.leading(_DIRECTIONS)[0]
-    counts = targets.sum(0)[:, None]
-    means = (targets.T @ rows) / counts
+    counts, means = targets.sum(0)[:, None], class_means(rows, targets)
     squares = targets.T @ (rows - targets @ means).square()
     variances = (squares / (counts - 1).clamp_min(1)).clamp_min(_LEAST_VARIANCE)
     if spherical and rows.shape[1]:

@@ -8,11 +8,10 @@ covariance matrices, Journal of Multivariate Analysis 88(2).
 
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 
 
-def hscore(decomposition: Decomposition, labels: Tensor) -> float:
+def hscore(decomposition: Decomposition) -> float:
     """Return tr(cov(f)^+ cov(E[f | y])), in [0, C - 1]; higher is better.
 
     It is the sum of the squared canonical correlations of features and classes. With as many directions as rows, N <= D
@@ -21,19 +20,13 @@ def hscore(decomposition: Decomposition, labels: Tensor) -> float:
     Costs O(N k C) after the decomposition, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    targets = memberships(labels, decomposition.n_rows)
     components, power = decomposition.leading()
-    along = targets.T @ components
-    return float((along.square() / power).sum(1) @ (1 / targets.sum(0)))
+    return float((_between(decomposition, components) / power).sum())
 
 
-def shrunk_hscore(decomposition: Decomposition, labels: Tensor) -> float:
+def shrunk_hscore(decomposition: Decomposition) -> float:
     """Return tr(cov_a^-1 (1 - a) cov(E[f | y])) with cov_a = (1 - a) cov + a tr(cov) / D; higher is better.
 
     At least 0, and at most N / (N - 1) (C - 1): as published, cov_a divides by N and cov(E[f | y]) by N - 1. Features
@@ -42,20 +35,20 @@ def shrunk_hscore(decomposition: Decomposition, labels: Tensor) -> float:
     Costs O(N k C) after the decomposition, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    targets = memberships(labels, decomposition.n_rows)
     components, power = decomposition.leading()
     n_rows = decomposition.n_rows
     shrinkage = ledoit_wolf_shrinkage(decomposition)
     diagonal = (1 - shrinkage) * power / n_rows + shrinkage * power.sum() / (n_rows * decomposition.width)
-    along = targets.T @ components
-    between = (along.square() / targets.sum(0)[:, None]).sum(0) / (n_rows - 1)
+    between = _between(decomposition, components) / (n_rows - 1)
     return float((1 - shrinkage) * (between / diagonal).sum())
+
+
+def _between(decomposition: Decomposition, components: Tensor) -> Tensor:
+    """Return the squares of the class means along directions, each class counting by its rows, float64 (k,)."""
+    targets = decomposition.targets
+    return ((targets.T @ components).square() / targets.sum(0)[:, None]).sum(0)
 
 
 def ledoit_wolf_shrinkage(decomposition: Decomposition) -> float:
@@ -64,7 +57,7 @@ def ledoit_wolf_shrinkage(decomposition: Decomposition) -> float:
     The sum of the squared entries of F'F is that of its squared eigenvalues, which are known.
 
     Args:
-        decomposition: of the features of the rows.
+        decomposition: of the rows.
     """
     n_rows, width = decomposition.n_rows, decomposition.width
     power = decomposition.principal.power

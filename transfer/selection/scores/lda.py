@@ -15,16 +15,15 @@ _RATE, _LEAST = 5.0, 1e-10
 _POWER_ITERATIONS = 3
 
 
-def within_scatter(decomposition: Decomposition, targets: Tensor) -> Tensor:
+def within_scatter(decomposition: Decomposition) -> Tensor:
     """Return the scatter of rows about their class's mean, over N, along the principal directions, float64 (k, k).
 
     The total scatter is diagonal there and that of the class means is of rank C - 1: O(k^2 C).
 
     Args:
-        decomposition: of the features of the rows.
-        targets: one-hot float64 (N, C).
+        decomposition: of the rows.
     """
-    components, power = decomposition.leading()
+    (components, power), targets = decomposition.leading(), decomposition.targets
     means = class_means(components, targets)
     between = (means * targets.mean(0)[:, None]).T @ means
     return torch.diag(power / decomposition.n_rows) - between
@@ -43,7 +42,7 @@ def shrinkage_of(scatter: Tensor, decomposition: Decomposition) -> float:
 
     Args:
         scatter: what `within_scatter` returned.
-        decomposition: of the features of the rows.
+        decomposition: of the rows.
     """
     components, power = decomposition.leading()
     ones = (components.T @ decomposition.centred.sum(1)) / power  # the vector of ones along the principal directions

@@ -7,7 +7,7 @@ arXiv:2002.12462, equations 1 and 2.
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships, require_probabilities
+from transfer.selection.checks import targets_of_source
 
 
 def leep(probabilities: Tensor, labels: Tensor) -> float:
@@ -24,8 +24,7 @@ def leep(probabilities: Tensor, labels: Tensor) -> float:
     Raises:
         UserError: another number of labels than rows, fewer than two classes, or rows that are no shares.
     """
-    require_probabilities(probabilities, labels)
-    targets = memberships(labels, len(probabilities))
+    targets = targets_of_source(probabilities, labels)
     shares = probabilities.to(torch.float64)
     joint = targets.T @ shares
     conditional = joint / joint.sum(0).clamp_min(torch.finfo(torch.float64).tiny)  # a class never met has no share

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 
 _MOST_ITERATIONS, _CLOSE = 100, 1e-6
 _FURTHEST = 1e12  # of the prior's precision over the noise's, from the mean power of a direction
 
 
-def logme(decomposition: Decomposition, labels: Tensor) -> float:
+def logme(decomposition: Decomposition) -> float:
     """Return the log evidence of one row, in nats, mean over the classes; higher is better, without bounds.
 
     For each class, t ~ N(F w, 1 / beta) with w ~ N(0, 1 / alpha); alpha and beta maximise p(t | F). There is no
@@ -27,14 +26,9 @@ def logme(decomposition: Decomposition, labels: Tensor) -> float:
     Costs O(N k C) after the decomposition, and O(k C) an iteration, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    targets = memberships(labels, decomposition.n_rows)
-    gram = _Gram.of(decomposition, targets)
+    gram = _Gram.of(decomposition)
     if gram.scale == 0:  # no feature is anything but 0: there is noise alone
         return float(-0.5 * ((gram.total / gram.n_rows).log() + 1 + math.log(2 * math.pi)).mean())
     strength = torch.full_like(gram.level, gram.scale)
@@ -83,9 +77,9 @@ class _Gram:
     scale: float
 
     @classmethod
-    def of(cls, decomposition: Decomposition, targets: Tensor) -> "_Gram":
-        """Put the targets, one-hot float64 (N, C), into the basis of the features."""
-        components, power = decomposition.leading()
+    def of(cls, decomposition: Decomposition) -> "_Gram":
+        """Put the targets into the basis of the features."""
+        (components, power), targets = decomposition.leading(), decomposition.targets
         n_rows, root = decomposition.n_rows, math.sqrt(decomposition.n_rows)
         slant = root * (components.T @ (decomposition.centred @ decomposition.mean)) / power
         raised = n_rows * float(decomposition.mean.square().sum())

@@ -7,7 +7,7 @@ arXiv:1908.08142: the negative conditional entropy of empirical shares.
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships, require_probabilities
+from transfer.selection.checks import targets_of_source
 
 
 def nce(probabilities: Tensor, labels: Tensor) -> float:
@@ -18,14 +18,13 @@ def nce(probabilities: Tensor, labels: Tensor) -> float:
     Costs O(N Cs).
 
     Args:
-        probabilities: shares of the source classes, float (N, Cs), rows sum to 1.
-        labels: int64 (N,).
+        probabilities: see `transfer.selection.scores.leep.leep`.
+        labels: see there.
 
     Raises:
-        UserError: another number of labels than rows, fewer than two classes, or rows that are no shares.
+        UserError: see there.
     """
-    require_probabilities(probabilities, labels)
-    targets = memberships(labels, len(probabilities))
+    targets = targets_of_source(probabilities, labels)
     decided = probabilities.argmax(1)
     counts = torch.zeros(probabilities.shape[1], targets.shape[1], dtype=torch.float64).index_add_(0, decided, targets)
     joint = counts / len(labels)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 from transfer.selection.scores.pool import relative
 
@@ -34,7 +33,7 @@ class CollapseParts:
     variability: float
 
 
-def collapse_parts(decomposition: Decomposition, labels: Tensor) -> CollapseParts:
+def collapse_parts(decomposition: Decomposition) -> CollapseParts:
     """Measure a candidate for `ncti`, in the discriminant space of the 64 strongest principal directions.
 
     The published code approximates the directions where N or D is above 500, so that it gives other numbers each time.
@@ -42,15 +41,11 @@ def collapse_parts(decomposition: Decomposition, labels: Tensor) -> CollapsePart
     Costs O(N d^2 + d^3) after the decomposition, d at most 64.
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    targets = memberships(labels, decomposition.n_rows)
+    targets = decomposition.targets
     # Directions without power are kept: the identity's share of the scatter is spread over them, too.
     components = decomposition.principal.components[:, -_DIRECTIONS:]
     power = decomposition.principal.power[-_DIRECTIONS:]
@@ -58,7 +53,7 @@ def collapse_parts(decomposition: Decomposition, labels: Tensor) -> CollapsePart
         shares = targets.mean(0)
         norms = (targets.sum(0).sqrt() * shares.norm()).sum()
         return CollapseParts(0.0, float(shares.square().sum()), math.log(float(norms)))
-    variances = power.flip(0) / (len(labels) - 1)
+    variances = power.flip(0) / (decomposition.n_rows - 1)
     shrinkage = max(math.exp(-float(variances[:_REGULARISING_DIRECTIONS].sum())), _LEAST)
     solver = {"solver": "svd"} if shrinkage == _LEAST else {"solver": "eigen", "shrinkage": shrinkage}
     rows, places = components.flip(1).numpy(), targets.argmax(1).numpy()
@@ -76,8 +71,7 @@ def collapse_parts(decomposition: Decomposition, labels: Tensor) -> CollapsePart
 def ncti(pool: Sequence[CollapseParts]) -> tuple[float, ...]:
     """Return the score of each candidate of a pool, in [-1, 2]; higher is better.
 
-    Pool-relative: each part is rescaled to [0, 1] over the pool, so that a candidate more or less can change every
-    score and the order of the others; scores of two pools cannot be compared. A part that is the same for all adds 0.
+    Relative to the pool, see `transfer.selection.scores.pool`.
 
     Args:
         pool: what `collapse_parts` returned for each candidate, on the same rows.

@@ -8,7 +8,6 @@ import warnings
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 from transfer.selection.scores.leep import leep
 
@@ -16,7 +15,7 @@ _KEPT_VARIANCE = 0.8
 _COMPONENTS_A_CLASS = 5
 
 
-def nleep(decomposition: Decomposition, labels: Tensor, seed: int) -> float:
+def nleep(decomposition: Decomposition, seed: int) -> float:
     """Return the LEEP of the labels given the components of a Gaussian mixture, in nats; higher is better.
 
     In (-inf, 0]. The mixture has five components a class, at most one a row, with full covariances, on the principal
@@ -26,24 +25,19 @@ def nleep(decomposition: Decomposition, labels: Tensor, seed: int) -> float:
     Costs O(N K d^2 + K d^3) an iteration of expectation maximisation, K components of d directions: the slowest score.
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
+        decomposition: of the rows.
         seed: of where the mixture begins.
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    n_classes = memberships(labels, decomposition.n_rows).shape[1]
     rows = _most_of(decomposition).numpy()
-    n_components = min(_COMPONENTS_A_CLASS * n_classes, decomposition.n_rows)
+    n_components = min(_COMPONENTS_A_CLASS * decomposition.targets.shape[1], decomposition.n_rows)
     mixture = GaussianMixture(n_components, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # features that are all the same, or a slow ascent
         mixture.fit(rows)
-    return leep(torch.from_numpy(mixture.predict_proba(rows)), labels)
+    return leep(torch.from_numpy(mixture.predict_proba(rows)), decomposition.labels)
 
 
 def _most_of(decomposition: Decomposition) -> Tensor:

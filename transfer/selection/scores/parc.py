@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from transfer.errors import UserError
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 
 _DIRECTIONS = 32
 _MOST_ROWS = 2000
 
 
-def parc(decomposition: Decomposition, labels: Tensor) -> float:
+def parc(decomposition: Decomposition) -> float:
     """Return the rank correlation of feature distances with label distances, in [-1, 1]; higher is better.
 
     A distance is 1 less the Pearson correlation of two rows, over the 32 strongest principal directions, each
@@ -28,14 +27,12 @@ def parc(decomposition: Decomposition, labels: Tensor) -> float:
     Costs O(N D + n^2 log n) after the decomposition, n at most 2,000.
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
+        decomposition: of the rows.
 
     Raises:
-        UserError: another number of labels than rows, or fewer than two classes among those that count.
+        UserError: fewer than two classes among the rows that count, or none with two of them.
     """
-    memberships(labels, decomposition.n_rows)
-    rows = decomposition.leading(_DIRECTIONS)[0]
+    rows, labels = decomposition.leading(_DIRECTIONS)[0], decomposition.labels
     if not rows.shape[1]:
         return 0.0
     loadings = decomposition.centred.T @ rows

@@ -1,4 +1,8 @@
-"""What a score is within a pool of candidates."""
+"""What a score is within a pool of candidates.
+
+A score that is made of parts rescaled over the pool is relative to it: a candidate more or less can change every score
+and the order of the others, and scores of two pools cannot be compared. A part that is the same for all adds 0.
+"""
 
 from collections.abc import Sequence
 

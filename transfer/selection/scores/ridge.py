@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transfer.metrics.ridge import RidgePath
-from transfer.selection.checks import memberships, require_scorable
+from transfer.selection.checks import require_scorable
 from transfer.selection.decomposition import Decomposition
 
 
@@ -29,34 +29,25 @@ class RidgeWithoutOne:
     error: float
 
 
-def ridge_loo_accuracy(decomposition: Decomposition, labels: Tensor) -> float:
+def ridge_loo_accuracy(decomposition: Decomposition) -> float:
     """Return the share of rows whose class the ridge regression on all others gets right, in [0, 1].
 
     Higher is better. Costs O(N k C) for each of 13 strengths after the decomposition, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    return float((ridge_of(decomposition, labels).scores.argmax(1) == labels).double().mean())
+    return float((ridge_of(decomposition).scores.argmax(1) == decomposition.labels).double().mean())
 
 
-def ridge_of(decomposition: Decomposition, labels: Tensor) -> RidgeWithoutOne:
+def ridge_of(decomposition: Decomposition) -> RidgeWithoutOne:
     """Predict every row from all others, as `ridge_without_one` does, from a decomposition that is there.
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    memberships(labels, decomposition.n_rows)
-    n_classes = int(labels.max()) + 1
-    path = RidgePath(decomposition.centred, labels, n_classes, principal=decomposition.principal)
+    n_classes = int(decomposition.labels.max()) + 1
+    path = RidgePath(decomposition.centred, decomposition.labels, n_classes, principal=decomposition.principal)
     return _least_error(path)
 
 

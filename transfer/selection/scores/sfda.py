@@ -4,14 +4,11 @@ Source: Shao et al. 2022, Not All Models Are Equal: Predicting Model Transferabi
 arXiv:2207.03036: self-challenging by ConfMix; the mean of probabilities, without a logarithm, is the authors' code's.
 """
 
-from torch import Tensor
-
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 from transfer.selection.scores.lda import class_means, posterior, shrinkage_of, within_scatter
 
 
-def sfda(decomposition: Decomposition, labels: Tensor) -> float:
+def sfda(decomposition: Decomposition) -> float:
     """Return the mean probability of the right class in the self-challenging Fisher space, in (0, 1]; higher is better.
 
     It depends on the scale of the features, see `shrinkage_of`. The features are left as they are; the authors' code
@@ -20,15 +17,11 @@ def sfda(decomposition: Decomposition, labels: Tensor) -> float:
     Costs O(N k^2) after the decomposition, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
+        decomposition: of the rows.
     """
-    targets = memberships(labels, decomposition.n_rows)
+    targets = decomposition.targets
     rows = decomposition.leading()[0]
-    scatter = within_scatter(decomposition, targets)
+    scatter = within_scatter(decomposition)
     shrinkage = shrinkage_of(scatter, decomposition)
     first = posterior(rows, targets, scatter, shrinkage, decomposition.width)
     sure = (first.softmax(1) * targets).sum(1, keepdim=True)  # shares are softened by a second softmax, as published

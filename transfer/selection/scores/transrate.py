@@ -7,13 +7,12 @@ coding rate R(Z, eps), less R(Z, eps | Y).
 import torch
 from torch import Tensor
 
-from transfer.selection.checks import memberships
 from transfer.selection.decomposition import Decomposition
 
 _DISTORTION = 1e-4
 
 
-def transrate(decomposition: Decomposition, labels: Tensor, *, scaled: bool = False) -> float:
+def transrate(decomposition: Decomposition, *, scaled: bool = False) -> float:
     """Return the coding rate of all rows less that within the classes, in nats; higher is better.
 
     As published, every class counts the same and the squared distortion is 1e-4 whatever the scale of the features: of
@@ -23,21 +22,17 @@ def transrate(decomposition: Decomposition, labels: Tensor, *, scaled: bool = Fa
     Costs O(k + sum_c N_c k min(N_c, k)) after the decomposition, k = min(N, D).
 
     Args:
-        decomposition: of the features of the rows.
-        labels: int64 (N,).
+        decomposition: of the rows.
         scaled: remove the scale of the features.
-
-    Raises:
-        UserError: another number of labels than rows, or fewer than two classes.
     """
-    targets = memberships(labels, decomposition.n_rows)
+    targets = decomposition.targets
     components, power = decomposition.leading()
     if not len(power):
         return 0.0  # features without any variance say nothing of a class
     scale = 1 / float(power.sum()) if scaled else 1.0
     counts = targets.sum(0)
     weights = counts / counts.sum() if scaled else torch.full_like(counts, 1 / len(counts))
-    whole = 0.5 * float((scale * power / (_DISTORTION * len(labels))).log1p().sum())
+    whole = 0.5 * float((scale * power / (_DISTORTION * decomposition.n_rows)).log1p().sum())
     parts = [_coding_rate(components[rows], scale) for rows in targets.T.bool()]
     return whole - float(weights @ torch.tensor(parts, dtype=torch.float64))
 
