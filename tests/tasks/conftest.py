@@ -49,25 +49,43 @@ def finetuned_once(ranked_once: Path, tmp_path_factory: pytest.TempPathFactory) 
     """Return the ranked project with a fine-tuned model."""
     from tasks import finetune
 
-    folder = tmp_path_factory.mktemp("finetuned") / "project"
-    shutil.copytree(ranked_once, folder)
+    return _gone_on(ranked_once, tmp_path_factory, finetune.train)
+
+
+@pytest.fixture(scope="session")
+def trained_once(finetuned_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the fine-tuned project with its references."""
+    from tasks import reference
+
+    return _gone_on(finetuned_once, tmp_path_factory, reference.train_from_scratch, reference.probe_random_features)
+
+
+def _gone_on(before: Path, tmp_path_factory: pytest.TempPathFactory, *steps: Callable[[], None]) -> Path:
+    """Return a copy of a project in which steps were run."""
+    folder = tmp_path_factory.mktemp("gone-on") / "project"
+    shutil.copytree(before, folder)
     with contextlib.chdir(folder):
-        finetune.train()
+        for step in steps:
+            step()
     return folder
 
 
 @pytest.fixture
 def ranked(project: Path, ranked_once: Path) -> Path:
     """Make a project of its own, as `ranked_once` is."""
-    shutil.copytree(ranked_once, project, dirs_exist_ok=True)
-    return project
+    return shutil.copytree(ranked_once, project, dirs_exist_ok=True)
 
 
 @pytest.fixture
 def finetuned(project: Path, finetuned_once: Path) -> Path:
     """Make a project of its own, as `finetuned_once` is."""
-    shutil.copytree(finetuned_once, project, dirs_exist_ok=True)
-    return project
+    return shutil.copytree(finetuned_once, project, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def trained(project: Path, trained_once: Path) -> Path:
+    """Make a project of its own, as `trained_once` is."""
+    return shutil.copytree(trained_once, project, dirs_exist_ok=True)
 
 
 @pytest.fixture

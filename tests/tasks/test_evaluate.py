@@ -1,9 +1,7 @@
 """Evaluation: the test rows, figures that agree with one another, a verdict that claims what the interval allows."""
 
-import contextlib
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +14,6 @@ from tasks import evaluate, finetune, reference
 from tasks.handoffs import METRICS, VERDICT
 from transfer.errors import UserError
 from transfer.metrics.intervals import wilson_interval
-
-
-@pytest.fixture(scope="module")
-def trained_once(finetuned_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the fine-tuned project with its references."""
-    folder = tmp_path_factory.mktemp("trained") / "project"
-    shutil.copytree(finetuned_once, folder)
-    with contextlib.chdir(folder):
-        reference.train_from_scratch()
-        reference.probe_random_features()
-    return folder
-
-
-@pytest.fixture
-def trained(project: Path, trained_once: Path) -> Path:
-    """Make a project of its own, as `trained_once` is."""
-    shutil.copytree(trained_once, project, dirs_exist_ok=True)
-    return project
 
 
 def _table(path: Path) -> list[dict[str, str]]:
