@@ -111,9 +111,9 @@ def _file_of(reference: BackboneReference, project: Path | None) -> Path:
 
 
 def _shipped_file(reference: BackboneReference) -> Path:
-    from transfer.backbones.build import require_shipped
+    from transfer.backbones.own_models import require_shipped
 
-    require_shipped(reference)
+    require_shipped(reference.arch)
     path = SHIPPED_FOLDER / f"{reference.arch}.safetensors"
     if reference.weights is not None:
         raise UserError(

@@ -51,11 +51,13 @@ def listed(text: str = "") -> "list[tuple[Entry, bool]]":
         UserError: timm is asked for and not installed.
     """
     from adapters.published_weights import names_here
-    from transfer.backbones.catalogue import published_entries, timm_entries
+    from transfer.backbones.catalogue import published_entries, timm_entries, unfilled_entries
 
     wanted, here = text.lower(), names_here()
     published = timm_entries(wanted) if wanted.startswith(_TIMM) else published_entries()
-    lines = [(entry, True) for entry in _at_hand()] + [(entry, _is_among(entry, here)) for entry in published]
+    lines = [(entry, True) for entry in (*_at_hand(), *unfilled_entries())] + [
+        (entry, _is_among(entry, here)) for entry in published
+    ]
     return [(entry, is_here) for entry, is_here in lines if wanted in entry.reference.lower()]
 
 

@@ -182,7 +182,7 @@ UNFIT = [
     ("torchvision/mobilenet_v2?width_mlt=0.35@none", "no option 'width_mlt'; its options are"),
     ("torchvision/mobilenet_v2?width_mult=0.35", "holds weights of another architecture"),
     ("torchvision/resnet18@IMAGENET1K_V9", "has no weights 'IMAGENET1K_V9'; it has DEFAULT, IMAGENET1K_V1"),
-    ("rootstock/nothing@none", "rootstock has no architecture 'nothing'; it has strokes"),
+    ("rootstock/nothing@none", "rootstock has no architecture 'nothing'; it has strokes, cifar_resnet20"),
     ("rootstock/strokes@DEFAULT", "leave it out for the shipped weights"),
     ("rootstock/strokes@cut.pth", "cut.pth is truncated or is no weights file"),
     ("rootstock/strokes@cut.safetensors", "cut.safetensors is truncated or is no weights file"),

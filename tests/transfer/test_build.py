@@ -163,7 +163,7 @@ def test_preprocessing_follows_the_weights_and_the_options(text: str, expected: 
         ("torchvision/mobilnet_v2", r"no classification architecture 'mobilnet_v2'; did you mean mobilenet_v2"),
         ("torchvision/xyzzy", r"no classification architecture 'xyzzy'; it has alexnet, .*vit_b_16"),
         ("torchvision/fcn_resnet50", r"no classification architecture 'fcn_resnet50'"),
-        ("rootstock/stroke", r"rootstock has no architecture 'stroke'; it has strokes"),
+        ("rootstock/stroke", r"rootstock has no architecture 'stroke'; it has strokes, cifar_resnet20"),
         ("rootstock/strokes?width=3", r"no option 'width'; its options are resize_px, crop_px, interpolation"),
         ("rootstock/strokes?crop_px=8", r"cannot run on images of 8 px; make crop_px at least 16"),
         ("torchvision/mobilenet_v2@IMAGENET1K_V9", r"no weights 'IMAGENET1K_V9'; it has DEFAULT, IMAGENET1K_V1,"),

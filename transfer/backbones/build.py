@@ -6,19 +6,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from transfer.backbones import strokes
-from transfer.backbones.backbone import Backbone, DepthGroup
-from transfer.backbones.depth_groups import depth_groups
-from transfer.backbones.reference import PREPROCESS_OPTIONS, BackboneReference
+from transfer.backbones import own_models, timm_models, torchvision_models
+from transfer.backbones.backbone import Backbone
+from transfer.backbones.parts import FILLED_LATER, RANDOM, SHAPES, Source
+from transfer.backbones.reference import BackboneReference
 from transfer.backbones.weights_check import match, outside, require_fits
 from transfer.errors import UserError
 from transfer.records import INTERPOLATIONS, Preprocess
 
-SHIPPED = ("strokes",)
+_SOURCES: Mapping[str, Source] = {"torchvision": torchvision_models, "timm": timm_models, "rootstock": own_models}
 _SIZES = ("resize_px", "crop_px")
 _LARGEST_PX = 4096
-_RANDOM, _FILLED_LATER, _SHAPES = "random", "filled later", "shapes alone"  # what the values of a new trunk are for
-_Parts = tuple[nn.Module, int, tuple[str, ...], tuple[DepthGroup, ...]]  # trunk, feature width, heads, depth groups
 
 
 def build_backbone(
@@ -40,12 +38,12 @@ def build_backbone(
         UserError: the architecture, an option or the weights do not fit.
     """
     preprocess = preprocess_of(reference)
-    values = _RANDOM if state_dict is None else _FILLED_LATER
-    trunk, feature_dim, heads, groups = _parts(reference, preprocess, seed, values)
+    source, values = _source_of(reference), RANDOM if state_dict is None else FILLED_LATER
+    parts = source.parts_of(reference, preprocess, seed, values)
     if state_dict is not None:
-        given = _given(reference, trunk, state_dict)
-        _fill(trunk, match(trunk.state_dict(), given, heads, str(reference.with_weights(None)), weights_name))
-    return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
+        network, given = str(reference.with_weights(None)), source.in_own_names(parts.trunk, state_dict)
+        _fill(parts.trunk, match(parts.trunk.state_dict(), given, parts.heads, network, weights_name))
+    return Backbone(str(reference), parts.trunk, parts.feature_dim, parts.depth_groups, preprocess)
 
 
 def bare_backbone(reference: BackboneReference) -> Backbone:
@@ -55,8 +53,8 @@ def bare_backbone(reference: BackboneReference) -> Backbone:
         UserError: the architecture or an option does not fit.
     """
     preprocess = preprocess_of(reference)
-    trunk, feature_dim, _, groups = _parts(reference, preprocess, 0, _SHAPES)
-    return Backbone(str(reference), trunk, feature_dim, groups, preprocess)
+    parts = _source_of(reference).parts_of(reference, preprocess, 0, SHAPES)
+    return Backbone(str(reference), parts.trunk, parts.feature_dim, parts.depth_groups, preprocess)
 
 
 def check_backbone(
@@ -73,15 +71,15 @@ def check_backbone(
     Raises:
         UserError: the architecture, the name of published weights, an option or the weights do not fit.
     """
-    preprocess = preprocess_of(reference)
-    trunk, _, heads, _ = _parts(reference, preprocess, 0, _SHAPES)
-    network = str(reference.with_weights(None))
+    source, network = _source_of(reference), str(reference.with_weights(None))
+    parts = source.parts_of(reference, preprocess_of(reference), 0, SHAPES)
+    expected = parts.trunk.state_dict()
     if state_dict is not None:
-        match(trunk.state_dict(), _given(reference, trunk, state_dict), heads, network, weights_name)
+        match(expected, source.in_own_names(parts.trunk, state_dict), parts.heads, network, weights_name)
     elif reference.is_published and reference.options:
         plain = replace(reference, options=())
-        published, _, _, _ = _parts(plain, preprocess_of(plain), 0, _SHAPES)
-        require_fits(trunk.state_dict(), published.state_dict(), heads, network, f"The published file of {plain}")
+        published = source.parts_of(plain, preprocess_of(plain), 0, SHAPES).trunk.state_dict()
+        require_fits(expected, published, parts.heads, network, f"The published file of {plain}")
 
 
 def preprocess_of(reference: BackboneReference) -> Preprocess:
@@ -90,18 +88,7 @@ def preprocess_of(reference: BackboneReference) -> Preprocess:
     Raises:
         UserError: the architecture, the published weights or the interpolation is unknown, or a size out of range.
     """
-    if reference.source == "rootstock":
-        require_shipped(reference)
-        documented = strokes.PREPROCESS
-    elif reference.source == "timm":
-        from transfer.backbones import timm_models
-
-        documented = timm_models.preprocess_of(reference.arch, reference.weights if reference.is_published else None)
-    else:
-        from transfer.backbones import torchvision_models
-
-        enum_name = (reference.weights or "DEFAULT") if reference.is_published else None
-        documented = torchvision_models.preprocess_of(reference.arch, enum_name)
+    documented = _source_of(reference).documented(reference)
     options = dict(reference.options)
     sizes = {key: _pixels(reference, key, options[key]) for key in _SIZES if key in options}
     interpolation = options.get("interpolation", documented.interpolation)
@@ -112,16 +99,6 @@ def preprocess_of(reference: BackboneReference) -> Preprocess:
     return replace(_resized(reference, documented, sizes), interpolation=interpolation)
 
 
-def require_shipped(reference: BackboneReference) -> None:
-    """Refuse an architecture that this project does not have.
-
-    Raises:
-        UserError: names the ones it has.
-    """
-    if reference.arch not in SHIPPED:
-        raise UserError(f"rootstock has no architecture {reference.arch!r}; it has {', '.join(SHIPPED)}.")
-
-
 def dropped_names(reference: BackboneReference, names: Iterable[str]) -> tuple[str, ...]:
     """Return the names in a weights file that the trunk has no place for: those of its head.
 
@@ -129,64 +106,14 @@ def dropped_names(reference: BackboneReference, names: Iterable[str]) -> tuple[s
         reference: what is built.
         names: of the values in a file that fits.
     """
-    preprocess = preprocess_of(reference)
-    trunk, _, heads, _ = _parts(reference, preprocess, 0, _SHAPES)
-    return outside(trunk.state_dict(), names, heads)
+    parts = _source_of(reference).parts_of(reference, preprocess_of(reference), 0, SHAPES)
+    return outside(parts.trunk.state_dict(), names, parts.heads)
 
 
-def _parts(reference: BackboneReference, preprocess: Preprocess, seed: int, values: str) -> _Parts:
-    """Build the trunk: with random weights, or without any where the architecture allows it."""
-    options = {key: value for key, value in reference.options if key not in PREPROCESS_OPTIONS}
-    if reference.source == "rootstock":
-        return _shipped(reference, options, preprocess, seed)
-    if reference.source == "timm":
-        from transfer.backbones import timm_models
-
-        # Buffers that no file holds are computed while the network is built: it must have memory to be filled.
-        parts = timm_models.build_trunk(reference.arch, options, preprocess.crop_px, seed, empty=values == _SHAPES)
-        return *parts, depth_groups(parts[0])
-    if reference.source != "torchvision":
+def _source_of(reference: BackboneReference) -> Source:
+    if reference.source not in _SOURCES:
         raise UserError(f"{reference} names no architecture; it stands for the one that its registered model has.")
-    return _torchvision(reference, options, preprocess, seed, values)
-
-
-def _shipped(reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int) -> _Parts:
-    name = f"rootstock/{reference.arch}"
-    if options:
-        raise UserError(
-            f"{name} has no option {next(iter(options))!r}; its options are {', '.join(PREPROCESS_OPTIONS)}."
-        )
-    if preprocess.crop_px < strokes.MIN_SIDE_PX:
-        raise UserError(
-            f"{name} cannot run on images of {preprocess.crop_px} px; make crop_px at least {strokes.MIN_SIDE_PX}."
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        trunk = strokes.strokes()
-    groups = tuple(DepthGroup(group, (group,)) for group in strokes.DEPTH_GROUPS)
-    return trunk, strokes.FEATURE_DIM, ("head",), groups
-
-
-def _torchvision(
-    reference: BackboneReference, options: Mapping[str, str], preprocess: Preprocess, seed: int, values: str
-) -> _Parts:
-    from transfer.backbones import torchvision_models
-
-    arch = reference.arch
-    keywords = torchvision_models.keywords_of(arch, options, preprocess.crop_px)
-    if reference.options:
-        torchvision_models.require_runs(arch, keywords, preprocess.crop_px)
-    trunk, feature_dim, head = torchvision_models.build_trunk(arch, keywords, seed, empty=values != _RANDOM)
-    heads = (head, *torchvision_models.AUXILIARY_HEADS)
-    return trunk, feature_dim, heads, depth_groups(trunk)
-
-
-def _given(reference: BackboneReference, trunk: nn.Module, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    if reference.source != "timm":
-        return state_dict
-    from transfer.backbones import timm_models
-
-    return timm_models.in_own_names(trunk, state_dict)
+    return _SOURCES[reference.source]
 
 
 def _fill(trunk: nn.Module, values: Mapping[str, Tensor]) -> None:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from transfer.backbones.backbone import Backbone
 from transfer.backbones.backbone_card import WeightsFile, card_of
-from transfer.backbones.build import SHIPPED
+from transfer.backbones.build import bare_backbone
+from transfer.backbones.own_models import ARCHITECTURES, SHIPPED
+from transfer.backbones.provenance import RANDOM as RANDOM_WEIGHTS
 from transfer.backbones.provenance import Provenance, published_provenance
-from transfer.backbones.reference import BackboneReference
+from transfer.backbones.reference import RANDOM, BackboneReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,14 @@ class Entry:
 
 
 def shipped_references() -> list[BackboneReference]:
-    """Return the backbones that come with the project."""
+    """Return the backbones that come with the project, weights included."""
     return [BackboneReference("rootstock", arch) for arch in SHIPPED]
+
+
+def unfilled_entries() -> list[Entry]:
+    """Return a line for every architecture of the project that weights have to be brought for: random till then."""
+    references = [BackboneReference("rootstock", arch, (), RANDOM) for arch in ARCHITECTURES if arch not in SHIPPED]
+    return [counted_entry(str(one), bare_backbone(one), RANDOM_WEIGHTS) for one in references]
 
 
 def published_entries() -> list[Entry]:

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfer.backbones.reference import PREPROCESS_OPTIONS
+from transfer.backbones.depth_groups import depth_groups
+from transfer.backbones.parts import SHAPES, Parts, first_line, triple
+from transfer.backbones.reference import PREPROCESS_OPTIONS, BackboneReference
 from transfer.errors import UserError
 from transfer.records import INTERPOLATIONS, Preprocess
 
@@ -69,6 +71,11 @@ def settings_of(arch: str, tag: str | None) -> Any:
     return _timm().get_pretrained_cfg(arch if tag is None else f"{arch}.{tag}")
 
 
+def documented(reference: BackboneReference) -> Preprocess:
+    """Return what images look like to the weights of a reference; see `transfer.backbones.parts.Source`."""
+    return preprocess_of(reference.arch, reference.weights if reference.is_published else None)
+
+
 def preprocess_of(arch: str, tag: str | None) -> Preprocess:
     """Return the preprocessing that timm documents for weights.
 
@@ -85,45 +92,33 @@ def preprocess_of(arch: str, tag: str | None) -> Preprocess:
         raise UserError(f"timm/{arch} takes images of {channels} channels, but images here have 3; choose another.")
     interpolation = settings.interpolation if settings.interpolation in INTERPOLATIONS else "bilinear"
     resize_px = max(crop_px, math.floor(crop_px / settings.crop_pct))
-    return Preprocess(resize_px, crop_px, _triple(settings.mean), _triple(settings.std), interpolation)
+    return Preprocess(resize_px, crop_px, triple(settings.mean), triple(settings.std), interpolation)
 
 
-def build_trunk(
-    arch: str, options: Mapping[str, str], crop_px: int, seed: int, *, empty: bool
-) -> tuple[nn.Module, int, tuple[str, ...]]:
-    """Build an architecture without its classifier.
-
-    Args:
-        arch: an architecture.
-        options: none are known; those of every backbone are dealt with elsewhere.
-        crop_px: side of the images, which some architectures must know.
-        seed: of the random weights; the global random state is left as it was.
-        empty: leave the weights out (on the meta device where the architecture allows it).
-
-    Returns:
-        The trunk, its feature width, and the names of the classifiers in the full architecture.
+def parts_of(reference: BackboneReference, preprocess: Preprocess, seed: int, values: str) -> Parts:
+    """Build an architecture without its classifier; see `transfer.backbones.parts.Source`.
 
     Raises:
         UserError: timm is not installed, does not have the architecture, or cannot build it for such images.
     """
-    settings = settings_of(arch, None)
-    if options:
-        raise UserError(
-            f"timm/{arch} has no option {next(iter(options))!r}; its options are {', '.join(PREPROCESS_OPTIONS)}."
-        )
+    arch, crop_px, settings = reference.arch, preprocess.crop_px, settings_of(reference.arch, None)
+    unknown = next((key for key, _ in reference.options if key not in PREPROCESS_OPTIONS), None)
+    if unknown is not None:
+        raise UserError(f"timm/{arch} has no option {unknown!r}; its options are {', '.join(PREPROCESS_OPTIONS)}.")
     sized = {"img_size": crop_px} if settings.fixed_input_size and crop_px != settings.input_size[1] else {}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:
-            trunk = _empty(arch, sized) if empty else _built(arch, sized)
+            # Buffers that no file holds are computed while the network is built: it must have memory to be filled.
+            trunk = _empty(arch, sized) if values == SHAPES else _built(arch, sized)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise UserError(
-                f"timm/{arch} cannot be built for images of {crop_px} px ({reason}); change crop_px."
+                f"timm/{arch} cannot be built for images of {crop_px} px ({first_line(error)}); change crop_px."
             ) from error
     named = settings.classifier
     heads = (named,) if isinstance(named, str) else tuple(named or ())
-    return trunk, int(getattr(trunk, "head_hidden_size", None) or trunk.num_features), heads  # type: ignore[arg-type]
+    width = int(getattr(trunk, "head_hidden_size", None) or trunk.num_features)  # type: ignore[arg-type]
+    return Parts(trunk, width, heads, depth_groups(trunk))
 
 
 def in_own_names(trunk: nn.Module, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -201,8 +196,3 @@ def _timm() -> Any:
             "project's folder with `.venv/bin/pip install -e '.[timm]'`, or choose a torchvision/ architecture."
         ) from error
     return timm
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    first, second, third = (float(value) for value in values)
-    return (first, second, third)

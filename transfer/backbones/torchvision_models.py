@@ -2,15 +2,17 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any, get_type_hints
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from transfer.backbones.reference import PREPROCESS_OPTIONS
+from transfer.backbones.depth_groups import depth_groups
+from transfer.backbones.parts import RANDOM, Parts, first_line, triple
+from transfer.backbones.reference import PREPROCESS_OPTIONS, BackboneReference
 from transfer.errors import UserError
 from transfer.records import Preprocess
 
@@ -64,6 +66,21 @@ def keywords_of(arch: str, options: Mapping[str, str], crop_px: int) -> dict[str
     return keywords | {key: _value(arch, key, text) for key, text in options.items()}
 
 
+def parts_of(reference: BackboneReference, preprocess: Preprocess, seed: int, values: str) -> Parts:
+    """Build an architecture without its final layer; see `transfer.backbones.parts.Source`."""
+    options = {key: value for key, value in reference.options if key not in PREPROCESS_OPTIONS}
+    keywords = keywords_of(reference.arch, options, preprocess.crop_px)
+    if reference.options:
+        require_runs(reference.arch, keywords, preprocess.crop_px)
+    trunk, feature_dim, head = build_trunk(reference.arch, keywords, seed, empty=values != RANDOM)
+    return Parts(trunk, feature_dim, (head, *AUXILIARY_HEADS), depth_groups(trunk))
+
+
+def in_own_names(trunk: nn.Module, state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:  # noqa: ARG001
+    """Return a state dict as it is: names of older releases are known where it is matched."""
+    return state_dict
+
+
 def build_trunk(
     arch: str, keywords: Mapping[str, Any], seed: int, *, empty: bool = False
 ) -> tuple[nn.Module, int, str]:
@@ -109,8 +126,13 @@ def require_runs(arch: str, keywords: Mapping[str, Any], crop_px: int) -> None:
         trunk(torch.empty(1, 3, crop_px, crop_px, device="meta"))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise UserError(
-            f"torchvision/{arch} cannot run on images of {crop_px} px ({_first_line(error)}); change crop_px."
+            f"torchvision/{arch} cannot run on images of {crop_px} px ({first_line(error)}); change crop_px."
         ) from error
+
+
+def documented(reference: BackboneReference) -> Preprocess:
+    """Return what images look like to the weights of a reference; see `transfer.backbones.parts.Source`."""
+    return preprocess_of(reference.arch, (reference.weights or "DEFAULT") if reference.is_published else None)
 
 
 def preprocess_of(arch: str, weights: str | None) -> Preprocess:
@@ -131,8 +153,8 @@ def preprocess_of(arch: str, weights: str | None) -> Preprocess:
     return Preprocess(
         resize_px=transforms.resize_size[0],
         crop_px=transforms.crop_size[0],
-        mean=_triple(transforms.mean),
-        std=_triple(transforms.std),
+        mean=triple(transforms.mean),
+        std=triple(transforms.std),
         interpolation=transforms.interpolation.value,
     )
 
@@ -178,7 +200,7 @@ def _built(arch: str, keywords: Mapping[str, Any], *, initialised: bool) -> nn.M
         raise
     except (TypeError, ValueError, RuntimeError, ArithmeticError, AssertionError) as error:
         raise UserError(
-            f"torchvision/{arch} cannot be built with these options ({_first_line(error)}); change them."
+            f"torchvision/{arch} cannot be built with these options ({first_line(error)}); change them."
         ) from error
     if isinstance(model, models.MNASNet):  # its own class loads only state dicts that carry a version
         pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -237,12 +259,3 @@ def _settable(arch: str) -> list[str]:
             continue
         kept.append(name)
     return kept
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    first, second, third = (float(value) for value in values)
-    return (first, second, third)
