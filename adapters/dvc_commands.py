@@ -48,7 +48,14 @@ def status(project: Path) -> dict[str, Any]:
 
 
 def repro(
-    project: Path, stage: str, log: Path, tick: Callable[[], None], *, run_cache: bool = True, alone: bool = False
+    project: Path,
+    stage: str,
+    log: Path,
+    tick: Callable[[], None],
+    *,
+    run_cache: bool = True,
+    alone: bool = False,
+    force: bool = False,
 ) -> int:
     """Reproduce one stage and what it needs; return DVC's exit code. Ctrl-C here ends the whole process group first.
 
@@ -59,8 +66,10 @@ def repro(
         tick: called about every 50 ms while it runs.
         run_cache: False to run the stage even where DVC remembers its outputs.
         alone: True to leave out what the stage needs, tracked data included, because it is known to be up to date.
+        force: True to run the stage although nothing that DVC knows of has changed; with `alone`.
     """
-    flags = (*(() if run_cache else ("--no-run-cache",)), *(("--single-item",) if alone else ()))
+    asked = {"--no-run-cache": not run_cache, "--single-item": alone, "--force": force}
+    flags = [flag for flag, wanted in asked.items() if wanted]
     dvc_busy.forget_dead(project)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as stream:

@@ -93,16 +93,17 @@ def draw_ranking(path: Path, scores: Sequence[CandidateScore], confidence: float
         scores: the candidates, then the pixels.
         confidence: of the intervals.
     """
-    labels = _labels([score.reference for score in scores])
+    labels = labels_of([score.reference for score in scores])
+    labels = [
+        f"{label} ({score.beyond})" if score.beyond else label for label, score in zip(labels, scores, strict=True)
+    ]
     with picture(path, 7.2, 1.3 + 0.5 * len(scores)) as axes:
         for place, (score, label) in enumerate(reversed(list(zip(scores, labels, strict=True)))):
-            shade = ACCENT if score is scores[0] else MUTED if score is scores[-1] else THIRD
+            shade = ACCENT if score is scores[0] else MUTED if score is scores[-1] or score.beyond else THIRD
             found = score.accuracy
             axes.plot([found.low, found.high], [place, place], color=shade, linewidth=3, solid_capstyle="butt")
             axes.plot(found.value, place, "o", color=shade, markersize=7)
-            axes.text(
-                0.0, place + 0.22, _drawable(label), va="bottom", fontsize=8, transform=axes.get_yaxis_transform()
-            )
+            axes.text(0.0, place + 0.22, drawable(label), va="bottom", fontsize=8, transform=axes.get_yaxis_transform())
             axes.text(1.01, place, _chance(score), va="center", fontsize=8, transform=axes.get_yaxis_transform())
         axes.set_yticks([])
         axes.set_ylim(-0.5, len(scores) - 0.3)
@@ -115,7 +116,7 @@ def draw_ranking(path: Path, scores: Sequence[CandidateScore], confidence: float
 
 def _chance(score: CandidateScore) -> str:
     """Return a candidate's figures as the picture shows them; pixels have no probability."""
-    chance = f"   {score.probability_best:.2f}" if score.n_parameters else ""
+    chance = f"   {score.probability_best:.2f}" if score.n_parameters and not score.beyond else ""
     return f"{score.accuracy.value:.3f}{chance}"
 
 
@@ -130,7 +131,7 @@ def draw_confusion(path: Path, confusion: Any, classes: Sequence[str]) -> None:
     n_classes = len(classes)
     side_in = min(12.0, 2.6 + 0.42 * n_classes)
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(1)
-    names = [_drawable(_cut(name, _LONGEST_CLASS_NAME), f"class {place}") for place, name in enumerate(classes)]
+    names = [drawable(_cut(name, _LONGEST_CLASS_NAME), f"class {place}") for place, name in enumerate(classes)]
     level = n_classes <= _MOST_LEVEL_NAMES and max(map(len, names)) <= _LONGEST_LEVEL_NAME
     shown = range(0, n_classes, math.ceil(n_classes / _MOST_NAMED_CLASSES))
     with picture(path, side_in + 0.6, side_in) as axes:
@@ -156,7 +157,7 @@ def draw_comparison(path: Path, accuracies: Mapping[str, Interval], caveat: str,
             errors = [[interval.value - interval.low], [interval.high - interval.value]]
             axes.errorbar(interval.value, place, xerr=errors, color=INK, capsize=3, linewidth=1.2)
             axes.text(min(interval.high, 1.0) + 0.012, place, f"{interval.value:.3f}", va="center")
-        axes.set_yticks(range(len(names)), [_drawable(name) for name in reversed(names)])
+        axes.set_yticks(range(len(names)), [drawable(name) for name in reversed(names)])
         axes.set_xlim(0, 1.1)
         axes.set_xlabel(f"test accuracy, {100 * confidence:g} % Wilson interval")
         axes.set_title(f"On the same test images; references: {caveat}", loc="left", fontsize=10)
@@ -181,7 +182,7 @@ def _write_counts(axes: "Axes", confusion: Any, shares: Any) -> None:
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9 if count < 10_000 else 6)
 
 
-def _labels(references: Sequence[str]) -> list[str]:
+def labels_of(references: Sequence[str]) -> list[str]:
     """Keep only the file's name of a weights path, unless two references then look the same."""
     short = []
     for reference in references:
@@ -199,7 +200,7 @@ def _cut(text: str, longest: int) -> str:
     return f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
 
 
-def _drawable(text: str, otherwise: str | None = None) -> str:
+def drawable(text: str, otherwise: str | None = None) -> str:
     """Return a text that the font can draw.
 
     Args:

@@ -98,11 +98,12 @@ def measured(run: Run, shared: Path) -> dict[str, Any]:
         environment.prepare(Path(folder))
         from adapters.json_files import write_json
         from adapters.manifest_file import MANIFEST, QUARANTINE
-        from tasks import adaptation, finetune, manifest, select
+        from flows.select import rank_all
+        from tasks import adaptation, finetune, manifest
 
         manifest.describe()
         write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
-        select.rank_candidates()
+        rank_all()
         spent, adapt = list[float](), adaptation.adapted
 
         def timed(*given: Any) -> Any:

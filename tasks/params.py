@@ -21,6 +21,9 @@ _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 _Rate = Annotated[float, Field(gt=0, le=1)]
 _AUTO = Literal["auto"]
 _Name = Annotated[str, Field(min_length=1)]
+_Strategy = Annotated[
+    str, Field(pattern=r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$")
+]
 _MAX_SIDE_PX = 4096
 _AS_CLOSE = 0.05  # a second name is offered beside the closest one only where it is about as close
 _HEADS_OF_FROZEN = ("forest", "knn")
@@ -77,6 +80,10 @@ class SelectParams(BaseModel):
     max_rows: int = Field(default=2000, ge=2)
     knn_k: int = Field(default=5, ge=1)
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    candidates_at_once: int = Field(default=1, ge=1, le=64)
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
+    max_size_mb: Annotated[float, Field(gt=0)] | None = None
+    max_training_s: Annotated[float, Field(gt=0)] | None = None
     weights_sha256: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=dict)
 
 
@@ -85,9 +92,7 @@ class FinetuneParams(BaseModel):
 
     model_config = _CLOSED
     seed: _Seed = 0
-    strategy: str = Field(
-        default="staged", pattern=r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$"
-    )
+    strategy: _Strategy = "staged"
     head: str = Field(default="ridge", pattern=r"^(ridge|logistic|svm|forest|knn)$")
     max_images_seen: int = Field(default=1500, ge=1)
     epochs: int = Field(default=10, ge=1)

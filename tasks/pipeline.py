@@ -22,7 +22,7 @@ from tasks.live import shown
 from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
 from tasks.pipeline_settings import chosen_data_path
-from tasks.staleness import STAGES, stale_stages
+from tasks.staleness import SELECT, STAGES, left_out, stale_stages
 from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
 
@@ -135,8 +135,10 @@ def repro(stage: str, stale: bool, alone: bool = False) -> dict[str, Any]:
         environment.put(environment.PARENT_TASK_RUN, str(context.task_run.id))
     failures.clear(project)
     log = state_folder(project) / "logs" / f"{stage}.log"
+    again = stage == SELECT and bool(left_out(project))
+    run_cache = stage not in WITHOUT_RUN_CACHE and not again
     with shown(project, stage) as tick:
-        code = dvc_commands.repro(project, stage, log, tick, run_cache=stage not in WITHOUT_RUN_CACHE, alone=alone)
+        code = dvc_commands.repro(project, stage, log, tick, run_cache=run_cache, alone=alone or again, force=again)
     if code != 0:
         _raise(project, stage, log)
     seconds = time.perf_counter() - started

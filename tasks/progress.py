@@ -2,8 +2,9 @@
 
 import json
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as TerminalBar
 
 _WRITE_EVERY_S = 0.2
+_stopped = threading.Event()
 
 
 class Progress:
@@ -28,7 +30,13 @@ class Progress:
         self._row = self._bar.add_task(text, total=total) if self._bar else None
 
     def advance(self, count: int = 1) -> None:
-        """Say that `count` more units are done."""
+        """Say that `count` more units are done.
+
+        Raises:
+            KeyboardInterrupt: the work is to stop, see `stoppable`.
+        """
+        if _stopped.is_set():
+            raise KeyboardInterrupt
         self.done += count
         if self._bar is not None and self._row is not None:
             self._bar.update(self._row, completed=self.done)
@@ -60,6 +68,18 @@ def progress(text: str, total: int) -> Iterator[Progress]:
     """Show the progress of a loop of `total` units."""
     with Progress(text, total) as shown:
         yield shown
+
+
+@contextmanager
+def stoppable() -> Iterator[Callable[[], None]]:
+    """Yield what stops the work of all threads at its next bit of progress; past the block nothing is stopped any more.
+
+    Ctrl-C reaches the main thread alone: the others would work to their end, while the process waits for them.
+    """
+    try:
+        yield _stopped.set
+    finally:
+        _stopped.clear()
 
 
 def _terminal_bar() -> "TerminalBar":

@@ -1,82 +1,129 @@
 """The stage `select`: every candidate scored on the training rows, the best one first."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from tasks.candidates import candidate
-from tasks.examples import chosen_rows, prepared
-from tasks.features import features_of
+from tasks.examples import chosen_rows
 from tasks.handoffs import RANKING
-from tasks.params import Params, read_params
+from tasks.limits import beyond, require_some_within
+from tasks.params import read_params
+from tasks.ranking_table import show_ranking
+from tasks.scoring import Outcome, Pool, gathered, pixels_of
+from tasks.stage import observe
 from tasks.step import step
-from transfer.records import CandidateScore, Preprocess, Row
+from transfer.errors import UserError
+from transfer.records import CandidateCost, CandidateScore, Row
 
-if TYPE_CHECKING:
-    from transfer.backbones.backbone import Backbone
-    from transfer.data.examples import Examples
-    from transfer.selection.ranking import Scored
-
-PICTURE = RANKING.with_suffix(".png")
+PICTURE, PARETO = RANKING.with_suffix(".png"), RANKING.with_name("accuracy_by_latency.png")
 MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
+COSTS = "costs"  # in observed.json
 
 
 @step
-def rank_candidates() -> dict[str, float]:
-    """Score every candidate on the same training rows and write the ranking.
-
-    Returns:
-        Candidate -> seconds its score took; the first of each image size also waits for what must be decoded.
+def gather() -> Pool:
+    """Return the candidates and the rows they are scored on.
 
     Raises:
-        UserError: a reference or its weights are at fault, or there are too few training rows.
+        UserError: a reference, an architecture or an option is unknown.
+    """
+    params, manifest = read_params(), read_manifest()
+    train_rows = manifest.of_split("train")
+    return gathered(params, chosen_rows(train_rows, params.select.max_rows), len(train_rows), len(manifest.classes))
+
+
+@step
+def rank_candidates(pool: Pool, outcomes: Sequence[Outcome]) -> None:
+    """Write the ranking of what could be scored, and why the rest could not.
+
+    Args:
+        pool: what `gather` returned.
+        outcomes: of its candidates.
+
+    Raises:
+        UserError: no candidate could be scored, or none is within the limits.
+        EnvironmentFault: memory is too small for any of them.
     """
     import torch
 
     from transfer.selection.ranking import explain, floor, rank
 
-    params = read_params()
-    rows, confidence = training_rows(params.select.max_rows), params.select.confidence
-    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
-    scores, by_pixels, seconds = _scores(params, rows)
-    ranked = rank([scores[reference] for reference in params.select.candidates], labels, confidence)
-    pixels = floor(by_pixels, labels, confidence)
-    why = explain(ranked, pixels, confidence)
+    settings, labels = pool.params.select, torch.tensor([row.label for row in pool.rows], dtype=torch.int64)
+    found = {outcome.reference: outcome for outcome in outcomes}
+    named = [found[reference] for reference in settings.candidates]
+    failed = [outcome for outcome in named if outcome.scored is None]
+    _require_one(named, failed)
+    able = [outcome for outcome in named if outcome.scored is not None]
+    costs = [outcome.cost for outcome in able if outcome.cost is not None]
+    require_some_within(settings, [outcome.reference for outcome in able], costs)
+    scores = [outcome.scored for outcome in able if outcome.scored is not None]
+    ranked = rank(scores, labels, settings.confidence, [beyond(settings, cost) for cost in costs])
+    pixels = floor(pixels_of(pool), labels, settings.confidence)
+    why = explain(ranked, pixels, settings.confidence) + _left_out(failed)
+    rows = [_failure(outcome) for outcome in failed]
     payload = {
         "candidates": [asdict(score) for score in ranked],
+        "failed": rows,
         "winner": ranked[0].reference,
         "why": why,
         "pixel_baseline": asdict(pixels),
     }
     write_json(RANKING, payload, MADE_FROM)
+    by_name = {outcome.reference: cost for outcome, cost in zip(able, costs, strict=True)}
+    observe(COSTS, {reference: asdict(cost) for reference, cost in by_name.items()})
+    show_ranking(ranked, by_name, rows)
     print(why)
-    return seconds
+
+
+def _failure(outcome: Outcome) -> dict[str, Any]:
+    """Return what the ranking says of a candidate that could not be scored; a machine too small stays so."""
+    can_be_mended = isinstance(outcome.error, UserError)
+    return {"reference": outcome.reference, "why": str(outcome.error), "can_be_mended": can_be_mended}
+
+
+def _require_one(named: Sequence[Outcome], failed: Sequence[Outcome]) -> None:
+    if len(failed) < len(named):
+        return
+    first = failed[0].error
+    if len(failed) == 1 and first is not None:
+        raise first
+    kind = UserError if first is None else type(first)
+    raise kind(f"None of the {len(failed)} candidates could be scored; of {failed[0].reference}: {first}")
+
+
+def _left_out(failed: Sequence[Outcome]) -> str:
+    return "".join(f" {outcome.reference} could not be scored: {outcome.error}" for outcome in failed)
 
 
 @step
-def draw() -> None:
-    """Draw the ranking."""
+def draw(outcomes: Sequence[Outcome]) -> None:
+    """Draw the ranking, and accuracy against latency.
+
+    Args:
+        outcomes: of the candidates.
+    """
     from adapters.pictures import draw_ranking
+    from adapters.tradeoff_picture import draw_tradeoff
 
-    ranking = read_ranking()
-    rows = (*ranking["candidates"], ranking["pixel_baseline"])
-    draw_ranking(PICTURE, [CandidateScore.from_plain(row) for row in rows], read_params().select.confidence)
+    ranking, settings = read_ranking(), read_params().select
+    rows = [CandidateScore.from_plain(row) for row in (*ranking["candidates"], ranking["pixel_baseline"])]
+    draw_ranking(PICTURE, rows, settings.confidence)
+    draw_tradeoff(PARETO, rows[:-1], _costs(outcomes), settings.confidence, settings.max_latency_ms)
 
 
 @step
-def record(seconds: dict[str, float]) -> None:
+def record(outcomes: Sequence[Outcome]) -> None:
     """Record the stage as an MLflow run.
 
     Args:
-        seconds: what `rank_candidates` returned.
+        outcomes: of the candidates.
     """
     from adapters.mlflow_runs import stage_run
 
     params, ranking = read_params().select, read_ranking()
+    seconds, costs = {one.reference: one.seconds for one in outcomes}, _costs(outcomes)
     with stage_run("select") as run:
         run.params({"select.candidates": ", ".join(params.candidates), "select.max_rows": params.max_rows})
         run.params({"select.knn_k": params.knn_k, "winner": ranking["winner"]})
@@ -84,11 +131,18 @@ def record(seconds: dict[str, float]) -> None:
         run.metrics({"expected_accuracy": best["accuracy"]["value"], "n_rows": best["n_rows"]})
         run.metrics({"pixel_baseline": ranking["pixel_baseline"]["accuracy"]["value"]})
         for place, ranked in enumerate(ranking["candidates"], start=1):
-            run.params({f"candidate_{place}": ranked["reference"]})
-            run.metrics({f"candidate_{place}.{name}": value for name, value in _figures(ranked).items()})
-            run.metrics({f"candidate_{place}.seconds": seconds[ranked["reference"]]})
-        run.artifact(PICTURE, "select")
-        run.artifact(RANKING, "select")
+            reference = ranked["reference"]
+            run.params({f"candidate_{place}": reference, f"candidate_{place}.licence": ranked["licence"] or "unknown"})
+            figures = _figures(ranked) | asdict(costs[reference]) | {"seconds": seconds[reference]}
+            run.metrics({f"candidate_{place}.{name}": value for name, value in figures.items()})
+        for place, failed in enumerate(ranking["failed"], start=1):
+            run.params({f"failed_{place}": failed["reference"], f"failed_{place}.why": failed["why"]})
+        for artifact in (PICTURE, PARETO, RANKING):
+            run.artifact(artifact, "select")
+
+
+def _costs(outcomes: Sequence[Outcome]) -> dict[str, CandidateCost]:
+    return {outcome.reference: outcome.cost for outcome in outcomes if outcome.cost is not None}
 
 
 def _figures(ranked: Mapping[str, Any]) -> dict[str, float]:
@@ -108,53 +162,3 @@ def read_ranking() -> dict[str, Any]:
 def training_rows(max_rows: int) -> tuple[Row, ...]:
     """Return the training rows, at most `max_rows`: each class by its share."""
     return chosen_rows(read_manifest().of_split("train"), max_rows)
-
-
-def _scores(params: Params, rows: Sequence[Row]) -> "tuple[dict[str, Scored], Scored, dict[str, float]]":
-    """Score the candidates of one image size after the other, so that one decoded set is in memory at a time.
-
-    An image size is decoded when the first of its candidates misses features that no stage computed before.
-
-    Returns:
-        Candidate -> score; the score of the raw pixels at the smallest size; candidate -> seconds.
-    """
-    from transfer.selection.ranking import score_pixels
-
-    by_size: dict[tuple[int, int, str], dict[str, Preprocess]] = {}
-    for text in params.select.candidates:  # each is built once before any is scored: a mistake shows at once
-        preprocess = _built(text, params)[0].preprocess
-        by_size.setdefault((preprocess.crop_px, preprocess.resize_px, preprocess.interpolation), {})[text] = preprocess
-    scores: dict[str, Scored] = {}
-    baselines: list[Scored] = []
-    seconds: dict[str, float] = {}
-    for _, group in sorted(by_size.items()):
-        load = cache(partial(prepared, params.data.path, rows, next(iter(group.values()))))
-        if not baselines:
-            baselines.append(score_pixels(load().inputs, load().labels, params.select.knn_k))
-        for text in group:
-            started = time.perf_counter()
-            scores[text] = _score(text, rows, load, params)
-            seconds[text] = time.perf_counter() - started
-    return scores, baselines[0], seconds
-
-
-def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
-    """Return a candidate and the sha256 of its weights file."""
-    from transfer.backbones.reference import BackboneReference
-
-    reference = BackboneReference.parse(text)
-    return candidate(reference, params.select.weights_sha256.get(reference.record_key or ""))
-
-
-def _score(text: str, rows: Sequence[Row], load: "Callable[[], Examples]", params: Params) -> "Scored":
-    import torch
-
-    from transfer.selection.ranking import Weights, score_features
-    from transfer.selection.scores.prior import known_top1
-
-    backbone, weights_sha256 = _built(text, params)
-    shown = f"features of {text.partition('@')[0]}"
-    features = features_of(backbone, weights_sha256, params.data.path, rows, shown, lambda: load().inputs)
-    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
-    known = Weights(text, backbone.n_parameters(), weights_sha256, known_top1(text, weights_sha256))
-    return score_features(features, labels, params.select.knn_k, known)

@@ -19,6 +19,8 @@ from adapters.processes import die_with_parent, end_when_orphaned, keep_freed_me
 from tasks import failures, step
 from transfer.errors import EnvironmentFault, UserError
 
+_observed: dict[str, Any] = {}
+
 
 def run_stage(stage_flow: Flow[[], None], follow: Callable[[], None] | None = None) -> NoReturn:
     """Run a stage's flow to its end and exit: 0, 2 for the user's mistake, 1 for ours, 130 for Ctrl-C.
@@ -91,11 +93,20 @@ def _run(stage_flow: Flow[[], None], project: Path) -> None:
         run_as_child(stage_flow, environment.get(environment.PARENT_TASK_RUN))
 
 
+def observe(name: str, found: Any) -> None:
+    """Note something that was measured, for the stage's observed.json, which no other stage reads.
+
+    Args:
+        name: of the entry.
+        found: JSON-able.
+    """
+    _observed[name] = found
+
+
 def _observe(project: Path, word: str, total_s: float) -> None:
     seconds = {name: round(value, 3) for name, value in step.SECONDS.items()}
-    write_plain_json(
-        project / "artifacts" / word / "observed.json", {"seconds": {"total": round(total_s, 3), "steps": seconds}}
-    )
+    content = {"seconds": {"total": round(total_s, 3), "steps": seconds}, **_observed}
+    write_plain_json(project / "artifacts" / word / "observed.json", content)
 
 
 def _refuse_detached_experiment(project: Path) -> None:

@@ -3,6 +3,12 @@
 from pathlib import Path
 
 from adapters import dvc_commands
+from adapters.json_files import read_plain_json
+from tasks.candidate_check import check
+from tasks.handoffs import RANKING
+from transfer.errors import RootstockError
+
+SELECT = "select"
 
 # Stage -> the stages it reads from: the graph of dvc.yaml, in an order that DVC could run too.
 STAGES: dict[str, tuple[str, ...]] = {
@@ -21,12 +27,30 @@ def stale_stages(project: Path) -> set[str]:
     """Return the stages that DVC finds changed, and everything that reads from them.
 
     A change that belongs to no stage (a data set tracked by a `.dvc` file) counts for the stages that read it: DVC
-    reports those too.
+    reports those too. What DVC cannot see: a candidate that could not be scored, and whose weights are here by now.
     """
     if not (project / "dvc.lock").is_file():  # nothing has run yet: asking DVC would take a second
         return set(STAGES)
     stale = {name for name in dvc_commands.status(project) if name in STAGES}
+    if any(_is_here_now(project, reference) for reference in left_out(project)):
+        stale.add(SELECT)
     for stage, upstream in STAGES.items():
         if stale.intersection(upstream):
             stale.add(stage)
     return stale
+
+
+def left_out(project: Path) -> tuple[str, ...]:
+    """Return the candidates that the last ranking could not score for a reason that the user can mend."""
+    try:
+        failed = read_plain_json(project / RANKING)["failed"]
+        return tuple(row["reference"] for row in failed if row["can_be_mended"])
+    except (RootstockError, KeyError, TypeError):  # no ranking yet, or one of an older version
+        return ()
+
+
+def _is_here_now(project: Path, reference: str) -> bool:
+    try:
+        return check(project, reference)
+    except RootstockError:
+        return False

@@ -164,6 +164,8 @@ class CandidateScore:
         feature_dim: width of the features.
         n_parameters: parameters of the trunk.
         weights_sha256: hex digest of the weights file; None for random weights.
+        licence: of the weights, as their publisher states it; None where it is unknown.
+        beyond: which limits it does not keep, so that it cannot be chosen; "" where it can.
     """
 
     reference: str
@@ -179,11 +181,30 @@ class CandidateScore:
     feature_dim: int
     n_parameters: int
     weights_sha256: str | None
+    licence: str | None = None
+    beyond: str = ""
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "CandidateScore":
         """Read what `dataclasses.asdict` returned."""
         return cls(**{**values, "accuracy": Interval(**values["accuracy"])})
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateCost:
+    """What a backbone costs on the machine that it was measured on.
+
+    Args:
+        latency_ms: milliseconds of a single image through trunk and head, in PyTorch.
+        size_mb: megabytes (10^6 bytes) of all weights.
+        training_s: predicted seconds of the step that trains every layer.
+        training_memory_mb: predicted megabytes that the step takes, in whole batches.
+    """
+
+    latency_ms: float
+    size_mb: float
+    training_s: float
+    training_memory_mb: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def test_a_person_can_read_what_was_chosen_for_what(tmp_path: Path) -> None:
     remember(tmp_path, FACTS, CHOICE)
     (entry,) = json.loads((tmp_path / STATE_FOLDER / FILE).read_text()).values()
     assert entry["facts"] == FACTS
-    assert entry["choice"]["executor"] == "onnxruntime"
+    assert entry["found"]["executor"] == "onnxruntime"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"7", b"\xff\xfe", b'{"x": 1}'])
@@ -60,7 +60,7 @@ def test_a_damaged_choice_is_forgotten(tmp_path: Path, damage: object) -> None:
     remember(tmp_path, FACTS, CHOICE)
     path = tmp_path / STATE_FOLDER / FILE
     known = json.loads(path.read_text())
-    known[next(iter(known))]["choice"] = damage
+    known[next(iter(known))]["found"] = damage
     path.write_text(json.dumps(known))
     assert recall(tmp_path, FACTS) is None
 

@@ -26,7 +26,8 @@ def ranked_once(lay_out: Callable[[Path], None], tmp_path_factory: pytest.TempPa
     """Return a project with three small classes, a manifest and a ranking that a backbone with shipped weights won."""
     from adapters.digits import write_class_folders
     from adapters.manifest_file import MANIFEST, QUARANTINE
-    from tasks import manifest, select
+    from flows.select import rank_all
+    from tasks import manifest
     from transfer.data.encoding import grey_png
 
     folder = tmp_path_factory.mktemp("ranked") / "project"
@@ -40,7 +41,7 @@ def ranked_once(lay_out: Callable[[Path], None], tmp_path_factory: pytest.TempPa
         params.write_text(text.replace("max_images_seen: 1500", "max_images_seen: 60"), encoding="utf-8")
         manifest.describe()
         write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
-        select.rank_candidates()
+        rank_all()
     return folder
 
 

@@ -146,7 +146,7 @@ def test_more_work_measures_once_and_remembers(
     _features(rows[:17], _backbone(seed=1))  # as much work, up to a power of two
     assert trials == [N_IMAGES]
     (entry,) = json.loads(Path(".rootstock/executors.json").read_text()).values()
-    assert entry["choice"]["measured"][0]["name"] == entry["choice"]["executor"]
+    assert entry["found"]["measured"][0]["name"] == entry["found"]["executor"]
     torch.testing.assert_close(_features(rows), first)
 
 
@@ -155,7 +155,7 @@ def _remember(executor: str) -> None:
     path = Path(".rootstock/executors.json")
     known = json.loads(path.read_text())
     for entry in known.values():
-        entry["choice"]["executor"] = executor
+        entry["found"]["executor"] = executor
     path.write_text(json.dumps(known))
 
 

@@ -11,7 +11,8 @@ import torch
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.model_files import load_model
-from tasks import finetune, select
+from flows.select import rank_all
+from tasks import finetune
 from tasks.adaptation import training_target
 from tasks.candidates import candidate
 from tasks.examples import chosen_rows
@@ -74,7 +75,7 @@ def test_fewer_rows_than_classes_are_refused(ranked: Path, set_params: SetParams
 def test_random_weights_are_those_that_were_ranked_whatever_the_seed(ranked: Path, set_params: SetParams) -> None:
     reference = "rootstock/strokes@none"
     set_params(select={"candidates": [reference]})
-    select.rank_candidates()
+    rank_all()
     set_params(finetune={"seed": 5, "head_lr": 1e-9, "backbone_lr": 1e-9})
     finetune.train()
     trained = load_model(finetune.MODEL)[0].backbone.state_dict()

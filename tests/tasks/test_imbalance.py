@@ -9,7 +9,8 @@ from PIL import Image
 
 from adapters.json_files import write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from tasks import evaluate, finetune, manifest, reference, select
+from flows.select import rank_all
+from tasks import evaluate, finetune, manifest, reference
 from tasks.handoffs import METRICS
 from tasks.imbalance import balance_in, balance_params
 from tasks.params import read_params
@@ -28,7 +29,7 @@ def unequal(ranked: Path) -> Path:
             Image.fromarray(noisy).save(path.with_name(f"{path.stem}_{copy}.png"))
     manifest.describe()
     write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
-    select.rank_candidates()
+    rank_all()
     return ranked
 
 

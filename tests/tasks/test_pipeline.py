@@ -109,7 +109,7 @@ def test_stage_that_ran_reports_the_seconds_of_its_steps(project: Path, monkeypa
     asked = reproducing(project, monkeypatch, lambda: observe(project, "select"))
     outcome = pipeline.repro.fn("select", stale=True)
     assert (outcome["ran"], outcome["compute_s"]) == (True, 1.5)
-    assert asked == [{"stage": "select", "run_cache": True, "alone": False}]
+    assert asked == [{"stage": "select", "run_cache": True, "alone": False, "force": False}]
 
 
 def test_restored_stage_is_not_said_to_have_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_fresh_stage_costs_no_process(project: Path, monkeypatch: pytest.MonkeyP
 def test_registration_is_never_taken_from_the_run_cache(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = reproducing(project, monkeypatch, lambda: None)
     pipeline.repro.fn("register", stale=True)
-    assert asked == [{"stage": "register", "run_cache": False, "alone": False}]
+    assert asked == [{"stage": "register", "run_cache": False, "alone": False, "force": False}]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """Which stages have something to do follows from what DVC reports and from the graph."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters import dvc_commands
-from tasks.staleness import STAGES, stale_stages
+from tasks.handoffs import RANKING
+from tasks.staleness import STAGES, left_out, stale_stages
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,21 @@ def test_order_of_the_stages_is_one_that_dvc_could_run() -> None:
     order = list(STAGES)
     for stage, upstream in STAGES.items():
         assert all(order.index(earlier) < order.index(stage) for earlier in upstream)
+
+
+def test_a_candidate_whose_weights_are_here_by_now_is_tried_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "dvc.lock").touch()
+    monkeypatch.setattr(dvc_commands, "status", lambda _: {})
+    ranked = project / RANKING
+    ranked.parent.mkdir(parents=True)
+    rows = [
+        {"reference": "rootstock/strokes@late.safetensors", "why": "absent", "can_be_mended": True},
+        {"reference": "rootstock/strokes@none", "why": "memory", "can_be_mended": False},
+    ]
+    ranked.write_text(json.dumps({"failed": rows}))
+    assert left_out(project) == ("rootstock/strokes@late.safetensors",)
+    assert stale_stages(project) == set()
+    shutil.copyfile(ROOT / "backbones" / "strokes.safetensors", project / "late.safetensors")
+    assert stale_stages(project) == {"select", "finetune", "reference", "evaluate", "register"}

@@ -1,8 +1,7 @@
 """What a step costs on this machine, proven by real updates on a batch before training: seconds and memory."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from transfer.backbones.backbone import Classifier
+from transfer.backbones.held import counting_held
 from transfer.data.examples import Examples, Target
 from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Compute, Keep, forget
@@ -24,7 +24,7 @@ from transfer.records import Rescue
 
 _FEWEST = 2  # batch norm cannot train on one
 _MARGIN = 0.8  # of the free memory
-_COPIES = 18  # of the trained weights, at most: gradient, moments, moving sums, best, two snapshots, what is written
+COPIES = 18  # of the trained weights, at most: gradient, moments, moving sums, best, two snapshots, what is written
 _UPDATES_A_PASS = 2  # the first one warms up, and keeps where it began as only every few do: it does not count
 _MOST_PASSES = 8
 _ENOUGH_S = 0.5  # of updates: more of them tell no more
@@ -61,7 +61,7 @@ def measured(
         small = pose(few, forget)
         problem, prepare_s, prefix_s, varied_s = _prefix_timed(pose, batch, now)
         held = _held_bytes(classifier, small, plan, budget)
-        weights = _COPIES * sum(value.numel() * value.element_size() for value in live.values())
+        weights = COPIES * sum(value.numel() * value.element_size() for value in live.values())
         weights += 2 * plan.cache.n_bytes  # kept values, once more while they are gathered
         at_once = _fitting(min(budget.batch_size, len(batch.train)), held, _MARGIN * free_bytes - weights)
         at_once, update_s, val_s = _timed(classifier, problem, plan, replace(budget, at_once=at_once), now)
@@ -128,8 +128,7 @@ def _timed(
 def _held_bytes(classifier: Classifier, problem: Problem, plan: StepPlan, budget: Budget) -> int:
     """Return the bytes that autograd holds for an image between the forward and the backward pass."""
     n_images = len(problem.train.labels)
-    own = {value.untyped_storage().data_ptr() for value in classifier.state_dict().values()}
-    with _counting(own) as held:
+    with counting_held(classifier.state_dict().values()) as held:
         trial = replace(budget, max_images=n_images, epochs=1, batch_size=n_images, patience=None)
         list(train(classifier, problem, _still(plan.step), trial, 0))
     return sum(held.values()) // n_images
@@ -138,21 +137,6 @@ def _held_bytes(classifier: Classifier, problem: Problem, plan: StepPlan, budget
 def _still(step: Step) -> Step:
     """Return a step at rates of 0: it takes as long and holds as much as at any other, and nothing explodes."""
     return replace(step, rates=dict.fromkeys(step.rates, 0.0))
-
-
-@contextmanager
-def _counting(own: set[int]) -> Iterator[dict[int, int]]:
-    """Yield what autograd holds while it is active beside the network's own values: address -> bytes."""
-    held: dict[int, int] = {}
-
-    def pack(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in own:
-            held[storage.data_ptr()] = storage.nbytes()
-        return value
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        yield held
 
 
 def _first(target: Target, n_rows: int) -> Target:

@@ -32,12 +32,14 @@ class Weights:
         n_parameters: of its trunk.
         sha256: hex digest of its weights file; None for random weights.
         imagenet_top1: published accuracy on ImageNet, in percent; None where there is none.
+        licence: of the weights; None where it is unknown.
     """
 
     reference: str
     n_parameters: int
     sha256: str | None
     imagenet_top1: float | None
+    licence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def score_features(features: Tensor, labels: Tensor, knn_k: int, weights: Weight
         feature_dim=features.shape[1],
         n_parameters=weights.n_parameters,
         weights_sha256=weights.sha256,
+        licence=weights.licence,
     )
     return Scored(score, right)
 
@@ -91,7 +94,9 @@ def score_pixels(examples: Tensor, labels: Tensor, knn_k: int) -> Scored:
     return score_features(pooled_pixels(examples), labels, knn_k, Weights(PIXELS, 0, None, None))
 
 
-def rank(candidates: Sequence[Scored], labels: Tensor, confidence: float, seed: int = 0) -> tuple[CandidateScore, ...]:
+def rank(
+    candidates: Sequence[Scored], labels: Tensor, confidence: float, beyond: Sequence[str] = (), seed: int = 0
+) -> tuple[CandidateScore, ...]:
     """Return the scores best first; those that are level for the rows and the weights come before all others.
 
     Level are the fewest candidates that hold the most accurate one with the given probability. Among these, counting
@@ -102,14 +107,23 @@ def rank(candidates: Sequence[Scored], labels: Tensor, confidence: float, seed: 
         candidates: scored on the same rows, in the same order.
         labels: of the rows, int64 (N,).
         confidence: of intervals and of the level candidates, in (0, 1).
+        beyond: of each candidate the limits that it does not keep, "" where it may be chosen, as at least one may;
+            empty where there are no limits. Those that may not be chosen come last.
         seed: of the bootstrap.
     """
+    limits = beyond or ("",) * len(candidates)
     found = believed(candidates, labels, seed)
-    best = found.best()
+    best = found.best([not limit for limit in limits])
     level = level_set(best, confidence)
     intervals = _intervals(found, confidence)
     scores = [
-        replace(one.score, accuracy=intervals[place], probability_best=float(best[place]), level=place in level)
+        replace(
+            one.score,
+            accuracy=intervals[place],
+            probability_best=float(best[place]),
+            level=place in level,
+            beyond=limits[place],
+        )
         for place, one in enumerate(candidates)
     ]
     return tuple(sorted(scores, key=_place))
@@ -149,10 +163,12 @@ def explain(ranked: Sequence[CandidateScore], pixels: CandidateScore, confidence
 
 def _lead(ranked: Sequence[CandidateScore]) -> str:
     """Say how the first candidate stands to the others."""
-    if len(ranked) == 1:
-        return "and is the only candidate"
-    best, second = ranked[:2]
-    chance = f"the best of {len(ranked)} with probability {best.probability_best:.2f}"
+    allowed = [score for score in ranked if not score.beyond]
+    if len(allowed) == 1:
+        return "and is the only candidate" + (" within the limits" if len(ranked) > 1 else "")
+    best, second = allowed[:2]
+    pool = f"{len(allowed)} within the limits" if len(allowed) < len(ranked) else f"{len(ranked)}"
+    chance = f"the best of {pool} with probability {best.probability_best:.2f}"
     if not second.level:
         points = 100 * (best.accuracy.value - second.accuracy.value)
         return f"and is {chance}, {points:.1f} points ahead of {second.reference}"
@@ -164,8 +180,9 @@ def _lead(ranked: Sequence[CandidateScore]) -> str:
     return f"and is {chance}, {level}, {why}"
 
 
-def _place(score: CandidateScore) -> tuple[bool, float, int]:
-    return not score.level, score.ridge_loo_error if score.level else -score.accuracy.value, score.n_parameters
+def _place(score: CandidateScore) -> tuple[bool, bool, float, int]:
+    first = score.ridge_loo_error if score.level else -score.accuracy.value
+    return bool(score.beyond), not score.level, first, score.n_parameters
 
 
 def _intervals(found: Posterior, confidence: float) -> list[Interval]:
