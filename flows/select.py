@@ -6,6 +6,7 @@ from tasks import select as steps
 from tasks.scoring import Outcome, score
 from tasks.stage import run_stage
 from tasks.step import each
+from tasks.trials import try_level
 
 
 @flow(name="select", log_prints=False)
@@ -20,7 +21,7 @@ def rank_all() -> list[Outcome]:
     """Score every candidate and write the ranking; one that fails does not stop the others."""
     pool = steps.gather()
     outcomes = each(score, pool.candidates, pool, pool.params.select.candidates_at_once)
-    steps.rank_candidates(pool, outcomes)
+    steps.rank_candidates(pool, outcomes, try_level(pool, outcomes))
     return outcomes
 
 

@@ -102,6 +102,7 @@ def adapted(
     checkpoints: Checkpoints,
     weights_sha256: str | None,
     group: TrainingGroup,
+    max_rows: int | None = None,
 ) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event]]":
     """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
 
@@ -112,6 +113,7 @@ def adapted(
         checkpoints: of this run.
         weights_sha256: of the backbone's file; None where its weights are random.
         group: the processes that train together: the first one measures, decides and writes, the others are told.
+        max_rows: of which `target` was made; `finetune.max_images_seen` when None.
 
     Raises:
         UserError: the strategy does not suit the backbone, training diverges, or one image does not fit into memory.
@@ -120,7 +122,8 @@ def adapted(
     from transfer.finetuning.planning import plan_steps
 
     settings, began = params.finetune, time.perf_counter()
-    start = group.told_start(_begun(backbone, target, params, checkpoints, weights_sha256) if group.leads else None)
+    begun = _begun(backbone, target, params, checkpoints, weights_sha256, max_rows) if group.leads else None
+    start = group.told_start(begun)
     classifier, target = group.placed_classifier(backbone, target, start), balanced(target, start.events)
     n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target, backbone)
     steps = strategy_steps(backbone, settings, start.events)
@@ -180,7 +183,12 @@ def _with_rates(plans: "Sequence[StepPlan]", events: Sequence[Event]) -> "tuple[
 
 
 def _begun(
-    backbone: "Backbone", target: "Target", params: Params, checkpoints: Checkpoints, weights_sha256: str | None
+    backbone: "Backbone",
+    target: "Target",
+    params: Params,
+    checkpoints: Checkpoints,
+    weights_sha256: str | None,
+    max_rows: int | None,
 ) -> "Checkpoint":
     """Return where the classifier stands: before the first step, or where an earlier run was stopped."""
     from transfer.finetuning.staged import Checkpoint
@@ -190,7 +198,7 @@ def _begun(
     if start is not None:
         print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
         return start
-    rows = chosen_splits(read_manifest(), params.finetune.max_images_seen)
+    rows = chosen_splits(read_manifest(), max_rows or params.finetune.max_images_seen)
     classifier, first, spare = probed_on(rows, backbone, target, params, checkpoints, weights_sha256)
     start = Checkpoint(0, first, clone_state(classifier), spare=spare)
     checkpoints.save_now(start)

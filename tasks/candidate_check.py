@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters import dvc_lock
-from tasks.params import PARAMS_FILE, REESTIMATED_NORMS, TRAINED_NORMS, Params
+from tasks.params import PARAMS_FILE, REESTIMATED_NORMS, SELECTED, TRAINED_NORMS, Params, strategies_of
 from transfer.backbones.reference import BackboneReference
 
 _ANYBODYS = ("staged", "features", "gradual", "full", "scratch")  # strategies that every architecture can follow
@@ -68,9 +68,9 @@ def check_strategy(project: Path, params: Params) -> None:
     Raises:
         UserError: the strategy names more depth groups than a candidate has, or trains what it has none of.
     """
-    settings, candidates = params.finetune, params.select.candidates
+    settings, candidates, strategies = params.finetune, params.select.candidates, strategies_of(params)
     own_norms = settings.norms in (REESTIMATED_NORMS, TRAINED_NORMS)
-    if (settings.strategy in _ANYBODYS and not own_norms) or _has_been_followed(project, params):
+    if (set(strategies) <= set(_ANYBODYS) and not own_norms) or _has_been_followed(project, params):
         return
     from adapters.registered_trunks import resolved
     from tasks.strategy import strategy_steps
@@ -79,12 +79,15 @@ def check_strategy(project: Path, params: Params) -> None:
 
     for candidate in candidates:
         backbone = bare_backbone(resolved(BackboneReference.parse(candidate), project)[0])
-        strategy_steps(backbone, settings, ())
+        for strategy in strategies:
+            strategy_steps(backbone, settings.model_copy(update={"strategy": strategy}), ())
         if own_norms:
             require_statistics(backbone)
 
 
 def _has_been_followed(project: Path, params: Params) -> bool:
+    if params.finetune.strategy == SELECTED:  # any of several
+        return False
     recorded = dvc_lock.recorded(project)
     ran = recorded.get("finetune", {}).get("params", {}).get(PARAMS_FILE, {}).get("finetune", {})
     now = (params.finetune.strategy, params.finetune.norms)

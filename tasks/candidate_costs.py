@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FILE = "speeds.json"
 _MB = 1e6
+_BATCH_SIZE = 32  # where it is found before training
 
 
 def cost_of(backbone: "Backbone", n_classes: int, n_train: int, settings: FinetuneParams) -> CandidateCost:
@@ -34,12 +35,12 @@ def cost_of(backbone: "Backbone", n_classes: int, n_train: int, settings: Finetu
 
     speed = _speed(backbone, n_classes)
     n_images = min(settings.max_images_seen, settings.epochs * n_train)
-    batch_size = settings.batch_size if isinstance(settings.batch_size, int) else FinetuneParams().batch_size
+    batch_size = settings.batch_size if isinstance(settings.batch_size, int) else _BATCH_SIZE
     return CandidateCost(
         latency_ms=1000 * speed.latency_s,
         size_mb=speed.n_bytes / _MB,
         training_s=speed.update_s * n_images,
-        training_memory_mb=(COPIES * speed.n_bytes + speed.held_bytes * int(batch_size)) / _MB,
+        training_memory_mb=(COPIES * speed.n_bytes + speed.held_bytes * batch_size) / _MB,
     )
 
 

@@ -1,6 +1,7 @@
 """The stage `finetune`: the winner of `select`, adapted step by step."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from tasks.features import machine_recipe
 from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
 from tasks.history import BATCH_SIZE, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
-from tasks.params import FinetuneParams, Params, read_params
+from tasks.params import SELECTED, FinetuneParams, Params, read_params
 from tasks.plan_table import plain_plan
 from tasks.step import step
 from tasks.strategy import starting_backbone, strategy_steps
@@ -45,7 +46,7 @@ def train() -> None:
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
 
-    params = read_params()
+    params = _read_settled()
     with training_group(params.finetune) as group:
         classifier, plans, events, batch_size, checkpoints = _trained(params, group)
         trained_on = group.facts()
@@ -61,7 +62,7 @@ def follow() -> None:
     Raises:
         UserError: this process lacks what that one has.
     """
-    params = read_params()
+    params = _read_settled()
     with training_group(params.finetune) as group:
         _trained(params, group)
 
@@ -110,7 +111,7 @@ def record() -> None:
 
     epochs, outcomes = read_history(HISTORY)
     with stage_run("finetune") as run:
-        run.params({f"finetune.{key}": value for key, value in read_params().finetune.model_dump().items()})
+        run.params({f"finetune.{key}": value for key, value in _read_settled().finetune.model_dump().items()})
         run.params({"backbone": read_json(RANKING, made_from=_RANKED_FROM)["winner"]})
         run.params({f"{outcome.name}.kept": outcome.kept for outcome in outcomes})
         run.params({f"{outcome.name}.blend": outcome.blend for outcome in outcomes if outcome.trained_groups})
@@ -127,6 +128,15 @@ def record() -> None:
         run.artifact(LEARNING_CURVE, "finetune")
         run.artifact(HISTORY, "finetune")
         run.artifact(PLAN, "finetune")
+
+
+def _read_settled() -> Params:
+    """Read the parameters, the strategy that `select` found in place of the word for it."""
+    params = read_params()
+    if params.finetune.strategy != SELECTED:
+        return params
+    found = read_json(RANKING, made_from=_RANKED_FROM)["strategy"]
+    return replace(params, finetune=params.finetune.model_copy(update={"strategy": found}))
 
 
 def _start(settings: FinetuneParams) -> "tuple[Backbone, str | None]":

@@ -27,6 +27,7 @@ _Strategy = Annotated[
 _MAX_SIDE_PX = 4096
 _AS_CLOSE = 0.05  # a second name is offered beside the closest one only where it is about as close
 _HEADS_OF_FROZEN = ("forest", "knn")
+SELECTED = "selected"  # the strategy that `select` found to be the best
 AUTO_NORMS, FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS = "auto", "frozen", "reestimated", "trained"
 
 
@@ -80,6 +81,10 @@ class SelectParams(BaseModel):
     max_rows: int = Field(default=2000, ge=2)
     knn_k: int = Field(default=5, ge=1)
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    strategies: Annotated[tuple[_Strategy, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)] = (
+        "staged",
+    )
+    trial_images: int = Field(default=0, ge=0)
     candidates_at_once: int = Field(default=1, ge=1, le=64)
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
@@ -92,7 +97,7 @@ class FinetuneParams(BaseModel):
 
     model_config = _CLOSED
     seed: _Seed = 0
-    strategy: _Strategy = "staged"
+    strategy: _Strategy | Literal["selected"] = "staged"
     head: str = Field(default="ridge", pattern=r"^(ridge|logistic|svm|forest|knn)$")
     max_images_seen: int = Field(default=1500, ge=1)
     epochs: int = Field(default=10, ge=1)
@@ -173,7 +178,18 @@ def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
     Raises:
         UserError: a head or norm statistics that do not go with what the strategy trains.
     """
-    head, strategy = params.finetune.head, params.finetune.strategy
+    for strategy in strategies_of(params):
+        _require_suited(params.finetune, strategy, source)
+
+
+def strategies_of(params: Params) -> tuple[str, ...]:
+    """Return the strategies that fine-tuning may follow: the one that is named, or those that `select` tries out."""
+    named = params.finetune.strategy
+    return params.select.strategies if named == SELECTED else (named,)
+
+
+def _require_suited(settings: FinetuneParams, strategy: str, source: str) -> None:
+    head, norms = settings.head, settings.norms
     if strategy == "scratch" and head != "ridge":
         raise UserError(
             f"{source}: finetune.head is {head!r}, but finetune.strategy scratch fits no head to features; "
@@ -184,7 +200,6 @@ def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
             f"{source}: finetune.head is {head!r}, which no step can train, but finetune.strategy is {strategy!r}; "
             f"make the strategy features, or the head ridge, logistic or svm, and run again."
         )
-    norms = params.finetune.norms
     if (norms, strategy) == ("trained", "features") or (norms != "auto" and strategy == "scratch"):
         raise UserError(
             f"{source}: finetune.norms is {norms!r}, but finetune.strategy {strategy} "

@@ -69,10 +69,17 @@ def _described(annotation: Any, metadata: list[Any]) -> str:
         named += ["null"] if NoneType in get_args(annotation) else []
         return f"{_described(inner, metadata)}, or {' or '.join(named)}"
     if get_origin(annotation) is tuple:
-        return "a list of one or more different texts"
+        inner = get_args(annotation)[0]
+        return f"a list of one or more different texts{_each(inner)}"
     if get_origin(annotation) is dict:
         return f"a block of texts, each {_described(get_args(annotation)[1], [])}"
     return f"{_NOUNS[annotation]}{_limits(metadata)}"
+
+
+def _each(annotation: Any) -> str:
+    """Return what each text of a list must be, where that is more than not empty."""
+    described = _described(annotation, [])
+    return "" if described == "a text that is not empty" else f", each {described}"
 
 
 def _unpacked(metadata: list[Any]) -> list[Any]:

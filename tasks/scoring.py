@@ -10,12 +10,15 @@ from tasks.candidate_costs import cost_of
 from tasks.candidates import candidate
 from tasks.examples import prepared
 from tasks.features import features_of
+from tasks.limits import beyond, require_some_within
 from tasks.params import Params
 from tasks.step import step
 from transfer.errors import EnvironmentFault, RootstockError, UserError
 from transfer.records import CandidateCost, Preprocess, Row
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transfer.backbones.backbone import Backbone
     from transfer.backbones.reference import BackboneReference
     from transfer.selection.ranking import Scored
@@ -53,6 +56,7 @@ class Outcome:
         scored: None where it could not be.
         cost: None likewise.
         seconds: that it took.
+        beyond: which limits it does not keep, see `tasks.limits`.
         error: why it could not be scored.
     """
 
@@ -60,6 +64,7 @@ class Outcome:
     scored: "Scored | None"
     cost: CandidateCost | None
     seconds: float
+    beyond: str = ""
     error: RootstockError | None = None
 
 
@@ -118,18 +123,16 @@ def score(text: str, pool: Pool) -> Outcome:
     try:
         scored, cost = _scored(text, pool)
     except RootstockError as error:
-        return Outcome(text, None, None, time.perf_counter() - began, error)
+        return Outcome(text, None, None, time.perf_counter() - began, error=error)
     except (MemoryError, RuntimeError) as error:
         if not is_memory_shortage(error):
             raise
         short = EnvironmentFault(f"{text} does not fit into the memory there is; choose a smaller one, or crop_px.")
-        return Outcome(text, None, None, time.perf_counter() - began, short)
-    return Outcome(text, scored, cost, time.perf_counter() - began)
+        return Outcome(text, None, None, time.perf_counter() - began, error=short)
+    return Outcome(text, scored, cost, time.perf_counter() - began, beyond(pool.params.select, cost))
 
 
 def _scored(text: str, pool: Pool) -> "tuple[Scored, CandidateCost]":
-    import torch
-
     from transfer.selection.ranking import Weights, score_features
     from transfer.selection.scores.prior import known_top1
 
@@ -138,7 +141,7 @@ def _scored(text: str, pool: Pool) -> "tuple[Scored, CandidateCost]":
         backbone, weights_sha256 = _built(text, params)
     shown = f"features of {text.partition('@')[0]}"
     features = features_of(backbone, weights_sha256, params.data.path, rows, shown)
-    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+    labels = labels_of_rows(rows)
     top1, licence = known_top1(text, weights_sha256), _licence(backbone, weights_sha256)
     known = Weights(text, backbone.n_parameters(), weights_sha256, top1, licence)
     cost = cost_of(backbone, pool.n_classes, pool.n_train, params.finetune)
@@ -166,3 +169,38 @@ def pixels_of(pool: Pool) -> "Scored":
 
     examples = prepared(pool.params.data.path, pool.rows, pool.smallest)
     return score_pixels(examples.inputs, examples.labels, pool.params.select.knn_k)
+
+
+def labels_of_rows(rows: Sequence[Row]) -> "Tensor":
+    """Return the labels of rows, int64 (N,)."""
+    import torch
+
+    return torch.tensor([row.label for row in rows], dtype=torch.int64)
+
+
+def in_question(pool: Pool, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the candidates that could be scored, in the order they are named in.
+
+    Args:
+        pool: what was scored.
+        outcomes: of its candidates.
+
+    Raises:
+        UserError: no candidate could be scored, or none is within the limits.
+        EnvironmentFault: memory is too small for any of them.
+    """
+    found = {outcome.reference: outcome for outcome in outcomes}
+    named = [found[reference] for reference in pool.params.select.candidates]
+    able = [outcome for outcome in named if outcome.scored is not None]
+    if not able:
+        raise _none_of(named)
+    costs = [outcome.cost for outcome in able if outcome.cost is not None]
+    require_some_within(pool.params.select, [outcome.reference for outcome in able], costs)
+    return able
+
+
+def _none_of(named: Sequence[Outcome]) -> RootstockError:
+    first = named[0].error or UserError("there is none")
+    if len(named) == 1:
+        return first
+    return type(first)(f"None of the {len(named)} candidates could be scored; of {named[0].reference}: {first}")

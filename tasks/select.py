@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.examples import chosen_rows
 from tasks.handoffs import RANKING
-from tasks.limits import beyond, require_some_within
 from tasks.params import read_params
 from tasks.ranking_table import show_ranking
-from tasks.scoring import Outcome, Pool, gathered, pixels_of
+from tasks.scoring import Outcome, Pool, gathered, in_question, labels_of_rows, pixels_of
 from tasks.stage import observe
 from tasks.step import step
 from transfer.errors import UserError
 from transfer.records import CandidateCost, CandidateScore, Row
+
+if TYPE_CHECKING:
+    from transfer.selection.trials import Tried
 
 PICTURE, PARETO = RANKING.with_suffix(".png"), RANKING.with_name("accuracy_by_latency.png")
 MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
@@ -35,31 +37,26 @@ def gather() -> Pool:
 
 
 @step
-def rank_candidates(pool: Pool, outcomes: Sequence[Outcome]) -> None:
+def rank_candidates(pool: Pool, outcomes: Sequence[Outcome], tried: "Tried | None") -> None:
     """Write the ranking of what could be scored, and why the rest could not.
 
     Args:
         pool: what `gather` returned.
         outcomes: of its candidates.
+        tried: what trials of the best of them came to, see `tasks.trials`.
 
     Raises:
         UserError: no candidate could be scored, or none is within the limits.
         EnvironmentFault: memory is too small for any of them.
     """
-    import torch
-
     from transfer.selection.ranking import explain, floor, rank
 
-    settings, labels = pool.params.select, torch.tensor([row.label for row in pool.rows], dtype=torch.int64)
-    found = {outcome.reference: outcome for outcome in outcomes}
-    named = [found[reference] for reference in settings.candidates]
-    failed = [outcome for outcome in named if outcome.scored is None]
-    _require_one(named, failed)
-    able = [outcome for outcome in named if outcome.scored is not None]
-    costs = [outcome.cost for outcome in able if outcome.cost is not None]
-    require_some_within(settings, [outcome.reference for outcome in able], costs)
+    settings, labels, able = pool.params.select, labels_of_rows(pool.rows), in_question(pool, outcomes)
     scores = [outcome.scored for outcome in able if outcome.scored is not None]
-    ranked = rank(scores, labels, settings.confidence, [beyond(settings, cost) for cost in costs])
+    ranked = rank(scores, labels, settings.confidence, [outcome.beyond for outcome in able], tried)
+    failed = sorted(
+        (one for one in outcomes if one.scored is None), key=lambda one: settings.candidates.index(one.reference)
+    )
     pixels = floor(pixels_of(pool), labels, settings.confidence)
     why = explain(ranked, pixels, settings.confidence) + _left_out(failed)
     rows = [_failure(outcome) for outcome in failed]
@@ -67,13 +64,14 @@ def rank_candidates(pool: Pool, outcomes: Sequence[Outcome]) -> None:
         "candidates": [asdict(score) for score in ranked],
         "failed": rows,
         "winner": ranked[0].reference,
+        "strategy": ranked[0].strategy or settings.strategies[0],
         "why": why,
         "pixel_baseline": asdict(pixels),
     }
     write_json(RANKING, payload, MADE_FROM)
-    by_name = {outcome.reference: cost for outcome, cost in zip(able, costs, strict=True)}
-    observe(COSTS, {reference: asdict(cost) for reference, cost in by_name.items()})
-    show_ranking(ranked, by_name, rows)
+    costs = _costs(able)
+    observe(COSTS, {reference: asdict(cost) for reference, cost in costs.items()})
+    show_ranking(ranked, costs, rows)
     print(why)
 
 
@@ -81,16 +79,6 @@ def _failure(outcome: Outcome) -> dict[str, Any]:
     """Return what the ranking says of a candidate that could not be scored; a machine too small stays so."""
     can_be_mended = isinstance(outcome.error, UserError)
     return {"reference": outcome.reference, "why": str(outcome.error), "can_be_mended": can_be_mended}
-
-
-def _require_one(named: Sequence[Outcome], failed: Sequence[Outcome]) -> None:
-    if len(failed) < len(named):
-        return
-    first = failed[0].error
-    if len(failed) == 1 and first is not None:
-        raise first
-    kind = UserError if first is None else type(first)
-    raise kind(f"None of the {len(failed)} candidates could be scored; of {failed[0].reference}: {first}")
 
 
 def _left_out(failed: Sequence[Outcome]) -> str:

@@ -166,6 +166,7 @@ class CandidateScore:
         weights_sha256: hex digest of the weights file; None for random weights.
         licence: of the weights, as their publisher states it; None where it is unknown.
         beyond: which limits it does not keep, so that it cannot be chosen; "" where it can.
+        strategy: that was the best of those it was tried out with; None where it was not tried out.
     """
 
     reference: str
@@ -183,6 +184,7 @@ class CandidateScore:
     weights_sha256: str | None
     licence: str | None = None
     beyond: str = ""
+    strategy: str | None = None
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "CandidateScore":

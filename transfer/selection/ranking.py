@@ -17,6 +17,7 @@ from transfer.selection.scores.logme import logme
 from transfer.selection.scores.ridge import ridge_of
 from transfer.selection.scores.sfda import sfda
 from transfer.selection.scores.transrate import transrate
+from transfer.selection.trials import Tried
 
 PIXELS = "raw pixels"
 _OTHERS = {"logme": logme, "shrunk_hscore": shrunk_hscore, "sfda": sfda, "transrate": transrate, "gbc": gbc}
@@ -95,13 +96,19 @@ def score_pixels(examples: Tensor, labels: Tensor, knn_k: int) -> Scored:
 
 
 def rank(
-    candidates: Sequence[Scored], labels: Tensor, confidence: float, beyond: Sequence[str] = (), seed: int = 0
+    candidates: Sequence[Scored],
+    labels: Tensor,
+    confidence: float,
+    beyond: Sequence[str] = (),
+    tried: Tried | None = None,
+    seed: int = 0,
 ) -> tuple[CandidateScore, ...]:
     """Return the scores best first; those that are level for the rows and the weights come before all others.
 
     Level are the fewest candidates that hold the most accurate one with the given probability. Among these, counting
     right rows has no more to say: the smallest squared error of the ridge regression leads, whose linear scores are the
-    nearest to the probe that fine-tuning begins with; then the smaller network, then the one named first.
+    nearest to the probe that fine-tuning begins with; then the smaller network, then the one named first. Where level
+    candidates were tried out, what they are believed to reach counts instead, and the most accurate of them leads.
 
     Args:
         candidates: scored on the same rows, in the same order.
@@ -109,13 +116,13 @@ def rank(
         confidence: of intervals and of the level candidates, in (0, 1).
         beyond: of each candidate the limits that it does not keep, "" where it may be chosen, as at least one may;
             empty where there are no limits. Those that may not be chosen come last.
+        tried: what trials of some of them came to; None where there were none.
         seed: of the bootstrap.
     """
     limits = beyond or ("",) * len(candidates)
-    found = believed(candidates, labels, seed)
-    best = found.best([not limit for limit in limits])
+    found, strategies = _after(tried, believed(candidates, labels, seed))
+    best, intervals = found.best([not limit for limit in limits]), _intervals(found, confidence)
     level = level_set(best, confidence)
-    intervals = _intervals(found, confidence)
     scores = [
         replace(
             one.score,
@@ -123,10 +130,22 @@ def rank(
             probability_best=float(best[place]),
             level=place in level,
             beyond=limits[place],
+            strategy=strategies.get(place),
         )
         for place, one in enumerate(candidates)
     ]
     return tuple(sorted(scores, key=_place))
+
+
+def _after(tried: Tried | None, found: Posterior) -> tuple[Posterior, dict[int, str]]:
+    """Return what is believed after trials, of each candidate its best arm; and the strategies of these arms."""
+    if tried is None:
+        return found, {}
+    draws, expected, strategies = found.draws.clone(), tried.draws.mean(0), dict[int, str]()
+    for place in expected.argsort(stable=True).tolist():  # the best arm of a candidate comes last
+        arm = tried.arms[place]
+        draws[:, arm.candidate], strategies[arm.candidate] = tried.draws[:, place], arm.strategy
+    return Posterior(draws), strategies
 
 
 def believed(candidates: Sequence[Scored], labels: Tensor, seed: int = 0) -> Posterior:
@@ -169,9 +188,12 @@ def _lead(ranked: Sequence[CandidateScore]) -> str:
     best, second = allowed[:2]
     pool = f"{len(allowed)} within the limits" if len(allowed) < len(ranked) else f"{len(ranked)}"
     chance = f"the best of {pool} with probability {best.probability_best:.2f}"
-    if not second.level:
+    if not second.level and best.strategy is None:
         points = 100 * (best.accuracy.value - second.accuracy.value)
         return f"and is {chance}, {points:.1f} points ahead of {second.reference}"
+    if best.strategy is not None:
+        tried = f"by short fine-tunes of those that the scores left level, with the strategy {best.strategy}"
+        return f"and is {chance}, {tried}, ahead of {second.reference} ({second.accuracy.value:.3f})"
     level = f"level with {second.reference} ({second.accuracy.value:.3f}, probability {second.probability_best:.2f})"
     if best.ridge_loo_error < second.ridge_loo_error:
         why = f"whose squared error is larger ({second.ridge_loo_error:.3f} to {best.ridge_loo_error:.3f})"
@@ -180,9 +202,10 @@ def _lead(ranked: Sequence[CandidateScore]) -> str:
     return f"and is {chance}, {level}, {why}"
 
 
-def _place(score: CandidateScore) -> tuple[bool, bool, float, int]:
-    first = score.ridge_loo_error if score.level else -score.accuracy.value
-    return bool(score.beyond), not score.level, first, score.n_parameters
+def _place(score: CandidateScore) -> tuple[bool, bool, bool, float, int]:
+    by_error = score.level and score.strategy is None
+    first = score.ridge_loo_error if by_error else -score.accuracy.value
+    return bool(score.beyond), score.strategy is None, not score.level, first, score.n_parameters
 
 
 def _intervals(found: Posterior, confidence: float) -> list[Interval]:
