@@ -103,6 +103,8 @@ def adapted(
     weights_sha256: str | None,
     group: TrainingGroup,
     max_rows: int | None = None,
+    *,
+    refits: bool = True,
 ) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event]]":
     """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
 
@@ -114,6 +116,7 @@ def adapted(
         weights_sha256: of the backbone's file; None where its weights are random.
         group: the processes that train together: the first one measures, decides and writes, the others are told.
         max_rows: of which `target` was made; `finetune.max_images_seen` when None.
+        refits: whether the head is fitted to all rows where no step is kept; validation rows judge it no longer then.
 
     Raises:
         UserError: the strategy does not suit the backbone, training diverges, or one image does not fit into memory.
@@ -123,7 +126,7 @@ def adapted(
 
     settings, began = params.finetune, time.perf_counter()
     begun = _begun(backbone, target, params, checkpoints, weights_sha256, max_rows) if group.leads else None
-    start = group.told_start(begun)
+    start = group.told_start(begun if refits or begun is None else replace(begun, spare={}))
     classifier, target = group.placed_classifier(backbone, target, start), balanced(target, start.events)
     n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target, backbone)
     steps = strategy_steps(backbone, settings, start.events)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from transfer.randomness import generator
 
-SPREAD = 0.02  # of the changes that fine-tuning brings to candidates of one pool, standard deviation
+SPREAD = 0.3  # of the changes that fine-tuning brings to candidates of one pool, standard deviation, logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,15 @@ def _believed(
     drawn = torch.stack([_changes(last[arm], labels, len(draws), seed) for arm in arms], 1)
     probes = torch.stack([draws[:, arm.candidate] for arm in arms], 1)
     n_images = tuple(last[arm].n_images for arm in arms)
-    return Tried(tuple(arms), probes + _shrunk(drawn, seed), n_images, rounds)
+    return Tried(tuple(arms), (probes.logit() + _shrunk(drawn, seed)).sigmoid(), n_images, rounds)
 
 
 def _changes(trial: Trial, labels: Tensor, n_draws: int, seed: int) -> Tensor:
-    """Return draws of how the accuracy changes, float64 (B,): the same weights of rows for every trial.
+    """Return draws of the change of the accuracy, logits, float64 (B,): the same weights of rows for every trial.
 
-    Each class keeps its share. Beside the rows stands one whose prediction changes for the better and one whose
-    prediction changes for the worse, of half a row's weight on average, as in the bootstrap of the probe's accuracy.
+    Each class keeps its share. Beside the rows stand one that is right before and after, one that never is, one that
+    comes to be right and one that ceases to be, each of half a row's weight on average, as in the bootstrap of the
+    probe's accuracy: rows that did not change do not prove that none would.
     """
     draw = generator(seed, "bootstrap of trials")
     weights = torch.empty(n_draws, len(labels), dtype=torch.float64).exponential_(generator=draw)
@@ -136,10 +137,12 @@ def _changes(trial: Trial, labels: Tensor, n_draws: int, seed: int) -> Tensor:
         weights[:, places] *= len(places) / weights[:, places].sum(1, keepdim=True)
     # Half the square of a standard normal number is a gamma variable of shape 1/2.
     own = generator(seed, f"bootstrap of the trial of {trial.arm.candidate} {trial.arm.strategy}")
-    better, worse = torch.randn(2, n_draws, dtype=torch.float64, generator=own).square() / 2
-    changed = weights @ (trial.after - trial.before).double() + better - worse
-    drawn: Tensor = changed / (len(labels) + better + worse)
-    return drawn
+    right, wrong, better, worse = torch.randn(4, n_draws, dtype=torch.float64, generator=own).square() / 2
+    n_rows = len(labels) + right + wrong + better + worse
+    after = (weights @ trial.after.double() + right + better) / n_rows
+    before = (weights @ trial.before.double() + right + worse) / n_rows
+    changed: Tensor = after.logit() - before.logit()
+    return changed
 
 
 def _shrunk(drawn: Tensor, seed: int) -> Tensor:
