@@ -102,9 +102,7 @@ def adapted(
     checkpoints: Checkpoints,
     weights_sha256: str | None,
     group: TrainingGroup,
-    max_rows: int | None = None,
-    *,
-    refits: bool = True,
+    trial_rows: int | None = None,
 ) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event]]":
     """Return the fine-tuned classifier and all that happened, from the last checkpoint on where there is one.
 
@@ -115,8 +113,7 @@ def adapted(
         checkpoints: of this run.
         weights_sha256: of the backbone's file; None where its weights are random.
         group: the processes that train together: the first one measures, decides and writes, the others are told.
-        max_rows: of which `target` was made; `finetune.max_images_seen` when None.
-        refits: whether the head is fitted to all rows where no step is kept; validation rows judge it no longer then.
+        trial_rows: of a trial, the most rows of `target`; its head is not fitted to validation rows, which judge it.
 
     Raises:
         UserError: the strategy does not suit the backbone, training diverges, or one image does not fit into memory.
@@ -125,8 +122,8 @@ def adapted(
     from transfer.finetuning.planning import plan_steps
 
     settings, began = params.finetune, time.perf_counter()
-    begun = _begun(backbone, target, params, checkpoints, weights_sha256, max_rows) if group.leads else None
-    start = group.told_start(begun if refits or begun is None else replace(begun, spare={}))
+    own = (backbone, target, params, checkpoints, weights_sha256, trial_rows)
+    start = group.told_start(_begun(*own) if group.leads else None)
     classifier, target = group.placed_classifier(backbone, target, start), balanced(target, start.events)
     n_train, n_val, limits = len(target.train), len(target.val), _limits(settings, target, backbone)
     steps = strategy_steps(backbone, settings, start.events)
@@ -191,7 +188,7 @@ def _begun(
     params: Params,
     checkpoints: Checkpoints,
     weights_sha256: str | None,
-    max_rows: int | None,
+    trial_rows: int | None,
 ) -> "Checkpoint":
     """Return where the classifier stands: before the first step, or where an earlier run was stopped."""
     from transfer.finetuning.staged import Checkpoint
@@ -201,9 +198,9 @@ def _begun(
     if start is not None:
         print(f"Going on where an earlier run of the same inputs was stopped, in step {start.step_index + 1}.")
         return start
-    rows = chosen_splits(read_manifest(), max_rows or params.finetune.max_images_seen)
+    rows = chosen_splits(read_manifest(), trial_rows or params.finetune.max_images_seen)
     classifier, first, spare = probed_on(rows, backbone, target, params, checkpoints, weights_sha256)
-    start = Checkpoint(0, first, clone_state(classifier), spare=spare)
+    start = Checkpoint(0, first, clone_state(classifier), spare=spare if trial_rows is None else {})
     checkpoints.save_now(start)
     return start
 

@@ -106,7 +106,7 @@ def trial_of(text: str, arm: "Arm", n_images: int, params: Params) -> "Trial":
     with training_group(short.finetune) as group, contextlib.redirect_stdout(io.StringIO()):
         target = training_target(params.data.path, read_manifest(), backbone.preprocess, most)
         checkpoints = Checkpoints(Path.cwd(), facts, machine_recipe(backbone))
-        classifier, _, _ = adapted(backbone, target, short, checkpoints, sha256, group, most, refits=False)
+        classifier, _, _ = adapted(backbone, target, short, checkpoints, sha256, group, trial_rows=most)
         checkpoints.discard()
     after = predict_logits(classifier, target.val.inputs).argmax(1) == target.val.labels
     return Trial(arm, n_images, before, after.double())
