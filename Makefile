@@ -21,10 +21,10 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test ui lint format lock test-slow test-service bench clean
+.PHONY: help setup demo test ui lint format lock test-slow test-service bench bench-selection clean
 
 help: ## show what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
 
 setup: ## prepare .venv from requirements.lock; nothing to do when it is already there
 	@mkdir -p .rootstock
@@ -60,6 +60,9 @@ test-service: setup ## tests with real servers, workers and a browser
 bench: setup ## seconds to accuracy, side by side with what a user would pick instead (40 minutes; ARGS=--quick: 8)
 	@$(MAKE) --no-print-directory --silent $(BENCH)/.installed
 	@$(BENCH)/bin/python -W ignore -m benchmarks.peers --data "$(DATA)" $(ARGS)
+
+bench-selection: setup ## whether the right backbone is chosen, against fine-tuning every candidate (half an hour; truth is kept)
+	@OMP_NUM_THREADS=2 $(BIN)/python -W ignore -m benchmarks.selection --data "$(DATA)" $(ARGS)
 
 lock: setup ## resolve requirements.lock again from pyproject.toml; UPGRADE=--upgrade takes newer versions
 	@cp requirements.lock .rootstock/requirements.lock
