@@ -1,4 +1,4 @@
-"""The ranking: level candidates by the smaller error, the others by accuracy, and a sentence that says why."""
+"""The ranking: level candidates by two opinions, the others by accuracy, and a sentence that says why."""
 
 import math
 from dataclasses import replace
@@ -51,9 +51,18 @@ def test_a_clear_winner_is_alone_and_the_others_follow_by_accuracy() -> None:
     assert ranked[0].accuracy.value == pytest.approx(290 / 300, abs=5e-3)
 
 
+@pytest.mark.parametrize(("neighbours", "first"), [(0.95, "behind"), (0.8, "ahead")])
+def test_of_level_candidates_the_one_that_neighbours_favour_too_leads(neighbours: float, first: str) -> None:
+    behind = candidate("behind", 268, seed=1)
+    behind = replace(behind, score=replace(behind.score, knn_loo_accuracy=neighbours))
+    ranked = rank([candidate("ahead", 270), behind], LABELS, 0.95)
+    assert [one.level for one in ranked] == [True, True]
+    assert ranked[0].reference == first
+
+
 @pytest.mark.parametrize(("error", "first"), [(0.2, "behind"), (0.05, "ahead")])
-def test_of_level_candidates_the_smaller_error_leads(error: float, first: str) -> None:
-    ranked = rank([candidate("ahead", 270, error), candidate("behind", 268, 0.1, seed=1)], LABELS, 0.95)
+def test_of_equal_opinions_the_smaller_error_leads(error: float, first: str) -> None:
+    ranked = rank([candidate("ahead", 270, error), candidate("behind", 270, 0.1, seed=1)], LABELS, 0.95)
     assert [one.level for one in ranked] == [True, True]
     assert ranked[0].reference == first
     assert 0.3 < max(one.probability_best for one in ranked) < 0.9
@@ -127,6 +136,10 @@ def test_pixels_are_scored_without_a_network() -> None:
         (
             [scored("a", 0.9, level=True), scored("b", 0.91, error=0.2, level=True)],
             "level with b (0.910, probability 0.50), whose squared error is larger (0.200 to 0.100)",
+        ),
+        (
+            [scored("a", 0.92, level=True), scored("b", 0.9, level=True)],
+            "level with b (0.900, probability 0.50), whose accuracy is lower where neighbours vote as well (0.900 to",
         ),
         ([scored("a", 0.9, 5, level=True), scored("b", 0.9, 9, level=True)], "which has more parameters"),
         ([scored("a", 0.9, 5, level=True), scored("b", 0.9, 5, level=True)], "which was named later"),

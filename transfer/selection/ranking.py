@@ -105,10 +105,11 @@ def rank(
 ) -> tuple[CandidateScore, ...]:
     """Return the scores best first; those that are level for the rows and the weights come before all others.
 
-    Level are the fewest candidates that hold the most accurate one with the given probability. Among these, counting
-    right rows has no more to say: the smallest squared error of the ridge regression leads, whose linear scores are the
-    nearest to the probe that fine-tuning begins with; then the smaller network, then the one named first. Where level
-    candidates were tried out, what they are believed to reach counts instead, and the most accurate of them leads.
+    Level are the fewest candidates that hold the most accurate one with the given probability. Among these a second
+    opinion counts as much as the first: the mean of the leave-one-out accuracies of ridge regression and of nearest
+    neighbours, which err in different ways; then the smaller squared error of the regression, then the smaller network,
+    then the one named first. Where level candidates were tried out, what they are believed to reach counts instead, and
+    the most accurate of them leads.
 
     Args:
         candidates: scored on the same rows, in the same order.
@@ -195,17 +196,25 @@ def _lead(ranked: Sequence[CandidateScore]) -> str:
         tried = f"by short fine-tunes of those that the scores left level, with the strategy {best.strategy}"
         return f"and is {chance}, {tried}, ahead of {second.reference} ({second.accuracy.value:.3f})"
     level = f"level with {second.reference} ({second.accuracy.value:.3f}, probability {second.probability_best:.2f})"
-    if best.ridge_loo_error < second.ridge_loo_error:
+    if _two_opinions(best) > _two_opinions(second):
+        means = f"{_two_opinions(second):.3f} to {_two_opinions(best):.3f}"
+        why = f"whose accuracy is lower where neighbours vote as well ({means})"
+    elif best.ridge_loo_error < second.ridge_loo_error:
         why = f"whose squared error is larger ({second.ridge_loo_error:.3f} to {best.ridge_loo_error:.3f})"
     else:
         why = f"which {'has more parameters' if best.n_parameters < second.n_parameters else 'was named later'}"
     return f"and is {chance}, {level}, {why}"
 
 
-def _place(score: CandidateScore) -> tuple[bool, bool, bool, float, int]:
-    by_error = score.level and score.strategy is None
-    first = score.ridge_loo_error if by_error else -score.accuracy.value
-    return bool(score.beyond), score.strategy is None, not score.level, first, score.n_parameters
+def _two_opinions(score: CandidateScore) -> float:
+    """Return the mean of the leave-one-out accuracies of a linear model and of neighbours."""
+    return (score.ridge_loo_accuracy + score.knn_loo_accuracy) / 2
+
+
+def _place(score: CandidateScore) -> tuple[bool, bool, bool, float, float, int]:
+    first = _two_opinions(score) if score.level and score.strategy is None else score.accuracy.value
+    chosen_from = (bool(score.beyond), score.strategy is None, not score.level)
+    return *chosen_from, -first, score.ridge_loo_error, score.n_parameters
 
 
 def _intervals(found: Posterior, confidence: float) -> list[Interval]:
