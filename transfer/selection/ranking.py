@@ -143,7 +143,8 @@ def _after(tried: Tried | None, found: Posterior) -> tuple[Posterior, dict[int, 
     if tried is None:
         return found, {}
     draws, expected, strategies = found.draws.clone(), tried.draws.mean(0), dict[int, str]()
-    for place in expected.argsort(stable=True).tolist():  # the best arm of a candidate comes last
+    order = sorted(range(len(tried.arms)), key=lambda place: (float(expected[place]), -place))
+    for place in order:  # the best arm of a candidate comes last
         arm = tried.arms[place]
         draws[:, arm.candidate], strategies[arm.candidate] = tried.draws[:, place], arm.strategy
     return Posterior(draws), strategies
