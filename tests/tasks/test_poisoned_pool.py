@@ -66,7 +66,7 @@ def test_no_poisoned_candidate_is_chosen(described: Path) -> None:
     (described / "cut.safetensors").write_bytes(SHIPPED.read_bytes()[:-1000])
     (described / "evil.pth").write_bytes(b"cposix\nsystem\n(S'touch ran'\ntR.")
     pool = [misled, scrambled, "rootstock/strokes@cut.safetensors", "rootstock/strokes@evil.pth", "rootstock/strokes"]
-    (described / "params.yaml").write_text(json.dumps({"select": {"candidates": pool}}))
+    (described / "params.yaml").write_text(json.dumps({"select": {"candidates": pool, "max_rows": 500}}))
     rank_all()
     ranking = steps.read_ranking()
     best, *others = ranking["candidates"]

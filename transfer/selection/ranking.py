@@ -107,9 +107,8 @@ def rank(
 
     Level are the fewest candidates that hold the most accurate one with the given probability. Among these a second
     opinion counts as much as the first: the mean of the leave-one-out accuracies of ridge regression and of nearest
-    neighbours, which err in different ways; then the smaller squared error of the regression, then the smaller network,
-    then the one named first. Where level candidates were tried out, what they are believed to reach counts instead, and
-    the most accurate of them leads.
+    neighbours, which err in different ways; then the smaller squared error of the regression, the smaller network, the
+    one named first. Where level candidates were tried out, the one leads that is believed to be the most accurate.
 
     Args:
         candidates: scored on the same rows, in the same order.
