@@ -9,6 +9,7 @@ LOCK_HOLDER = "ROOTSTOCK_LOCK_HOLDER"  # process id of the pipeline that holds t
 PROGRESS_FILE = "ROOTSTOCK_PROGRESS"  # where a stage writes its progress for the pipeline to draw
 STAGE_STARTED_MS = "ROOTSTOCK_STAGE_STARTED_MS"  # when the stage's process began, milliseconds since the epoch
 CACHE_GB = "ROOTSTOCK_CACHE_GB"  # how much of the disk computed rows may take
+MEMORY = "ROOTSTOCK_MEMORY"  # the file in which finished runs are remembered, relative to the project
 RANK_PLACE = "ROOTSTOCK_RANK"  # of a process that shares another's work: its number, how many there are, where to meet
 DEBUG = "ROOTSTOCK_DEBUG"
 

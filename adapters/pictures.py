@@ -109,7 +109,7 @@ def draw_ranking(path: Path, scores: Sequence[CandidateScore], confidence: float
         axes.set_ylim(-0.5, len(scores) - 0.3)
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_xlabel(
-            f"expected accuracy of a probe and its {100 * confidence:g} % interval, by {scores[0].n_rows} training rows"
+            f"accuracy expected after fine-tuning, {100 * confidence:g} % interval, by {scores[0].n_rows} training rows"
         )
         axes.set_title("Candidates; at the right, accuracy and probability to be the best", loc="left", fontsize=10)
 

@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks import evaluate as steps
+from tasks.memory import remember
 from tasks.stage import run_stage
 
 
@@ -12,6 +13,7 @@ def evaluate() -> None:
     steps.measure()
     steps.draw()
     steps.record()
+    remember()
 
 
 if __name__ == "__main__":

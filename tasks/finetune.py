@@ -12,8 +12,8 @@ from tasks.adaptation import adapted, training_target
 from tasks.automatic import first_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
-from tasks.handoffs import LEARNING_CURVE, MODEL, RANKING
-from tasks.history import BATCH_SIZE, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
+from tasks.handoffs import FINETUNE_HISTORY, LEARNING_CURVE, MODEL, RANKING
+from tasks.history import BATCH_SIZE, STRATEGY, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
 from tasks.params import SELECTED, FinetuneParams, Params, read_params
 from tasks.plan_table import plain_plan
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transfer.data.examples import Target
     from transfer.finetuning.planning import StepPlan
 
-HISTORY = Path("artifacts/finetune/history.json")
+HISTORY = FINETUNE_HISTORY
 PLAN = Path("artifacts/finetune/plan.json")
 CURVE = LEARNING_CURVE.with_suffix(".csv")
 _RANKED_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
@@ -52,7 +52,8 @@ def train() -> None:
         trained_on = group.facts()
     save_model(MODEL, classifier, ModelCard.of(classifier, read_manifest().classes))
     write_plain_json(PLAN, plain_plan(plans, balance_of(events)))
-    write_json(HISTORY, {**history(events), BATCH_SIZE: batch_size, TRAINED_ON: trained_on}, _MADE_FROM)
+    settled = {STRATEGY: params.finetune.strategy, BATCH_SIZE: batch_size, TRAINED_ON: trained_on}
+    write_json(HISTORY, {**history(events), **settled}, _MADE_FROM)
     checkpoints.discard()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 REPORT = Path("artifacts/validate/report.json")
 RANKING = Path("artifacts/select/ranking.json")
 MODEL = Path("artifacts/finetune/model")
+FINETUNE_HISTORY = Path("artifacts/finetune/history.json")
 LEARNING_CURVE = Path("artifacts/finetune/learning_curve.png")
 SCRATCH = Path("artifacts/reference/scratch")
 RANDOM_FROZEN = Path("artifacts/reference/random_frozen")

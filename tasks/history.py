@@ -10,6 +10,7 @@ from transfer.records import ClassBalance, EpochRecord, RateSearch, Rescue, Step
 
 BATCH_SIZE = "batch_size"  # beside the lists: images of an update of the last step
 TRAINED_ON = "trained_on"  # beside the lists: device, processes and threads
+STRATEGY = "strategy"  # beside the lists: which steps there were
 Event = ClassBalance | EpochRecord | RateSearch | Rescue | StepOutcome
 _KINDS: dict[str, type[Event]] = {
     kind.__name__: kind for kind in (ClassBalance, EpochRecord, RateSearch, Rescue, StepOutcome)

@@ -86,6 +86,7 @@ class SelectParams(BaseModel):
     )
     trial_images: int = Field(default=0, ge=0)
     candidates_at_once: int = Field(default=1, ge=1, le=64)
+    memory: bool = True
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     max_training_s: Annotated[float, Field(gt=0)] | None = None

@@ -8,6 +8,7 @@ from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks.examples import chosen_rows
 from tasks.handoffs import RANKING
+from tasks.memory import gains_of
 from tasks.params import read_params
 from tasks.ranking_table import show_ranking
 from tasks.scoring import Outcome, Pool, gathered, in_question, labels_of_rows, pixels_of
@@ -53,12 +54,13 @@ def rank_candidates(pool: Pool, outcomes: Sequence[Outcome], tried: "Tried | Non
 
     settings, labels, able = pool.params.select, labels_of_rows(pool.rows), in_question(pool, outcomes)
     scores = [outcome.scored for outcome in able if outcome.scored is not None]
-    ranked = rank(scores, labels, settings.confidence, [outcome.beyond for outcome in able], tried)
+    gains, n_runs = gains_of([one.score for one in scores], settings)
+    ranked = rank(scores, labels, settings.confidence, [outcome.beyond for outcome in able], tried, gains)
     failed = sorted(
         (one for one in outcomes if one.scored is None), key=lambda one: settings.candidates.index(one.reference)
     )
     pixels = floor(pixels_of(pool), labels, settings.confidence)
-    why = explain(ranked, pixels, settings.confidence) + _left_out(failed)
+    why = explain(ranked, pixels, settings.confidence, n_runs) + _left_out(failed)
     rows = [_failure(outcome) for outcome in failed]
     payload = {
         "candidates": [asdict(score) for score in ranked],
@@ -67,6 +69,7 @@ def rank_candidates(pool: Pool, outcomes: Sequence[Outcome], tried: "Tried | Non
         "strategy": ranked[0].strategy or settings.strategies[0],
         "why": why,
         "pixel_baseline": asdict(pixels),
+        "n_remembered_runs": n_runs,
     }
     write_json(RANKING, payload, MADE_FROM)
     costs = _costs(able)
@@ -117,6 +120,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
         run.params({"select.knn_k": params.knn_k, "winner": ranking["winner"]})
         best = ranking["candidates"][0]
         run.metrics({"expected_accuracy": best["accuracy"]["value"], "n_rows": best["n_rows"]})
+        run.metrics({"n_remembered_runs": ranking["n_remembered_runs"]})
         run.metrics({"pixel_baseline": ranking["pixel_baseline"]["accuracy"]["value"]})
         for place, ranked in enumerate(ranking["candidates"], start=1):
             reference = ranked["reference"]
@@ -137,7 +141,7 @@ def _figures(ranked: Mapping[str, Any]) -> dict[str, float]:
     """Return what is known of a candidate, by name, without what is not defined for it."""
     figures = {f"expected_accuracy_{bound}": ranked["accuracy"][bound] for bound in ("low", "high")}
     figures |= {"expected_accuracy": ranked["accuracy"]["value"]} | ranked["other_scores"]
-    names = ("probability_best", "ridge_loo_accuracy", "ridge_loo_error", "knn_loo_accuracy", "imagenet_top1")
+    names = ("gain", "probability_best", "ridge_loo_accuracy", "ridge_loo_error", "knn_loo_accuracy", "imagenet_top1")
     figures |= {name: ranked[name] for name in names}
     return {name: value for name, value in figures.items() if value is not None}
 

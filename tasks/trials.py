@@ -13,6 +13,7 @@ from tasks.adaptation import adapted, chosen_splits, training_target
 from tasks.candidates import candidate
 from tasks.checkpoints import Checkpoints
 from tasks.features import features_of, machine_recipe
+from tasks.memory import gains_of
 from tasks.params import FinetuneParams, Params
 from tasks.scoring import Outcome, Pool, in_question, labels_of_rows
 from tasks.step import step
@@ -47,8 +48,10 @@ def try_level(pool: Pool, outcomes: Sequence[Outcome]) -> "Tried | None":
     from transfer.selection.trials import Arm, tried
 
     settings, params, able = pool.params.select, pool.params, in_question(pool, outcomes)
-    belief = believed([one.scored for one in able if one.scored is not None], labels_of_rows(pool.rows))
-    level = level_set(belief.best([not one.beyond for one in able]), settings.confidence)
+    scores, labels = [one.scored for one in able if one.scored is not None], labels_of_rows(pool.rows)
+    gains, _ = gains_of([one.score for one in scores], settings)
+    best = believed(scores, labels, gains).best([not one.beyond for one in able])
+    level = level_set(best, settings.confidence)
     arms = [Arm(place, strategy) for place in level for strategy in settings.strategies]
     if len(arms) == 1 or not settings.trial_images:
         return None
@@ -57,7 +60,8 @@ def try_level(pool: Pool, outcomes: Sequence[Outcome]) -> "Tried | None":
     def try_out(arm: "Arm", n_images: int) -> "Trial | None":
         return _attempt(able[arm.candidate].reference, arm, n_images, params)
 
-    return tried(belief.draws, arms, labels_of_rows(val_rows), try_out, settings.trial_images, settings.confidence)
+    probes = believed(scores, labels).draws
+    return tried(probes, arms, labels_of_rows(val_rows), try_out, settings.trial_images, settings.confidence)
 
 
 def _attempt(text: str, arm: "Arm", n_images: int, params: Params) -> "Trial | None":

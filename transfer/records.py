@@ -152,7 +152,8 @@ class CandidateScore:
 
     Args:
         reference: the backbone reference as the user wrote it.
-        accuracy: expected of a linear probe, by the rows and by what is known of the weights, with its interval.
+        accuracy: expected of the fine-tuned model, by the rows, by what is known of the weights and by earlier runs,
+            with its interval; of raw pixels that of a linear probe.
         probability_best: that it is the most accurate one of its pool, in [0, 1].
         level: whether it is one of the fewest that hold the best one with the probability of the interval.
         ridge_loo_accuracy: closed-form ridge leave-one-out accuracy in [0, 1].
@@ -167,6 +168,7 @@ class CandidateScore:
         licence: of the weights, as their publisher states it; None where it is unknown.
         beyond: which limits it does not keep, so that it cannot be chosen; "" where it can.
         strategy: that was the best of those it was tried out with; None where it was not tried out.
+        gain: by how much more the fine-tuned model is expected to reach than the probe, after earlier runs, logits.
     """
 
     reference: str
@@ -185,6 +187,7 @@ class CandidateScore:
     licence: str | None = None
     beyond: str = ""
     strategy: str | None = None
+    gain: float = 0.0
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> "CandidateScore":

@@ -5,7 +5,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from tasks import manifest
 from tasks.candidates import candidate
 from tasks.features import features_of
 from tasks.handoffs import RANKING
+from tasks.memory import gains_of
 from tasks.params import SelectParams
 from tasks.select import training_rows
 from transfer.backbones.reference import BackboneReference
@@ -68,6 +69,8 @@ class Judged:
         of_pools: what `select` chooses of smaller pools: places of candidates -> that of the chosen one.
         cpu_s: processor seconds of `select`, nothing kept.
         wall_s: wall seconds, likewise.
+        scored: the candidates by label.
+        labels: of the rows they were scored on, int64 (N,).
     """
 
     scores: Mapping[str, Sequence[float]]
@@ -76,6 +79,8 @@ class Judged:
     of_pools: Mapping[tuple[int, ...], int]
     cpu_s: float
     wall_s: float
+    scored: Mapping[str, Scored] = field(default_factory=dict)
+    labels: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
 
 def judged(target: Target, pool: Sequence[str], data_sets: Path, seed: int) -> Judged:
@@ -85,10 +90,10 @@ def judged(target: Target, pool: Sequence[str], data_sets: Path, seed: int) -> J
         target: the task.
         pool: absolute backbone references.
         data_sets: see `Target.lay_out`.
-        seed: of the manifest.
+        seed: see `truth.reached`.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        target.lay_out(data_sets, Path("data"))
+        target.lay_out(data_sets, Path("data"), seed)
         lay_out("data", pool, seed)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             manifest.describe()
@@ -98,16 +103,20 @@ def judged(target: Target, pool: Sequence[str], data_sets: Path, seed: int) -> J
             wall_s, cpu_s = time.perf_counter() - began, time.process_time() - processor
             ranking = read_json(RANKING)
             scores = _scores(pool)
-            of_pools = _of_pools(pool, {one.reference: one.scored for one in outcomes if one.scored is not None})
+            by_reference = {one.reference: one.scored for one in outcomes if one.scored is not None}
+            labels = torch.tensor([row.label for row in training_rows(SelectParams().max_rows)])
+            of_pools = _of_pools(pool, by_reference, labels)
+    scored = {label(text): by_reference[text] for text in pool}
     expected = {label(row["reference"]): row["accuracy"]["value"] for row in ranking["candidates"]}
-    return Judged(scores, label(ranking["winner"]), expected, of_pools, cpu_s, wall_s)
+    return Judged(scores, label(ranking["winner"]), expected, of_pools, cpu_s, wall_s, scored, labels)
 
 
-def _of_pools(pool: Sequence[str], scored: Mapping[str, Scored]) -> dict[tuple[int, ...], int]:
-    labels = torch.tensor([row.label for row in training_rows(SelectParams().max_rows)])
+def _of_pools(pool: Sequence[str], scored: Mapping[str, Scored], labels: Tensor) -> dict[tuple[int, ...], int]:
     chosen = {}
     for places in sub_pools(len(pool)):
-        best, *_ = rank([scored[pool[place]] for place in places], labels, SelectParams().confidence)
+        ones = [scored[pool[place]] for place in places]
+        gains, _ = gains_of([one.score for one in ones], SelectParams())  # of a project that remembers nothing
+        best, *_ = rank(ones, labels, SelectParams().confidence, gains=gains)
         chosen[places] = pool.index(best.reference)
     return chosen
 

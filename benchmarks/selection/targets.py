@@ -30,17 +30,18 @@ class Target:
     n_train: int | None
     n_test: int | None
 
-    def lay_out(self, data_sets: Path, folder: Path) -> None:
+    def lay_out(self, data_sets: Path, folder: Path, seed: int) -> None:
         """Copy the task's images to `folder/train` and `folder/test`.
 
         Args:
             data_sets: what holds hymenoptera, cifar10, pacs, mnist and usps.
             folder: where they go, empty so far.
+            seed: of which images are learned and which are tested, where not all of them are.
         """
         for class_folder in sorted((data_sets / self.train).iterdir()):
-            files = _shuffled(class_folder, self.name)
+            files = _shuffled(class_folder, self.name, seed)
             learned = files[: self.n_train]
-            tested = _shuffled(data_sets / self.test / class_folder.name, self.name)
+            tested = _shuffled(data_sets / self.test / class_folder.name, self.name, seed)
             tested = [path for path in tested if self.test != self.train or path not in learned][: self.n_test]
             for split, chosen in (("train", learned), ("test", tested)):
                 place = folder / split / class_folder.name
@@ -49,9 +50,9 @@ class Target:
                     shutil.copyfile(path, place / path.name)
 
 
-def _shuffled(folder: Path, name: str) -> list[Path]:
+def _shuffled(folder: Path, name: str, seed: int) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    order = torch.randperm(len(files), generator=generator(0, f"{name}/{folder.name}"))
+    order = torch.randperm(len(files), generator=generator(seed, f"{name}/{folder.name}"))
     return [files[place] for place in order]
 
 

@@ -35,14 +35,14 @@ def reached(target: Target, candidate: str, seed: int, data_sets: Path) -> dict[
     Args:
         target: the task.
         candidate: an absolute backbone reference.
-        seed: of the manifest, which decides the validation rows, and of fine-tuning.
+        seed: of the images that are drawn, of the manifest, which decides the validation rows, and of fine-tuning.
         data_sets: see `Target.lay_out`.
 
     Returns:
         Accuracy on the test rows, processor and wall seconds of the stage, and how each step ended.
     """
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        target.lay_out(data_sets, Path("data"))
+        target.lay_out(data_sets, Path("data"), seed)
         lay_out("data", [candidate], seed)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             manifest.describe()
@@ -96,6 +96,12 @@ def read(path: Path) -> dict[Key, dict[str, Any]]:
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))
     return {tuple(row[name] for name in KEY): row["found"] for row in rows}
+
+
+def contenders(kept: Mapping[Key, Mapping[str, Any]], target: str, near: float) -> set[str]:
+    """Return which candidates were within `near` points of the best one of a task, with seed 0."""
+    reached_by = {name: found["accuracy"] for (task, name, seed), found in kept.items() if (task, seed) == (target, 0)}
+    return {name for name, accuracy in reached_by.items() if 100 * (max(reached_by.values()) - accuracy) <= near}
 
 
 def add(path: Path, target: Target, candidate: str, seed: int, found: Mapping[str, Any]) -> None:

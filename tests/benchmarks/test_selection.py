@@ -54,7 +54,7 @@ def test_candidates_are_told_apart_without_their_folders(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 def test_no_image_is_learned_and_tested(target: Target, tmp_path: Path, shared: Path) -> None:
-    target.lay_out(shared / "datasets", tmp_path)
+    target.lay_out(shared / "datasets", tmp_path, 0)
     learned, tested = (
         {path.read_bytes(): path for path in (tmp_path / split).rglob("*") if path.is_file()}
         for split in ("train", "test")

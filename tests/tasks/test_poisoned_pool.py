@@ -71,9 +71,11 @@ def test_no_poisoned_candidate_is_chosen(described: Path) -> None:
     ranking = steps.read_ranking()
     best, *others = ranking["candidates"]
     assert best["reference"] == ranking["winner"] == "rootstock/strokes"
-    assert best["probability_best"] > 0.99
+    assert best["probability_best"] > 0.8
     assert {row["reference"] for row in others} == {misled, scrambled}
-    assert not any(row["level"] for row in others)
+    assert all(row["probability_best"] < 0.15 for row in others)
+    for score in ("ridge_loo_accuracy", "knn_loo_accuracy"):
+        assert all(row[score] < best[score] - 0.01 for row in others)
     cut, evil = (row["why"] for row in ranking["failed"])
     assert "cut.safetensors is truncated or is no weights file" in cut
     assert "evil.pth holds more than tensors and was refused, nothing in it was executed" in evil

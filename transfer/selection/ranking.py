@@ -9,6 +9,7 @@ from torch import Tensor
 from transfer.data.batches import pooled_pixels
 from transfer.records import CandidateScore, Interval
 from transfer.selection.decomposition import Decomposition
+from transfer.selection.gains import Gains
 from transfer.selection.posterior import Posterior, level_set, posterior
 from transfer.selection.scores.gbc import gbc
 from transfer.selection.scores.hscore import shrunk_hscore
@@ -101,6 +102,7 @@ def rank(
     confidence: float,
     beyond: Sequence[str] = (),
     tried: Tried | None = None,
+    gains: Gains | None = None,
     seed: int = 0,
 ) -> tuple[CandidateScore, ...]:
     """Return the scores best first; those that are level for the rows and the weights come before all others.
@@ -117,24 +119,20 @@ def rank(
         beyond: of each candidate the limits that it does not keep, "" where it may be chosen, as at least one may;
             empty where there are no limits. Those that may not be chosen come last.
         tried: what trials of some of them came to; None where there were none.
+        gains: what is expected of each beyond its probe, where trials have not told; None leaves it at the probe.
         seed: of the bootstrap.
     """
     limits = beyond or ("",) * len(candidates)
-    found, strategies = _after(tried, believed(candidates, labels, seed))
+    found, strategies = _after(tried, believed(candidates, labels, gains, seed))
     best, intervals = found.best([not limit for limit in limits]), _intervals(found, confidence)
-    level = level_set(best, confidence)
+    level, expected = level_set(best, confidence), [0.0] * len(best) if gains is None else gains.mean.tolist()
+    rows = zip(candidates, intervals, best.tolist(), limits, expected, strict=True)
     scores = [
-        replace(
-            one.score,
-            accuracy=intervals[place],
-            probability_best=float(best[place]),
-            level=place in level,
-            beyond=limits[place],
-            strategy=strategies.get(place),
-        )
-        for place, one in enumerate(candidates)
+        replace(one.score, accuracy=interval, probability_best=chance, level=place in level, beyond=limit, gain=gain)
+        for place, (one, interval, chance, limit, gain) in enumerate(rows)
     ]
-    return tuple(sorted(scores, key=_place))
+    named = [replace(score, strategy=strategies.get(place)) for place, score in enumerate(scores)]
+    return tuple(sorted(named, key=_place))
 
 
 def _after(tried: Tried | None, found: Posterior) -> tuple[Posterior, dict[int, str]]:
@@ -149,13 +147,23 @@ def _after(tried: Tried | None, found: Posterior) -> tuple[Posterior, dict[int, 
     return Posterior(draws), strategies
 
 
-def believed(candidates: Sequence[Scored], labels: Tensor, seed: int = 0) -> Posterior:
-    """Return what is believed of the candidates' accuracies; see `transfer.selection.posterior`."""
+def believed(candidates: Sequence[Scored], labels: Tensor, gains: Gains | None = None, seed: int = 0) -> Posterior:
+    """Return what is believed of the candidates' accuracies; see `transfer.selection.posterior`.
+
+    Args:
+        candidates: scored on the same rows.
+        labels: of the rows, int64 (N,).
+        gains: what is expected of each beyond its probe; None for the probes alone.
+        seed: of the draws.
+    """
     import torch
 
     right = torch.stack([one.right for one in candidates])
     top1 = [one.score.imagenet_top1 for one in candidates]
-    return posterior(right, labels, [None if value is None else value / 100 for value in top1], seed)
+    found = posterior(right, labels, [None if value is None else value / 100 for value in top1], seed)
+    if gains is None:
+        return found
+    return Posterior((found.draws.logit() + gains.draws(len(found.draws), seed)).sigmoid())
 
 
 def floor(pixels: Scored, labels: Tensor, confidence: float) -> CandidateScore:
@@ -164,20 +172,22 @@ def floor(pixels: Scored, labels: Tensor, confidence: float) -> CandidateScore:
     return replace(pixels.score, accuracy=interval, probability_best=0.0)
 
 
-def explain(ranked: Sequence[CandidateScore], pixels: CandidateScore, confidence: float) -> str:
+def explain(ranked: Sequence[CandidateScore], pixels: CandidateScore, confidence: float, n_runs: int = 0) -> str:
     """Say in one sentence what the first candidate is expected to reach, how sure its place is, and what pixels reach.
 
     Args:
         ranked: what `rank` returned.
         pixels: what `floor` returned.
         confidence: of the interval.
+        n_runs: earlier runs that counted.
     """
     best = ranked[0]
     expected = f"{best.accuracy.value:.3f} ({best.accuracy.low:.3f} to {best.accuracy.high:.3f})"
     bottom = f"raw pixels reach {pixels.accuracy.value:.3f}"
     if best.ridge_loo_accuracy <= pixels.ridge_loo_accuracy:
         bottom = f"but {bottom}, so no candidate knows more of these classes than the pixels show"
-    rows = f"by {best.n_rows} training rows, {100 * confidence:g} % interval"
+    runs = f" and {n_runs} earlier run{'s' if n_runs > 1 else ''}" if n_runs else ""
+    rows = f"by {best.n_rows} training rows{runs}, {100 * confidence:g} % interval"
     return f"{best.reference} is expected to reach an accuracy of {expected}, {rows}, {_lead(ranked)}; {bottom}."
 
 
@@ -207,8 +217,16 @@ def _lead(ranked: Sequence[CandidateScore]) -> str:
 
 
 def _two_opinions(score: CandidateScore) -> float:
-    """Return the mean of the leave-one-out accuracies of a linear model and of neighbours."""
-    return (score.ridge_loo_accuracy + score.knn_loo_accuracy) / 2
+    """Return the mean leave-one-out accuracy of a linear model and of neighbours, with what is expected beyond.
+
+    Where nothing is, it is that mean to the bit, so that equal ones stay equal.
+    """
+    mean = (score.ridge_loo_accuracy + score.knn_loo_accuracy) / 2
+    return mean if score.gain == 0 or not 0 < mean < 1 else _shifted(mean, score.gain)
+
+
+def _shifted(share: float, gain: float) -> float:
+    return 1 / (1 + (1 - share) / share * math.exp(-gain))
 
 
 def _place(score: CandidateScore) -> tuple[bool, bool, bool, float, float, int]:
