@@ -17,10 +17,10 @@ import torch
 from adapters.machine import machine_facts, usable_cores
 from adapters.processes import keep_freed_memory
 from benchmarks.selection import truth
-from benchmarks.selection.judge import Judged, judged
+from benchmarks.selection.judge import Judged, chosen_by_trials, judged
 from benchmarks.selection.pool import candidates, label
 from benchmarks.selection.remembering import section
-from benchmarks.selection.report import document
+from benchmarks.selection.report import document, trials_section
 from benchmarks.selection.targets import TARGETS
 
 TRUTH, DOCUMENT = Path("docs/selection_truth.json"), Path("docs/selection_benchmark.md")
@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--truth", action="store_true", help="judge nothing")
     parser.add_argument("--near", type=float, help="fine-tune only what was so many points near the best with seed 0")
     parser.add_argument("--part", default="0/1", help="which of how many processes that share the work this is")
+    parser.add_argument(
+        "--trials", type=int, metavar="IMAGES", help="choose by trials alone, and print what they change"
+    )
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     parser.add_argument("--truth-file", type=Path, default=TRUTH)
     options = parser.parse_args()
@@ -44,11 +47,18 @@ def main() -> None:
         return
     torch.set_num_threads(usable_cores())
     pool = candidates(data / "weights")
+    known = truth_of(path, options.seeds, [label(one) for one in pool])
+    if options.trials:
+        chosen = {
+            target.name: chosen_by_trials(target, pool, data / "datasets", options.seeds[0], options.trials)
+            for target in TARGETS
+        }
+        print("\n".join(trials_section(known, chosen, options.trials)))
+        return
     found: dict[str, Judged] = {}
     for target in TARGETS:
         found[target.name] = judged(target, pool, data / "datasets", options.seeds[0])
         print(f"{target.name}: {found[target.name].chosen}, {found[target.name].cpu_s:.0f} s", flush=True)
-    known = truth_of(path, options.seeds, [label(one) for one in pool])
     text = document(known, found, machine()) + "\n".join(section(known, found)) + "\n"
     options.document.write_text(text, encoding="utf-8")
     print(text)

@@ -4,9 +4,10 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,23 +93,50 @@ def judged(target: Target, pool: Sequence[str], data_sets: Path, seed: int) -> J
         data_sets: see `Target.lay_out`.
         seed: see `truth.reached`.
     """
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        target.lay_out(data_sets, Path("data"), seed)
-        lay_out("data", pool, seed)
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            manifest.describe()
-            write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
-            began, processor = time.perf_counter(), time.process_time()
-            outcomes = rank_all()
-            wall_s, cpu_s = time.perf_counter() - began, time.process_time() - processor
-            ranking = read_json(RANKING)
-            scores = _scores(pool)
-            by_reference = {one.reference: one.scored for one in outcomes if one.scored is not None}
-            labels = torch.tensor([row.label for row in training_rows(SelectParams().max_rows)])
-            of_pools = _of_pools(pool, by_reference, labels)
+    with _project(target, pool, data_sets, seed):
+        began, processor = time.perf_counter(), time.process_time()
+        outcomes = rank_all()
+        wall_s, cpu_s = time.perf_counter() - began, time.process_time() - processor
+        ranking = read_json(RANKING)
+        scores = _scores(pool)
+        by_reference = {one.reference: one.scored for one in outcomes if one.scored is not None}
+        labels = torch.tensor([row.label for row in training_rows(SelectParams().max_rows)])
+        of_pools = _of_pools(pool, by_reference, labels)
     scored = {label(text): by_reference[text] for text in pool}
     expected = {label(row["reference"]): row["accuracy"]["value"] for row in ranking["candidates"]}
     return Judged(scores, label(ranking["winner"]), expected, of_pools, cpu_s, wall_s, scored, labels)
+
+
+def chosen_by_trials(
+    target: Target, pool: Sequence[str], data_sets: Path, seed: int, n_images: int
+) -> tuple[str, float]:
+    """Run `select` with trials on a task in a new project; return the label of whom it chose, and processor seconds.
+
+    Args:
+        target: the task.
+        pool: absolute backbone references.
+        data_sets: see `Target.lay_out`.
+        seed: see `truth.reached`.
+        n_images: `select.trial_images`.
+    """
+    with _project(target, pool, data_sets, seed, {"trial_images": n_images}):
+        processor = time.process_time()
+        rank_all()
+        return label(read_json(RANKING)["winner"]), time.process_time() - processor
+
+
+@contextlib.contextmanager
+def _project(
+    target: Target, pool: Sequence[str], data_sets: Path, seed: int, select: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """Be in a new project with the task's manifest; what its stages print goes nowhere."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        target.lay_out(data_sets, Path("data"), seed)
+        lay_out("data", pool, seed, select)
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            manifest.describe()
+            write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
+            yield
 
 
 def _of_pools(pool: Sequence[str], scored: Mapping[str, Scored], labels: Tensor) -> dict[tuple[int, ...], int]:

@@ -10,6 +10,28 @@ OURS, CHANCE, ANY = "`select`", "chance", -1
 Truth = Mapping[str, Mapping[str, Mapping[str, float]]]  # task -> candidate -> accuracy and cpu_s
 
 
+def trials_section(truth: Truth, chosen: Mapping[str, tuple[str, float]], n_images: int) -> Iterator[str]:
+    """Yield the lines that tell what trials change.
+
+    Args:
+        truth: see `document`.
+        chosen: by `select` with trials, and the processor seconds that took, by task.
+        n_images: that trials may see together.
+    """
+    lost = {task: points(truth[task], name) for task, (name, _) in chosen.items()}
+    shares = [100 * cost_share(truth[task], cpu_s) for task, (_, cpu_s) in chosen.items()]
+    yield ""
+    yield f"## With trials of {n_images} images"
+    yield ""
+    yield f"Mean regret {mean(lost.values()):.2f} points, worst {max(lost.values()):.1f}, at"
+    yield f"{mean(shares):.1f} % ({min(shares):.1f} to {max(shares):.1f}) of the cost of fine-tuning all candidates."
+    yield ""
+    yield "| task | chosen | reached | regret | cost, % |"
+    yield "|---|---|---|---|---|"
+    for (task, (name, _)), share in zip(chosen.items(), shares, strict=True):
+        yield f"| {task} | `{name}` | {truth[task][name]['accuracy']:.3f} | {lost[task]:.1f} | {share:.1f} |"
+
+
 def document(truth: Truth, judged: Mapping[str, Judged], machine: str) -> str:
     """Return the document as Markdown.
 
