@@ -21,6 +21,8 @@ from transfer.errors import UserError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, BY_PERSON, ROLLBACK, REPAIR, OUTSIDE = "gate", "promote", "rollback", "repair", "outside"
+GATE_TAG, WHY_TAG, AGAINST_TAG = "gate", "gate_why", "gate_against"  # of a version: what the gate said, beside whom
+NOBODY = "none"  # the value of AGAINST_TAG where there was no champion
 HEAD_TAG = "rootstock.promotion"  # of a registered model: hash of the last line about it
 PENDING = STORE / "promotion.pending.json"
 

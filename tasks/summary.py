@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, read_plain_json
-from adapters.mlflow_aliases import aliased
+from adapters.mlflow_aliases import MODEL_TAG, aliased
+from adapters.promotions import CHAMPION
 from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
 from tasks.params import read_params
 
@@ -57,6 +58,7 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, {balanced}"
     yield from _references(metrics, verdict["comparisons"])
     yield "Verdict", verdict["sentence"]
+    yield "Promotion", registration["promotion"]["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
 
@@ -112,7 +114,14 @@ def _model_name(project: Path) -> str:
 
 def _model_uri(project: Path) -> str:
     registration = read_json(project / REGISTRATION)
-    return f"models:/{registration['name']}@{registration['alias']}"
+    return f"models:/{registration['name']}@{_alias(project, registration)}"
+
+
+def _alias(project: Path, registration: Mapping[str, Any]) -> str:
+    """Return champion where the model is the champion, else the alias that it was registered with."""
+    found = aliased(project, registration["name"], CHAMPION)
+    is_champion = found is not None and found.tags.get(MODEL_TAG) == registration[MODEL_TAG]
+    return CHAMPION if is_champion else str(registration["alias"])
 
 
 def _close(console: "Console", project: Path, mended: str, notice: str | None) -> None:

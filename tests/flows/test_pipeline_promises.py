@@ -48,7 +48,7 @@ def test_ctrl_c_in_any_stage_can_be_taken_up(finished: Any, stage: str) -> None:
     field = {
         "sample": "sample.size_px=16", "manifest": "manifest.seed=1", "validate": "validate.max_class_ratio=19",
         "select": "select.knn_k=4", "finetune": "finetune.seed=2", "reference": "reference.seed=2",
-        "evaluate": "evaluate.confidence=0.8", "register": "register.alias=second",
+        "evaluate": "evaluate.confidence=0.8", "register": "register.margin=0.02",
     }  # fmt: skip
     stopped = finished.stopped_in(stage, signal.SIGINT, field[stage])
     assert (stopped.code, stopped.err) == (130, INTERRUPTED)

@@ -18,6 +18,7 @@ from transfer.evaluation.promotion import (
     Measured,
     Paired,
     Policy,
+    again,
     against,
     broken,
     compared,
@@ -151,6 +152,12 @@ def test_the_first_model_needs_no_comparison() -> None:
     assert first((), Policy(BY_HAND)).outcome == ASK
 
 
+def test_the_champions_own_model_takes_its_place_where_it_keeps_the_criteria() -> None:
+    assert again((), Policy()).outcome == PROMOTE
+    assert again((), Policy(BY_HAND)).outcome == ASK
+    assert again(("the size is above 9 MB",), Policy()).outcome == REFUSE
+
+
 def test_a_champion_that_cannot_be_compared_with_leaves_it_to_a_person() -> None:
     decision = incomparable((), "the champion knows other classes (ant)")
     assert (decision.outcome, decision.reasons) == (ASK, ("the champion knows other classes (ant)",))
@@ -173,7 +180,7 @@ def test_what_is_kept_of_a_decision_is_plain() -> None:
     assert kept["outcome"] == PROMOTE
     assert (kept["only_challenger"], kept["only_champion"], kept["n_rows"]) == (40, 10, 500)
     assert (kept["gain"], kept["relation"]) == (0.06, SUPERIOR)
-    assert "gain" not in plain(first((), Policy()), None, None)
+    assert "gain" not in plain(first((), Policy()))
 
 
 def test_accuracies_of_the_simulation_are_intervals_that_the_gate_reads() -> None:

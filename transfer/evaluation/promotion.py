@@ -5,7 +5,6 @@ place of the first at most one time in forty at 95 %, a worse one less often sti
 the margin or more is ruled out; two equal models are that most of the time, so it is no reason by itself.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,10 +160,10 @@ def compared(paired: Paired, policy: Policy) -> Standing:
     else:
         relation = NON_INFERIOR if p_noninferior <= level else UNPROVEN
     points, low, high = (100 * value for value in (gain.value, gain.low, gain.high))
-    interval = f"{100 * policy.confidence:g} % interval {low:+.1f} to {high:+.1f}"
     sentence = (
-        f"{points:+.1f} points against the champion on {paired.n_rows} test images, {interval}; only the challenger got "
-        f"{counts[0]} right, only the champion {counts[1]}; exact one-sided p = {p_superior:.2g}"
+        f"{points:+.1f} points against the champion on {paired.n_rows} test images, "
+        f"{100 * policy.confidence:g} % interval {low:+.1f} to {high:+.1f}; only the challenger got {counts[0]} right, "
+        f"only the champion {counts[1]}; exact one-sided p = {p_superior:.2g}"
     )
     return Standing(relation, gain, p_superior, p_noninferior, sentence)
 
@@ -213,7 +212,21 @@ def incomparable(failed: tuple[str, ...], problem: str) -> Decision:
     return Decision(ASK, f"Left to a person: {problem}.", (problem,))
 
 
-def plain(decision: Decision, standing: Standing | None, paired: Paired | None) -> Mapping[str, Any]:
+def again(failed: tuple[str, ...], policy: Policy) -> Decision:
+    """Decide where the challenger is the champion's model itself, with the code of today.
+
+    Args:
+        failed: what `broken` returned.
+        policy: what has to be said.
+    """
+    if failed:
+        return _refused(failed)
+    if policy.needs == BY_HAND:
+        return Decision(ASK, "It is the champion's model with other code, and promotion is by hand.", ("by hand",))
+    return Decision(PROMOTE, "Promoted: it is the champion's model, with the code of today.")
+
+
+def plain(decision: Decision, standing: Standing | None = None, paired: Paired | None = None) -> dict[str, Any]:
     """Return a decision and what it rests on as JSON-able values."""
     found: dict[str, Any] = {"outcome": decision.outcome, "sentence": decision.sentence, "reasons": [*decision.reasons]}
     if standing is not None and paired is not None:
