@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, aliased
-from adapters.promotions import CHAMPION
+from adapters.promotions import CHALLENGER, CHAMPION
 from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
 from tasks.params import read_params
+from transfer.evaluation.promotion import ASK, REFUSE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,11 +136,21 @@ def _close(console: "Console", project: Path, mended: str, notice: str | None) -
     predict = (program, "predict", _model_uri(project), read_params(project / "params.yaml").data.path)
     console.print("\nNext:")
     for command, why in (
+        *_open_promotion(project, program),
         ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
         (shlex.join(predict), "classify images with the registered model"),
         (f"{program} run data.path=data/photos", "your own class folders, once they are in data/photos"),
     ):
         console.print(f"  {escape(command)}   [dim]{why}[/]", soft_wrap=True)
+
+
+def _open_promotion(project: Path, program: str) -> Iterator[tuple[str, str]]:
+    """Yield what a person may do about a model that is not the champion."""
+    registration = read_json(project / REGISTRATION)
+    if registration["promotion"]["outcome"] in (ASK, REFUSE) and _alias(project, registration) != CHAMPION:
+        target = shlex.quote(f"{registration['name']}@{CHALLENGER}")
+        forced = " --force" if registration["promotion"]["outcome"] == REFUSE else ""
+        yield f"{program} promote {target} --why REASON{forced}", "make it the champion all the same"
 
 
 def _table(title: str) -> "Table":

@@ -1,5 +1,11 @@
 """Alias and ledger agree, wherever a move is cut off, and whoever moves the alias by other means."""
 
+import itertools
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,16 @@ from adapters.promotions import CHAMPION, GATE, OUTSIDE, PENDING, Move, champion
 from transfer.errors import UserError
 
 NAME = "digits"
+RESTLESS = """
+from pathlib import Path
+from adapters.promotions import Move, champion, move
+place = Path.cwd()
+champion(place, "digits")
+print("ready", flush=True)
+while True:
+    now = champion(place, "digits").version
+    move(place, Move("digits", now, str(int(now) % 3 + 1), "gate", "restless"))
+"""
 
 
 @pytest.fixture
@@ -91,6 +107,26 @@ def test_a_move_that_is_cut_off_anywhere_is_finished_by_the_next_command(
         assert asked(versions, NAME).version == "2"
     assert state(versions) == ("2", [(None, "1", GATE), ("1", "2", GATE)], False)
     assert settle(versions) == []
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_promotes_leaves_what_the_next_command_agrees_on(versions: Path) -> None:
+    """Kill a process that promotes without pause, at a moment that chance chooses."""
+    promote(versions, None, "1")
+    draw = random.Random(0)
+    for _ in range(8):
+        with subprocess.Popen([sys.executable, "-c", RESTLESS], cwd=versions, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(draw.uniform(0, 1.0))
+            process.send_signal(signal.SIGKILL)
+        settle(versions)
+        alias, moves, pending = state(versions)
+        assert (alias, pending) == (moves[-1][1], False)
+        assert all(before[1] == after[0] for before, after in itertools.pairwise(moves))
+        assert not any(by == OUTSIDE for _, _, by in moves)
+        assert cut_off(versions) == []
+    assert len(moves) > 8
 
 
 def test_a_move_to_a_version_that_was_deleted_meanwhile_is_forgotten(

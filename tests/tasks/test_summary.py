@@ -86,6 +86,18 @@ def test_commands_survive_a_shell(finished: Path, capsys: pytest.CaptureFixture[
     assert "rootstock predict 'models:/ants & bees@champion' '../my [2] photos'" in shown(finished, capsys)
 
 
+@pytest.mark.parametrize(("outcome", "ending"), [("ask", ""), ("refuse", " --force")])
+def test_what_the_gate_left_open_is_a_next_step(
+    finished: Path, capsys: pytest.CaptureFixture[str], outcome: str, ending: str
+) -> None:
+    path = finished / "artifacts/register/registration.json"
+    left_open = {"alias": "challenger", "promotion": {"outcome": outcome, "sentence": "Not promoted."}}
+    write_json(path, {**read_json(path), **left_open})
+    text = shown(finished, capsys)
+    assert f"rootstock promote photos@challenger --why REASON{ending} make it the champion" in text
+    assert "predict models:/photos@challenger" in text
+
+
 def test_notes_come_after_the_table_unbroken(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notice, mended = "data/[x] is " + "long " * 40, "the alias [y] was missing"
     summary.show(finished, {"mended": mended, "notice": notice, "stages": STAGES})
