@@ -15,15 +15,15 @@ from typing import Any
 
 from adapters.json_files import read_plain_json, write_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, AliasedVersion, aliased, numbered
-from adapters.mlflow_store import STORE, open_client, registry_uri, store_errors
-from adapters.promotion_ledger import Line, append, read_ledger
+from adapters.mlflow_store import STORE, is_own, open_client, registry_uri, store_errors
+from adapters.promotion_ledger import Ledger, Line, append, read_ledger
 from transfer.errors import UserError
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, BY_PERSON, ROLLBACK, REPAIR, OUTSIDE = "gate", "promote", "rollback", "repair", "outside"
 GATE_TAG, WHY_TAG, AGAINST_TAG = "gate", "gate_why", "gate_against"  # of a version: what the gate said, beside whom
 NOBODY = "none"  # the value of AGAINST_TAG where there was no champion
-HEAD_TAG = "rootstock.promotion"  # of a registered model: hash of the last line about it
+HEAD_TAG = "rootstock.promotion"  # with the ledger's own mark, of a registered model: hash of the last line about it
 PENDING = STORE / "promotion.pending.json"
 
 
@@ -98,15 +98,19 @@ def settle(project: Path) -> list[str]:
 
 
 def cut_off(project: Path) -> list[str]:
-    """Return a sentence for each model whose last line in the ledger is gone: the registry remembers its hash."""
+    """Return a sentence for each model whose last line in the ledger is gone: the registry remembers its hash.
+
+    A registry that others share remembers those of their ledgers too, which are not asked about.
+    """
     ledger, client = read_ledger(project), open_client(project)
-    known = {line.hash for line in ledger.lines}
+    known, begins = {line.hash for line in ledger.lines}, HEAD_TAG if is_own(project) else _head_tag(ledger)
     with store_errors(registry_uri(project)):
-        heads = {one.name: (one.tags or {}).get(HEAD_TAG) for one in client.search_registered_models()}
+        tags = {one.name: one.tags or {} for one in client.search_registered_models()}
+    heads = {name: {text for tag, text in held.items() if tag.startswith(begins)} for name, held in tags.items()}
     return [
         f"the last line about {name} is gone from the ledger: the registry knows of one that it does not hold"
-        for name, head in sorted(heads.items())
-        if head and head not in known
+        for name, remembered in sorted(heads.items())
+        if remembered - known
     ]
 
 
@@ -155,7 +159,12 @@ def _remember_head(project: Path, line: Line) -> None:
 
     client = open_client(project)
     with store_errors(registry_uri(project)), suppress(MlflowException):  # a deleted model has no tags
-        client.set_registered_model_tag(line.model, HEAD_TAG, line.hash)
+        client.set_registered_model_tag(line.model, _head_tag(read_ledger(project)), line.hash)
+
+
+def _head_tag(ledger: Ledger) -> str:
+    """Return the tag of a ledger, which is told by its first line."""
+    return f"{HEAD_TAG}.{ledger.lines[0].hash[:12] if ledger.lines else 'none'}"
 
 
 def _signed(values: Mapping[str, Any]) -> dict[str, Any]:

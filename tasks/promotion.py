@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -184,9 +185,23 @@ def _objection(found: AliasedVersion, now: AliasedVersion | None) -> str:
 
 
 def _proven(found: AliasedVersion) -> Proof:
+    """Ask a version about its golden images; MLflow is imported meanwhile, since both take seconds."""
+    from threading import Thread
+
     from adapters.registered_models import package_folder
 
-    return prove(package_folder(found.location))
+    opening = Thread(target=_open_store, daemon=True)
+    opening.start()
+    proof = prove(package_folder(found.location))
+    opening.join()
+    return proof
+
+
+def _open_store() -> None:
+    from adapters.mlflow_store import open_client
+
+    with suppress(EnvironmentFault):  # whoever needs the store says so
+        open_client()
 
 
 def _moment(text: str) -> datetime:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,6 +166,24 @@ def test_a_line_that_is_cut_off_the_end_is_missed(versions: Path) -> None:
     assert cut_off(versions) == [
         "the last line about digits is gone from the ledger: the registry knows of one that it does not hold"
     ]
+
+
+def test_a_ledger_that_is_gone_is_missed_but_not_that_of_another_project(
+    versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(versions, None, "1")
+    (versions / LEDGER).rename(versions / "kept.jsonl")
+    assert len(cut_off(versions)) == 1
+    other = tmp_path / "other"
+    shutil.copytree(versions.parent / "project", other)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{versions / 'mlruns' / 'mlflow.db'}")
+    assert cut_off(other) == [], "the registry is shared: the line may be another project's"
+    monkeypatch.chdir(other)
+    move(other, Move(NAME, "1", "2", GATE, "2 is better"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (versions / "kept.jsonl").rename(versions / LEDGER)
+    monkeypatch.chdir(versions)
+    assert settle(versions)[0].startswith("digits@champion was moved from version 1 to version 2 without Rootstock")
 
 
 def test_a_deleted_model_leaves_its_history(versions: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_rollback_drill(two: Path, call: Callable[..., tuple[Any, str, str]]) 
     code, out, err = call("rollback", NAME, "--why", "wrong on the new scanner")
     took_s = time.perf_counter() - began
     assert (code, err) == (0, "")
-    assert out.startswith("digits@champion is version 1 again, was version 2 (6 golden outputs reproduced exactly; ")
+    assert out.startswith("digits@champion is version 1 again, was version 2 (4 golden outputs reproduced exactly; ")
     assert took_s <= 10
     assert champion(two) == "1"
     assert classify(uri, [picture])[0][0].class_name == "ant"
@@ -158,7 +158,7 @@ def test_what_the_gate_did_not_allow_needs_force_which_is_recorded(
     assert champion(two) == "2"
     code, out, err = call(*command, "--force")
     assert (code, err) == (0, "")
-    assert out.startswith("digits@champion is version 3, was version 2 (6 golden outputs reproduced exactly), against")
+    assert out.startswith("digits@champion is version 3, was version 2 (4 golden outputs reproduced exactly), against")
     line = read_ledger(two).lines[-1]
     assert (line.by, line.forced, line.why) == ("promote", True, "the test images are mislabelled")
     assert (line.decision or {}).get("gate") == outcome

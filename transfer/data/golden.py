@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_SIDES_PX = ((96, 64), (64, 96), (80, 80), (33, 47), (160, 120), (48, 48))
+_SIDES_PX = ((96, 64), (64, 96), (33, 47), (160, 160))
 
 
 def golden_images() -> tuple[bytes, ...]:
