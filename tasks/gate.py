@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import read_json
+from adapters.mlflow_aliases import MODEL_TAG
 from adapters.mlflow_registry import Release
 from adapters.model_files import WEIGHTS
-from adapters.promotions import AGAINST_TAG, GATE, GATE_TAG, NOBODY, WHY_TAG, Move, champion, move
+from adapters.promotion_ledger import read_ledger
+from adapters.promotions import AGAINST_TAG, BY_PERSON, GATE, GATE_TAG, NOBODY, ROLLBACK, WHY_TAG, Move, champion, move
 from tasks.compared import identity_of
 from tasks.handoffs import CHAMPION, MODEL
 from tasks.params import RegisterParams
@@ -64,7 +66,10 @@ def judge(project: Path, release: Release, version: str, settings: RegisterParam
     policy = Policy(settings.promote, settings.confidence, settings.margin)
     failed = promotion.broken(_measured(release, settings), _criteria(settings))
     asked = record["champion"] and record["champion"]["identity"]
-    if now is not None and now == release.identity:
+    taken_back = _taken_back(project, release)
+    if taken_back:
+        decision = promotion.incomparable(failed, taken_back)
+    elif now is not None and now == release.identity:
         decision = promotion.again(failed, policy)
     elif now != asked:
         decision = promotion.incomparable(failed, _CHANGED)
@@ -98,6 +103,19 @@ def carry_out(project: Path, release: Release, version: str, judged: Judged) -> 
     if judged.decision.outcome == promotion.PROMOTE:
         why = judged.decision.sentence
         move(project, Move(release.name, judged.before, version, GATE, why, decision=judged.plain))
+
+
+def _taken_back(project: Path, release: Release) -> str:
+    """Return a phrase where a person gave the place of this very model to another; "" where nobody did since."""
+    lines = read_ledger(project).of(release.name)
+    digests = {line.after: line.model_sha256 for line in lines}
+    own = release.identity[MODEL_TAG]
+    left = [line for line in lines if line.before is not None and digests.get(line.before) == own]
+    if not left or left[-1].by not in (ROLLBACK, BY_PERSON):
+        return ""
+    last = left[-1]
+    moved = f"{last.who} gave its place to version {last.after} on {last.time[:10]} ({last.why})"
+    return f"{moved}, so a person has to promote it"
 
 
 def _criteria(settings: RegisterParams) -> Criteria:

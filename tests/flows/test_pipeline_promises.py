@@ -89,18 +89,18 @@ def test_second_run_meanwhile_is_told_who_is_at_work(finished: Any) -> None:
     assert process.returncode == 0
 
 
-def test_the_challenger_follows_the_seed_there_and_back(finished: Any) -> None:
+def test_the_challenger_follows_the_head_there_and_back(finished: Any) -> None:
     versions = []
-    for seed in (0, 1, 0):
-        ending = finished.rootstock("run", f"finetune.seed={seed}")
+    for head in ("ridge", "logistic", "ridge"):
+        ending = finished.rootstock("run", f"finetune.head={head}")
         assert ending.code == 0, ending.err
         versions.append(finished.alias_version())
     assert versions[0] == versions[2] != versions[1]
-    finished.edit("finetune:\n  seed: 0", "finetune:\n  seed: 1")
+    finished.edit("head: ridge", "head: logistic")
     finished.dvc("repro")
     assert finished.alias_version() != versions[0]
     assert "0 stages ran" in finished.rootstock("run").out
-    finished.edit("finetune:\n  seed: 1", "finetune:\n  seed: 0")
+    finished.edit("head: logistic", "head: ridge")
     assert finished.rootstock("run").code == 0
     assert finished.alias_version() == versions[0]
 

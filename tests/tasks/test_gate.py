@@ -9,6 +9,7 @@ from adapters.json_files import read_json, write_json
 from adapters.mlflow_aliases import aliased
 from adapters.mlflow_store import open_client
 from adapters.promotion_ledger import read_ledger
+from adapters.promotions import BY_PERSON, GATE, ROLLBACK, Move, move
 from tasks.gate import judge
 from tasks.handoffs import MODEL, REGISTRATION, VERDICT
 from tasks.params import read_params
@@ -98,3 +99,24 @@ def test_a_negative_verdict_makes_no_champion(mlflow_project: Path, verdict: dic
     assert champion("challenger") == "1"
     assert aliased(mlflow_project, "digits", "champion") is None
     assert "transfer hurt" in read_json(REGISTRATION)["promotion"]["sentence"]
+
+
+@pytest.mark.parametrize("by", [ROLLBACK, BY_PERSON])
+def test_what_a_person_took_back_is_not_promoted_again_by_itself(mlflow_project: Path, by: str) -> None:
+    leave_artifacts()
+    publish()
+    leave_artifacts(1)
+    compare((20, 2, 300))
+    publish()
+    move(mlflow_project, Move("digits", "2", "1", by, "wrong on the new scanner"))
+    compare((20, 2, 300))
+    publish()
+    assert champion() == "1"
+    said = read_json(REGISTRATION)["promotion"]
+    assert said["outcome"] == "ask"
+    assert "gave its place to version 1 on 20" in said["sentence"]
+    assert "(wrong on the new scanner), so a person has to promote it" in said["sentence"]
+    move(mlflow_project, Move("digits", "1", "2", BY_PERSON, "it was the scanner"))
+    move(mlflow_project, Move("digits", "2", "1", GATE, "better"))
+    publish()
+    assert champion() == "2", "a later promotion by a person lifts it"
