@@ -14,6 +14,11 @@ def head(project: Path) -> str | None:
     return _output(project, "rev-parse", "--verify", "-q", "HEAD") or None
 
 
+def is_dirty(project: Path) -> bool:
+    """Say whether the folder holds changed or new files that the checked-out commit lacks, ignored ones apart."""
+    return bool(_output(project, "status", "--porcelain", "--", "."))
+
+
 def committed(project: Path, path: str) -> str | None:
     """Return a file's text as the checked-out commit has it; None when it has none."""
     text = _output(project, "show", f"HEAD:./{path}")

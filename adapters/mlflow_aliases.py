@@ -27,7 +27,7 @@ _VERSION_QUERY = """
 """
 _NUMBER_QUERY = """
     select version, status, coalesce(storage_location, source)
-    from model_versions where workspace = 'default' and name = ? and version = ?
+    from model_versions where workspace = 'default' and name = ? and version = ? and current_stage <> 'Deleted_Internal'
 """
 _ALL_QUERY = "select name, alias from registered_model_aliases where workspace = 'default' order by name, alias"
 _TAGS_QUERY = "select key, value from model_version_tags where workspace = 'default' and name = ? and version = ?"

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters import serving_model
+from adapters.golden_outputs import write_golden
 from adapters.json_files import sha256_of
-from adapters.model_files import CARD, WEIGHTS, load_card
+from adapters.model_files import CARD, WEIGHTS, load_model
+from adapters.seen_rows import EVIDENCE, SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -29,17 +31,18 @@ _OWN_WARNINGS = (
 )
 
 
-def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
-    """Write the MLflow model folder of a stored classifier.
+def package(model: Path, target: Path, facts: dict[str, Any], seen_rows: Path | None = None) -> None:
+    """Write the MLflow model folder of a stored classifier, with what it says of golden images.
 
     Args:
         model: folder with the weights and the card.
         target: folder to make; it must not exist.
         facts: what the model says of its origin, JSON-able.
+        seen_rows: file of the rows that it may have learned from; None where nobody knows.
     """
     import pandas as pd
 
-    card, _ = load_card(model)
+    classifier, card = load_model(model)
     example = pd.DataFrame({serving_model.CONTENT: [_example_content()]})
     with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch, _without_its_own_warnings():
         from mlflow import pyfunc
@@ -52,10 +55,15 @@ def package(model: Path, target: Path, facts: dict[str, Any]) -> None:
         weights.mkdir()
         for name in (WEIGHTS, CARD):
             shutil.copyfile(model / name, weights / name)
+        evidence = Path(scratch) / EVIDENCE
+        evidence.mkdir()
+        write_golden(evidence, classifier, card)
+        if seen_rows is not None:
+            shutil.copyfile(seen_rows, evidence / SEEN_ROWS)
         pyfunc.save_model(
             str(target),
             python_model=serving_model.__file__,
-            artifacts={serving_model.ARTIFACT: str(weights)},
+            artifacts={serving_model.ARTIFACT: str(weights), EVIDENCE: str(evidence)},
             code_paths=[str(code)],
             signature=_signature(card),
             input_example=example,

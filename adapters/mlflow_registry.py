@@ -1,7 +1,6 @@
 """Versions and aliases in the MLflow registry: one version for every model, found again by what it holds."""
 
 import contextlib
-import shlex
 import shutil
 import tempfile
 import time
@@ -16,7 +15,7 @@ from adapters.mlflow_package import code_digest, package
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import STORE, open_client, registry_uri, store_errors
 from adapters.model_files import CARD, WEIGHTS
-from transfer.errors import UserError
+from adapters.model_names import check_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 CODE_TAG, LOGGED_TAG = "code_sha256", "logged_model"
 STAGE, LOGGED_NAME = "register", "classifier"  # a run's model is runs:/<id>/classifier
-# MLflow refuses / and : in every store, % in a store of files, and names of dots; it reads models:/a@b/1 as the alias b
-# of a, and what follows a ? as a query.
-FORBIDDEN = "/:%.@?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +38,7 @@ class Release:
         description: Markdown for people.
         tags: what can be searched for, name -> text.
         metrics: figures of the test rows.
+        seen_rows: file of the rows that the model may have learned from; None where nobody knows.
     """
 
     name: str
@@ -50,29 +47,12 @@ class Release:
     description: str
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
+    seen_rows: Path | None = None
 
     @property
     def identity(self) -> dict[str, str]:
         """Return the digests that make it this model."""
         return {MODEL_TAG: sha256_of(self.model / WEIGHTS), CARD_TAG: sha256_of(self.model / CARD)}
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that cannot be registered.
-
-    Raises:
-        UserError: the name is empty or holds one of `FORBIDDEN`.
-    """
-    if not name.strip() or any(character in name for character in FORBIDDEN):
-        raise UserError(
-            f"A model cannot be registered as {name!r}; choose a name without {' '.join(FORBIDDEN)}, for example "
-            f"`rootstock run {shlex.quote(f'register.model_name={clean_name(name)}')}`."
-        )
-
-
-def clean_name(text: str) -> str:
-    """Return the nearest name that can be registered."""
-    return "".join("-" if character in FORBIDDEN else character for character in text).strip() or "model"
 
 
 def register(project: Path, release: Release, run: "StageRun | None" = None) -> str:
@@ -110,6 +90,14 @@ def mend(project: Path, release: Release) -> str:
     return f"{'; '.join(problems)}; now {release.name}@{release.alias} is version {number} with the model of artifacts/"
 
 
+def tag_version(project: Path, name: str, version: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a version."""
+    client = open_client(project)
+    with store_errors(registry_uri(project)):
+        for key, text in tags.items():
+            client.set_model_version_tag(name, version, key, text)
+
+
 def _find(client: "MlflowClient", name: str, wanted: Mapping[str, str]) -> "ModelVersion | None":
     """Return the newest version that holds the same model."""
     digest = wanted[MODEL_TAG]
@@ -137,7 +125,7 @@ def _create_within(client: "MlflowClient", release: Release, run: "StageRun") ->
     try:
         with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
             folder = Path(scratch) / "model"
-            package(release.model, folder, tags)
+            package(release.model, folder, tags, release.seen_rows)
             client.log_model_artifacts(stored.model_id, str(folder))
         client.finalize_logged_model(stored.model_id, "READY")
     except BaseException:
@@ -185,7 +173,8 @@ def _restore(location: Path, release: Release) -> None:
     location.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".rootstock-", dir=location.parent) as scratch:
         folder = Path(scratch) / "model"
-        package(release.model, folder, {**release.tags, **release.identity, CODE_TAG: code_digest()})
+        tags = {**release.tags, **release.identity, CODE_TAG: code_digest()}
+        package(release.model, folder, tags, release.seen_rows)
         shutil.rmtree(location, ignore_errors=True)
         folder.rename(location)
 

@@ -38,6 +38,19 @@ def model_folder(model_uri: str) -> Path:
     return folders[0]
 
 
+def package_folder(place: str) -> Path:
+    """Return the folder of a whole MLflow model, fetched from a remote store if need be.
+
+    Args:
+        place: folder or URI of its files.
+
+    Raises:
+        UserError: it cannot be fetched.
+        EnvironmentFault: the store cannot be opened.
+    """
+    return Path(place) if "://" not in place else _fetched(place)
+
+
 def _fetched(model_uri: str) -> Path:
     from adapters import mlflow_store
 

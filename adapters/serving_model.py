@@ -69,18 +69,23 @@ def classify(classifier: "Classifier", card: "ModelCard", contents: Sequence[byt
         MlflowException: a row cannot be decoded; the sentence names it.
     """
     import pandas as pd
-    import torch
 
-    from transfer.data.batches import normalise
-
-    shares: list[list[float]] = []
-    for batch in _batches(contents, card):
-        with torch.inference_mode():
-            shares += classifier(normalise(batch, card.preprocess)).double().softmax(1).tolist()
+    shares: list[list[float]] = logits(classifier, card, contents).softmax(1).tolist()
     labels = [card.classes[max(range(len(row)), key=row.__getitem__)] for row in shares]
     table = pd.DataFrame(shares, columns=probability_columns(card.classes), dtype="float64")
     table.insert(0, LABEL, labels)
     return table
+
+
+def logits(classifier: "Classifier", card: "ModelCard", contents: Sequence[bytes | str]) -> "Tensor":
+    """Return what the classifier says of whole files, float64 (N, n_classes); see `classify`."""
+    import torch
+
+    from transfer.data.batches import normalise
+
+    with torch.inference_mode():
+        rows = [classifier(normalise(batch, card.preprocess)).double() for batch in _batches(contents, card)]
+        return torch.cat(rows) if rows else torch.zeros(0, len(card.classes), dtype=torch.float64)
 
 
 def _batches(contents: Sequence[bytes | str], card: "ModelCard") -> "Iterator[Tensor]":
@@ -92,13 +97,13 @@ def _batches(contents: Sequence[bytes | str], card: "ModelCard") -> "Iterator[Te
 
 
 def _example(content: bytes | str, row: int, card: "ModelCard") -> "Tensor":
-    from mlflow.exceptions import MlflowException
-
     from transfer.data.decoding import UndecodableError, to_example
 
     try:
         return to_example(base64.b64decode(content) if isinstance(content, str) else bytes(content), card.preprocess)
     except (UndecodableError, ValueError, TypeError) as error:
+        from mlflow.exceptions import MlflowException
+
         raise MlflowException.invalid_parameter_value(f"Row {row} of column {CONTENT!r}: {error}") from error
 
 

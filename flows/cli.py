@@ -84,6 +84,64 @@ def predict(
 
 
 @app.command()
+def champions(
+    model: Annotated[str | None, typer.Argument(help="One registered model, for example `digits`.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="TIME", help="Who was champion then, ISO 8601, UTC.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check that no line was altered; else exit with 1.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of the ledger's lines.")] = False,
+) -> None:
+    """Tell who was champion when, on whose word and why.
+
+    **Examples**
+
+    - `rootstock champions`
+    - `rootstock champions digits --at 2026-03-31`
+    - `rootstock champions digits --verify`
+    """
+    from tasks.promotion_tables import show_champions
+
+    show_champions(model, at, verify=verify, as_json=as_json)
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Argument(help="NAME@challenger, or NAME/VERSION.")],
+    why: Annotated[str, typer.Option(help="The reason, which is kept in the ledger.")],
+    force: Annotated[bool, typer.Option("--force", help="Overrule the gate; that is recorded too.")] = False,
+) -> None:
+    """Make a version the champion by your word.
+
+    What the gate left to a person is promoted; what it refused only with --force.
+
+    **Examples**
+
+    - `rootstock promote digits@challenger --why 'half the size, and as good'`
+    - `rootstock promote digits/3 --why 'the test images of version 4 are mislabelled' --force`
+    """
+    from tasks.promotion_tables import promote as carry_out
+
+    carry_out(version, why, force=force)
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="The registered model, for example `digits`.")],
+    why: Annotated[str, typer.Option(help="The reason, which is kept in the ledger.")] = "",
+) -> None:
+    """Give the champion's place back to the version that had it before.
+
+    It has to answer as it did when it was registered; otherwise the champion stays and the exit code is 1.
+
+    **Example**
+
+    - `rootstock rollback digits --why 'wrong on the new scanner'`
+    """
+    from tasks.promotion_tables import rollback as carry_out
+
+    carry_out(model, why)
+
+
+@app.command()
 def doctor() -> None:
     """Check every tool, version, server, weights file and path: what works, what does not, what to do.
 

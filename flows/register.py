@@ -1,4 +1,4 @@
-"""Order the stage `register`: check what is to be registered, then publish it."""
+"""Order the stage `register`: check what is to be registered, then publish it and let the gate decide."""
 
 from prefect import flow
 
@@ -8,7 +8,7 @@ from tasks.stage import run_stage
 
 @flow(name="register", log_prints=False)
 def register() -> None:
-    """Write a version of the model to the registry and move the alias to it."""
+    """Write a version of the model to the registry; make it the champion if the gate says so."""
     steps.check()
     steps.publish()
 

@@ -60,6 +60,7 @@ def examine() -> list[Finding]:
         ("Prefect server", _prefect),
         ("MLflow store", _mlflow),
         ("model registry", _registry),
+        ("promotions", _promotions),
         ("disk", _disk),
         ("lock", _lock),
         ("telemetry", _telemetry),
@@ -203,6 +204,20 @@ def _registry(project: Path) -> list[Finding]:
     if mended:
         return [Finding(NOTE, "model registry", f"did not match artifacts/ and was mended: {mended}")]
     return [Finding(OK, "model registry", "holds the model of artifacts/")]
+
+
+def _promotions(project: Path) -> list[Finding]:
+    from adapters.promotion_ledger import read_ledger
+    from tasks.promotion import faults
+
+    ledger = read_ledger(project)
+    if not ledger.lines and not ledger.problems:
+        return [Finding(OK, "promotions", "no model has had a champion yet")]
+    found = [Finding(BAD, "promotions", problem, "compare it with a copy of yours") for problem in faults(project)]
+    if ledger.half:
+        text = "the last line of the ledger was half written by a process that was killed"
+        found.append(Finding(NOTE, "promotions", text, "the next line takes its place; no promotion is lost"))
+    return found or [Finding(OK, "promotions", f"{len(ledger.lines)} in the ledger, every hash is that of its line")]
 
 
 def _disk(project: Path) -> list[Finding]:

@@ -133,11 +133,17 @@ class EvaluateParams(BaseModel):
 
 
 class RegisterParams(BaseModel):
-    """Under which name the model is registered, the data set's when None; and what its weights may be made from."""
+    """Under which name the model is registered, the data set's when None; what makes it the champion."""
 
     model_config = _CLOSED
     model_name: Annotated[str, Field(pattern=r"^[^/:%.@?]+$")] | None = None
-    alias: str = Field(default="champion", pattern=r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$")
+    promote: str = Field(default="superior", pattern=r"^(superior|non-inferior|by-hand)$")
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    margin: float = Field(default=0.01, gt=0, lt=0.5)
+    min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_ece: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_latency_p95_ms: Annotated[float, Field(gt=0)] | None = None
+    max_size_mb: Annotated[float, Field(gt=0)] | None = None
     allow_unknown_licence: bool = False
 
 

@@ -13,9 +13,7 @@ _PATTERNS = {
     r"^(auto|none|weights|sampling|logits)$": "that is auto, none, weights, sampling or logits",
     r"^(auto|frozen|reestimated|trained)$": "that is auto, frozen, reestimated or trained",
     r"^[^/:%.@?]+$": "without / : % . @ or ?",
-    r"^(?!latest$)(?![vV]\d+$)[A-Za-z][A-Za-z0-9_-]*$": (
-        "of letters, digits, - and _ that starts with a letter and is neither latest nor v<number>"
-    ),
+    r"^(superior|non-inferior|by-hand)$": "that is superior, non-inferior or by-hand",
     r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$": (
         "that is staged, features, last-<number of depth groups>, gradual, full, norm-only, bias-only or scratch"
     ),

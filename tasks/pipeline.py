@@ -17,12 +17,13 @@ from adapters.json_files import read_plain_json, write_plain_json
 from adapters.locks import ProjectBusyError, project_lock
 from adapters.project import find_project, state_folder
 from tasks import data_source, failures, registry_care
+from tasks.compared import is_outdated
 from tasks.hand_edits import WRITTEN_FILE
 from tasks.live import shown
 from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
 from tasks.pipeline_settings import chosen_data_path
-from tasks.staleness import SELECT, STAGES, left_out, stale_stages
+from tasks.staleness import EVALUATE, SELECT, STAGES, left_out, stale_stages
 from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
 
@@ -135,7 +136,7 @@ def repro(stage: str, stale: bool, alone: bool = False) -> dict[str, Any]:
         environment.put(environment.PARENT_TASK_RUN, str(context.task_run.id))
     failures.clear(project)
     log = state_folder(project) / "logs" / f"{stage}.log"
-    again = stage == SELECT and bool(left_out(project))
+    again = bool(left_out(project)) if stage == SELECT else stage == EVALUATE and is_outdated(project)
     run_cache = stage not in WITHOUT_RUN_CACHE and not again
     with shown(project, stage) as tick:
         code = dvc_commands.repro(project, stage, log, tick, run_cache=run_cache, alone=alone or again, force=again)

@@ -1,17 +1,21 @@
-"""The stage `register`: a version in the MLflow registry, then the alias, then the record of both."""
+"""The stage `register`: a version in the MLflow registry, the gate's decision, and the record of both."""
 
 from pathlib import Path
 
 from adapters.json_files import write_json
-from adapters.mlflow_registry import Release, register
+from adapters.mlflow_registry import Release, register, tag_version
 from adapters.model_files import CARD, WEIGHTS
-from tasks.handoffs import COMPARISON, CONFUSION, LEARNING_CURVE, METRICS, MODEL, REGISTRATION, VERDICT
-from tasks.licences import WEIGHTS_TAGS, weights_tags
+from tasks.gate import Judged, carry_out, judge
+from tasks.handoffs import CHAMPION, COMPARISON, CONFUSION, LEARNING_CURVE, METRICS, MODEL, REGISTRATION, VERDICT
+from tasks.licences import weights_tags
+from tasks.naming import model_name
+from tasks.origin import origin_tags
 from tasks.params import read_params
-from tasks.release import model_name, read_release
+from tasks.release import is_origin, read_release
 from tasks.step import step
+from transfer.evaluation.promotion import KEEP
 
-_PICTURES = (CONFUSION, COMPARISON, LEARNING_CURVE)
+_SHOWN = (CONFUSION, COMPARISON, LEARNING_CURVE)
 
 
 @step
@@ -27,30 +31,45 @@ def check() -> None:
 
 @step
 def publish() -> None:
-    """Register the model and move the alias, within the stage's MLflow run; the record is written last."""
+    """Register the model as the challenger and let the gate decide, within the stage's MLflow run.
+
+    The record is written last: whatever was cut off before is taken up by the next run.
+    """
     from adapters.mlflow_runs import stage_run
 
-    release = _release()
+    release, settings, project = _release(), read_params().register, Path.cwd()
     with stage_run("register") as run:
-        run.params({"register.model_name": release.name, "register.alias": release.alias})
+        run.params({f"register.{key}": value for key, value in settings.model_dump().items()})
         run.tags({**release.tags, **release.identity})
-        for picture in (*_PICTURES, METRICS, VERDICT):
-            if picture.is_file():
-                run.artifact(picture, "register")
-        version = register(Path.cwd(), release, run)
-        run.tags({"model_version": f"{release.name}/{version}"})
-    _write(release, version)
-    print(f"{release.name} version {version} is {release.alias}: models:/{release.name}@{release.alias}")
+        for path in (*_SHOWN, METRICS, VERDICT, CHAMPION):
+            if path.is_file():
+                run.artifact(path, "register")
+        version = register(project, release, run)
+        judged = judge(project, release, version, settings)
+        run.tags({"model_version": f"{release.name}/{version}", **judged.tags})
+        if judged.decision.outcome != KEEP:
+            tag_version(project, release.name, version, judged.tags)
+        carry_out(project, release, version, judged)
+    _write(release, version, judged)
+    print(f"{release.name} version {version}: {judged.decision.sentence}")
 
 
 def _release() -> Release:
     params, project = read_params(), Path.cwd()
     weights = weights_tags(project, allow_unknown=params.register.allow_unknown_licence)
-    return read_release(project, model_name(params, project), params.register.alias, params.data.path, weights)
+    return read_release(
+        project, model_name(params, project), params.data.path, {**weights, **origin_tags(project, params)}
+    )
 
 
-def _write(release: Release, version: str) -> None:
-    known = {tag: text for tag, text in release.tags.items() if tag.startswith(WEIGHTS_TAGS)}
-    record = {"name": release.name, "model_version": version, "alias": release.alias, **release.identity, **known}
+def _write(release: Release, version: str, judged: Judged) -> None:
+    record = {
+        "name": release.name,
+        "model_version": version,
+        "alias": release.alias,
+        **release.identity,
+        **{tag: text for tag, text in release.tags.items() if is_origin(tag)},
+        "promotion": judged.plain,
+    }
     made_from = {"weights": MODEL / WEIGHTS, "card": MODEL / CARD, "metrics": METRICS, "verdict": VERDICT}
-    write_json(REGISTRATION, record, made_from)
+    write_json(REGISTRATION, record, {**made_from, "champion": CHAMPION})

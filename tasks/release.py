@@ -1,5 +1,6 @@
 """What a finished model is registered as: read from artifacts/, the same for the stage and for a repair."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,34 +8,25 @@ from typing import Any
 
 from adapters import dvc_lock
 from adapters.json_files import read_json, read_plain_json
-from adapters.mlflow_registry import Release, check_name, clean_name
+from adapters.mlflow_registry import Release
 from adapters.mlflow_runs import dataset_name
 from adapters.model_files import CARD, WEIGHTS
-from tasks.handoffs import METRICS, MODEL, VERDICT
-from tasks.params import Params
+from adapters.promotions import CHALLENGER
+from tasks.handoffs import METRICS, MODEL, SEEN, VERDICT
+from tasks.licences import WEIGHTS_TAGS
+from tasks.origin import TAGS
+
+_NAMED = ("accuracy", "balanced_accuracy", "macro_f1", "ece", "nll", "n_test")  # what a version shows in its tags
 
 
-def model_name(params: Params, project: Path) -> str:
-    """Return what the model is registered as: the name in params.yaml, else the data set's, made fit for MLflow.
-
-    Raises:
-        UserError: the name in params.yaml cannot be registered.
-    """
-    if params.register.model_name is None:
-        return clean_name(dataset_name(params.data.path, project))
-    check_name(params.register.model_name)
-    return params.register.model_name
-
-
-def read_release(project: Path, name: str, alias: str, data_path: str, weights: Mapping[str, str]) -> Release:
+def read_release(project: Path, name: str, data_path: str, origin: Mapping[str, str]) -> Release:
     """Read the model, its test figures and the verdict.
 
     Args:
         project: the project's folder.
         name: of the registered model.
-        alias: the alias that will name the version.
         data_path: as in params.yaml.
-        weights: tag -> text, of the weights that the model was made from, see `tasks.licences.weights_tags`.
+        origin: tag -> text, of what the model was made from and with, see `tasks.origin` and `tasks.licences`.
 
     Raises:
         UserError: an artifact is missing, or the verdict was made from another model.
@@ -51,10 +43,20 @@ def read_release(project: Path, name: str, alias: str, data_path: str, weights: 
         "data": data,
         "data_digest": digest,
         "accuracy": accuracy,
+        "metrics": json.dumps({key: figures[key] for key in _NAMED if key in figures}),
         "verdict": str(verdict["sentence"]),
-        **weights,
+        "verdict_kind": kind_of(verdict),
+        **origin,
     }
-    return Release(name, alias, project / MODEL, _description(tags, card, figures, f"{name}@{alias}"), tags, figures)
+    description = _description(tags, card, figures, f"{name}@{CHALLENGER}")
+    seen = project / SEEN
+    return Release(name, CHALLENGER, project / MODEL, description, tags, figures, seen if seen.is_file() else None)
+
+
+def kind_of(verdict: Mapping[str, Any]) -> str:
+    """Return what a verdict comes to: positive, neutral, negative or inconclusive."""
+    helped = {True: "positive", False: "negative", None: "inconclusive"}
+    return str(verdict.get("verdict") or helped[verdict.get("transfer_helped")])
 
 
 def _description(tags: dict[str, str], card: dict[str, Any], figures: dict[str, float], served: str) -> str:
@@ -65,3 +67,8 @@ def _description(tags: dict[str, str], card: dict[str, Any], figures: dict[str, 
         f"{len(card['classes'])} classes: {classes}.\n\n"
         f"Takes whole image files: `mlflow models serve -m {shlex.quote(f'models:/{served}')} --env-manager local`."
     )
+
+
+def is_origin(tag: str) -> bool:
+    """Say whether a tag tells of what a model was made from and with, which a repair must not tell anew."""
+    return tag.startswith(WEIGHTS_TAGS) or tag in TAGS

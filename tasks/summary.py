@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_json, read_plain_json
-from adapters.mlflow_aliases import aliased
+from adapters.mlflow_aliases import MODEL_TAG, aliased
+from adapters.promotions import CHALLENGER, CHAMPION
 from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
 from tasks.params import read_params
+from transfer.evaluation.promotion import ASK, REFUSE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,6 +59,7 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, {balanced}"
     yield from _references(metrics, verdict["comparisons"])
     yield "Verdict", verdict["sentence"]
+    yield "Promotion", registration["promotion"]["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
 
@@ -112,7 +115,14 @@ def _model_name(project: Path) -> str:
 
 def _model_uri(project: Path) -> str:
     registration = read_json(project / REGISTRATION)
-    return f"models:/{registration['name']}@{registration['alias']}"
+    return f"models:/{registration['name']}@{_alias(project, registration)}"
+
+
+def _alias(project: Path, registration: Mapping[str, Any]) -> str:
+    """Return champion where the model is the champion, else the alias that it was registered with."""
+    found = aliased(project, registration["name"], CHAMPION)
+    is_champion = found is not None and found.tags.get(MODEL_TAG) == registration[MODEL_TAG]
+    return CHAMPION if is_champion else str(registration["alias"])
 
 
 def _close(console: "Console", project: Path, mended: str, notice: str | None) -> None:
@@ -126,11 +136,21 @@ def _close(console: "Console", project: Path, mended: str, notice: str | None) -
     predict = (program, "predict", _model_uri(project), read_params(project / "params.yaml").data.path)
     console.print("\nNext:")
     for command, why in (
+        *_open_promotion(project, program),
         ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
         (shlex.join(predict), "classify images with the registered model"),
         (f"{program} run data.path=data/photos", "your own class folders, once they are in data/photos"),
     ):
         console.print(f"  {escape(command)}   [dim]{why}[/]", soft_wrap=True)
+
+
+def _open_promotion(project: Path, program: str) -> Iterator[tuple[str, str]]:
+    """Yield what a person may do about a model that is not the champion."""
+    registration = read_json(project / REGISTRATION)
+    if registration["promotion"]["outcome"] in (ASK, REFUSE) and _alias(project, registration) != CHAMPION:
+        target = shlex.quote(f"{registration['name']}@{CHALLENGER}")
+        forced = " --force" if registration["promotion"]["outcome"] == REFUSE else ""
+        yield f"{program} promote {target} --why REASON{forced}", "make it the champion all the same"
 
 
 def _table(title: str) -> "Table":

@@ -57,3 +57,18 @@ def test_machine_without_git_has_empty_answers(committed: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", "")
     assert git_commands.head(committed) is None
     assert git_commands.committed(committed, "params.yaml") is None
+
+
+def test_a_folder_is_dirty_where_it_holds_what_the_commit_lacks(project: Path) -> None:
+    assert git_commands.is_dirty(project)
+    (project / ".gitignore").write_text("ignored\n", encoding="utf-8")
+    for arguments in (("add", "."), ("commit", "--quiet", "--message", "as it is")):
+        subprocess.run(("git", *arguments), cwd=project, check=True)
+    assert not git_commands.is_dirty(project)
+    (project / "ignored").touch()
+    assert not git_commands.is_dirty(project)
+    (project / "new").touch()
+    assert git_commands.is_dirty(project)
+    (project / "new").unlink()
+    (project / "params.yaml").write_text("changed", encoding="utf-8")
+    assert git_commands.is_dirty(project)

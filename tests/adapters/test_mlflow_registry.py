@@ -12,10 +12,11 @@ import torch
 
 from adapters import mlflow_aliases
 from adapters.mlflow_aliases import MODEL_TAG, aliased, missing
-from adapters.mlflow_registry import Release, check_name, clean_name, mend, register
+from adapters.mlflow_registry import Release, mend, register
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import open_client
 from adapters.model_files import WEIGHTS, save_model
+from adapters.model_names import check_name, clean_name
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.card import ModelCard

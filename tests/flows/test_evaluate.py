@@ -13,11 +13,13 @@ from tasks.handoffs import VERDICT
 
 def test_the_flow_writes_its_files(in_staged: Path) -> None:
     assert sorted(path.name for path in VERDICT.parent.iterdir()) == [
+        "champion.json",
         "comparison.png",
         "confusion.png",
         "metrics.json",
         "per_class.csv",
         "predictions.csv",
+        "seen_rows.txt",
         "verdict.json",
     ]
 

@@ -48,7 +48,7 @@ def test_ctrl_c_in_any_stage_can_be_taken_up(finished: Any, stage: str) -> None:
     field = {
         "sample": "sample.size_px=16", "manifest": "manifest.seed=1", "validate": "validate.max_class_ratio=19",
         "select": "select.knn_k=4", "finetune": "finetune.seed=2", "reference": "reference.seed=2",
-        "evaluate": "evaluate.confidence=0.8", "register": "register.alias=second",
+        "evaluate": "evaluate.confidence=0.8", "register": "register.margin=0.02",
     }  # fmt: skip
     stopped = finished.stopped_in(stage, signal.SIGINT, field[stage])
     assert (stopped.code, stopped.err) == (130, INTERRUPTED)
@@ -89,20 +89,45 @@ def test_second_run_meanwhile_is_told_who_is_at_work(finished: Any) -> None:
     assert process.returncode == 0
 
 
-def test_alias_follows_the_seed_there_and_back(finished: Any) -> None:
+def test_the_challenger_follows_the_head_there_and_back(finished: Any) -> None:
     versions = []
-    for seed in (0, 1, 0):
-        ending = finished.rootstock("run", f"finetune.seed={seed}")
+    for head in ("ridge", "logistic", "ridge"):
+        ending = finished.rootstock("run", f"finetune.head={head}")
         assert ending.code == 0, ending.err
         versions.append(finished.alias_version())
     assert versions[0] == versions[2] != versions[1]
-    finished.edit("finetune:\n  seed: 0", "finetune:\n  seed: 1")
+    finished.edit("head: ridge", "head: logistic")
     finished.dvc("repro")
     assert finished.alias_version() != versions[0]
     assert "0 stages ran" in finished.rootstock("run").out
-    finished.edit("finetune:\n  seed: 1", "finetune:\n  seed: 0")
+    finished.edit("head: logistic", "head: ridge")
     assert finished.rootstock("run").code == 0
     assert finished.alias_version() == versions[0]
+
+
+def test_another_champion_is_compared_with_once_and_an_own_one_not_at_all(finished: Any) -> None:
+    assert finished.rootstock("run", "select.candidates=rootstock/strokes").code == 0
+    record = finished.folder / "artifacts/evaluate/champion.json"
+    second = finished.alias_version()
+    assert json.loads(record.read_text(encoding="utf-8"))["champion"]["version"] == "1"
+    promoted = finished.rootstock("promote", f"tiny/{second}", "--why", "a drill", "--force")
+    assert promoted.code == 0, promoted.err
+    assert "0 stages ran" in finished.rootstock("run").out
+    assert finished.rootstock("run", "finetune.head=logistic").code == 0
+    third = finished.alias_version()
+    assert third not in (1, second)
+    assert json.loads(record.read_text(encoding="utf-8"))["champion"]["version"] == str(second)
+    back = finished.rootstock("rollback", "tiny", "--why", "a drill")
+    assert back.code == 0, back.err
+    assert "tiny@champion is version 1 again" in back.out
+    again = finished.rootstock("run")
+    assert again.code == 0, again.err
+    assert "finetune unchanged" in again.words
+    assert json.loads(record.read_text(encoding="utf-8"))["champion"]["version"] == "1"
+    assert "0 stages ran" in finished.rootstock("run").out
+    assert UP_TO_DATE in finished.dvc("status")
+    verified = finished.rootstock("champions", "--verify")
+    assert verified.code == 0, verified.err
 
 
 def test_two_versions_of_the_data_are_there_and_back(finished: Any, draw: Callable[..., None]) -> None:

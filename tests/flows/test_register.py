@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.json_files import read_json, write_json, write_plain_json
+from adapters.json_files import read_json, sha256_of, write_json, write_plain_json
 from adapters.mlflow_store import open_client
 from adapters.model_files import save_model
 from flows.register import register
@@ -23,10 +23,14 @@ def test_the_flow_registers_a_model_once(mlflow_project: Path) -> None:
     figures = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40}
     write_plain_json(EVALUATE / "metrics.json", figures)
     write_json(EVALUATE / "verdict.json", {"sentence": "It helped."}, {"transfer": MODEL / "model.safetensors"})
+    own = {"model_sha256": sha256_of(MODEL / "model.safetensors"), "card_sha256": sha256_of(MODEL / "card.json")}
+    record = {"model": "digits", "own": own, "champion": None}
+    write_json(EVALUATE / "champion.json", record, {"weights": MODEL / "model.safetensors"})
     for _ in range(2):
         register.fn()
     assert read_json(Path("artifacts/register/registration.json"))["model_version"] == "1"
     assert len(open_client().search_model_versions()) == 1
+    assert str(open_client().get_model_version_by_alias("digits", "champion").version) == "1"
 
 
 def test_the_flow_refuses_where_there_is_nothing_to_register(mlflow_project: Path) -> None:

@@ -75,7 +75,10 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
         ({"select": {"candidates": "a"}}, ["select.candidates is 'a'", "a list"]),
         ({"select": {"weights_sha256": {"a.pth": "x"}}}, ["select.weights_sha256[a.pth] is 'x'", "64 hexadecimal"]),
         ({"select": None}, ["'select' is empty", "a block of keys"]),
-        ({"register": {"alias": "v1"}}, ["register.alias is 'v1'", "neither latest nor v<number>"]),
+        (
+            {"register": {"promote": "best"}},
+            ["register.promote is 'best'", "that is superior, non-inferior or by-hand"],
+        ),
         ({"register": {"model_name": "a/b"}}, ["register.model_name is 'a/b'", "without /", "or null"]),
         ({"register": {"model_name": "a@b"}}, ["register.model_name is 'a@b'", "without / : % . @ or ?"]),
         ({"data": {"path": ""}}, ["data.path is ''", "not empty"]),

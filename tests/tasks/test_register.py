@@ -10,36 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.json_files import read_json, write_json, write_plain_json
+from adapters.json_files import read_json, write_plain_json
+from adapters.mlflow_aliases import aliased
 from adapters.mlflow_store import open_client
-from adapters.model_files import save_model
+from adapters.promotion_ledger import read_ledger
 from tasks import registry_care
-from tasks.handoffs import METRICS, MODEL, REGISTRATION, VERDICT
+from tasks.handoffs import MODEL, REGISTRATION, VERDICT
 from tasks.register import check, publish
-from transfer.backbones.backbone import Classifier
-from transfer.backbones.build import build_backbone
-from transfer.backbones.card import ModelCard
-from transfer.backbones.reference import BackboneReference
+from tests.tasks.left_artifacts import champion, compare, leave_artifacts, set_param
 from transfer.errors import UserError
-
-
-def leave_artifacts(seed: int = 0) -> None:
-    classifier = Classifier(build_backbone(BackboneReference.parse("rootstock/strokes@none"), None, seed=0), 2)
-    torch.nn.init.constant_(classifier.head.bias, float(seed))
-    save_model(MODEL, classifier, ModelCard.of(classifier, ("ant", "bee")))
-    figures = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40, "references": "not converged"}
-    write_plain_json(METRICS, figures)
-    write_json(VERDICT, {"sentence": "It helped."}, {"transfer": MODEL / "model.safetensors"})
-
-
-def set_param(line: str, changed: str) -> None:
-    params = Path("params.yaml")
-    assert line in params.read_text()
-    params.write_text(params.read_text().replace(line, changed))
-
-
-def champion() -> str:
-    return str(open_client().get_model_version_by_alias("digits", "champion").version)
 
 
 def test_model_gets_a_version_an_alias_and_a_record(mlflow_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,9 +26,12 @@ def test_model_gets_a_version_an_alias_and_a_record(mlflow_project: Path, capsys
     check()
     publish()
     record = read_json(REGISTRATION, made_from={"verdict": VERDICT, "weights": MODEL / "model.safetensors"})
-    assert (record["name"], record["model_version"], record["alias"]) == ("digits", "1", "champion")
+    assert (record["name"], record["model_version"], record["alias"]) == ("digits", "1", "challenger")
     assert record["model_sha256"] == json.loads((MODEL / "card.json").read_text())["sha256"]
-    assert "models:/digits@champion" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "digits version 1: Promoted: there was no champion, and every criterion is kept.\n"
+    )
+    assert champion() == champion("challenger") == "1"
     version = open_client().get_model_version("digits", "1")
     assert version.tags["accuracy"] == "0.9000 (0.8000 to 0.9500)"
     assert version.tags["backbone"] == "rootstock/strokes@none"
@@ -57,12 +39,11 @@ def test_model_gets_a_version_an_alias_and_a_record(mlflow_project: Path, capsys
     assert "2 classes: ant, bee" in version.description
 
 
-def test_name_and_alias_are_those_of_the_parameters(mlflow_project: Path) -> None:
+def test_name_is_that_of_the_parameters(mlflow_project: Path) -> None:
     leave_artifacts()
     set_param("model_name: null", "model_name: insects")
-    set_param("alias: champion", "alias: candidate")
     publish()
-    assert str(open_client().get_model_version_by_alias("insects", "candidate").version) == "1"
+    assert str(open_client().get_model_version_by_alias("insects", "champion").version) == "1"
 
 
 def test_data_set_whose_name_cannot_be_registered_gets_a_near_one(mlflow_project: Path) -> None:
@@ -82,18 +63,20 @@ def test_verdict_of_another_model_is_refused(mlflow_project: Path) -> None:
     assert not REGISTRATION.exists()
 
 
-def test_restored_artifacts_get_their_alias_back(mlflow_project: Path) -> None:
+def test_restored_artifacts_are_the_challenger_again_and_leave_the_champion(mlflow_project: Path) -> None:
     for seed in (0, 1):
         leave_artifacts(seed)
+        compare((20, 2, 40))
         publish()
         shutil.copytree("artifacts", f"kept{seed}")
     shutil.rmtree("artifacts")
     shutil.copytree("kept0", "artifacts")
-    assert champion() == "2"
+    assert (champion(), champion("challenger")) == ("2", "2")
     assert registry_care.mend(mlflow_project) == (
-        "digits@champion was version 2, another model; now digits@champion is version 1 with the model of artifacts/"
+        "digits@challenger was version 2, another model; "
+        "now digits@challenger is version 1 with the model of artifacts/"
     )
-    assert champion() == "1"
+    assert (champion(), champion("challenger")) == ("2", "1")
     assert registry_care.mend(mlflow_project) == ""
 
 
@@ -115,7 +98,7 @@ def test_deleted_store_is_made_again(mlflow_project: Path) -> None:
     shutil.rmtree("mlruns")
     code = "from pathlib import Path\nfrom tasks import registry_care\nprint(registry_care.mend(Path.cwd()))"
     settings = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "ROOTSTOCK_"))}
-    for expected in ("digits@champion was not in the registry; now digits@champion is version 1", ""):
+    for expected in ("digits@challenger was not in the registry; now digits@challenger is version 1", ""):
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, check=False, env=settings, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
@@ -163,5 +146,56 @@ def test_a_declared_licence_is_recorded_and_survives_a_repair(mlflow_project: Pa
     assert "weights_unknown" not in tags()
     Path("mine.pth.card.json").unlink()
     open_client().delete_model_version("digits", "1")
-    assert "now digits@champion is version 2" in registry_care.mend(mlflow_project)
+    assert registry_care.mend(mlflow_project).endswith("digits@champion is version 2 again")
     assert tags()["weights_licence"] == "MIT"
+
+
+def test_a_version_says_what_made_it(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    assert {"git_commit", "git_dirty", "params_sha256", "environment", "data_digest", "backbone", "code_sha256"} <= set(
+        tags()
+    )
+    assert (tags()["git_commit"], tags()["git_dirty"]) == ("none", "true")
+    assert json.loads(tags()["metrics"])["accuracy"] == 0.9
+    assert tags()["verdict_kind"] == "inconclusive"
+    assert f"torch {torch.__version__.partition('+')[0]}" in tags()["environment"]
+    assert (tags()["gate"], tags()["gate_against"]) == ("promote", "none")
+    first = tags()["params_sha256"]
+    leave_artifacts(1)
+    set_param("margin: 0.01", "margin: 0.02")
+    publish()
+    assert open_client().get_model_version("digits", "2").tags["params_sha256"] != first
+
+
+def test_registering_again_changes_nothing(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    before = tags()
+    publish()
+    assert read_json(REGISTRATION)["promotion"]["outcome"] == "keep"
+    assert tags() == before
+    assert len(read_ledger(mlflow_project).lines) == 1
+
+
+def test_the_champions_model_with_new_code_takes_its_place(
+    mlflow_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_artifacts()
+    publish()
+    monkeypatch.setattr("adapters.mlflow_registry.code_digest", lambda: "0" * 64)
+    compare()
+    publish()
+    assert champion() == "2"
+    assert read_ledger(mlflow_project).lines[-1].why == "Promoted: it is the champion's model, with the code of today."
+
+
+def test_an_alias_that_a_person_took_away_stays_away(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    open_client().delete_registered_model_alias("digits", "champion")
+    assert registry_care.mend(mlflow_project) == (
+        "digits@champion was moved from version 1 to no version without Rootstock, which the ledger says now"
+    )
+    assert registry_care.mend(mlflow_project) == ""
+    assert aliased(mlflow_project, "digits", "champion") is None

@@ -32,7 +32,10 @@ def finished(project: Path) -> Path:
     report = {"summary": "45 files; 19 of 19 expectations hold.", "quarantined": []}
     write_json(project / "artifacts/validate/report.json", report)
     write_json(project / "artifacts/select/ranking.json", {"why": "rootstock/strokes wins."})
-    registration = {"name": "photos", "model_version": "3", "alias": "champion"}
+    registration = {
+        "name": "photos", "model_version": "3", "alias": "champion", "model_sha256": "0" * 64,
+        "promotion": {"outcome": "promote", "sentence": "Promoted [really]."},
+    }  # fmt: skip
     write_json(project / "artifacts/register/registration.json", registration)
     text = (project / "params.yaml").read_text(encoding="utf-8")
     (project / "params.yaml").write_text(text.replace("data/digits", "'../my [2] photos'"), encoding="utf-8")
@@ -53,6 +56,7 @@ def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str
         "It beat from scratch 0.500 (0.400 to 0.600), +40.0 points (+30.0 to +50.0); random frozen features 0.500",
         "equal images seen, not converged",
         "It helped [really].",
+        "Promoted [really].",
         "photos version 3, models:/photos@champion",
         "manifest 4.2 s, select restored, finetune unchanged; 5 s in all",
     ):
@@ -77,9 +81,21 @@ def test_only_what_it_surely_beat_is_called_beaten(finished: Path, better: bool 
 
 
 def test_commands_survive_a_shell(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    registration = {"name": "ants & bees", "model_version": "3", "alias": "champion"}
-    write_json(finished / "artifacts/register/registration.json", registration)
+    path = finished / "artifacts/register/registration.json"
+    write_json(path, {**read_json(path), "name": "ants & bees"})
     assert "rootstock predict 'models:/ants & bees@champion' '../my [2] photos'" in shown(finished, capsys)
+
+
+@pytest.mark.parametrize(("outcome", "ending"), [("ask", ""), ("refuse", " --force")])
+def test_what_the_gate_left_open_is_a_next_step(
+    finished: Path, capsys: pytest.CaptureFixture[str], outcome: str, ending: str
+) -> None:
+    path = finished / "artifacts/register/registration.json"
+    left_open = {"alias": "challenger", "promotion": {"outcome": outcome, "sentence": "Not promoted."}}
+    write_json(path, {**read_json(path), **left_open})
+    text = shown(finished, capsys)
+    assert f"rootstock promote photos@challenger --why REASON{ending} make it the champion" in text
+    assert "predict models:/photos@challenger" in text
 
 
 def test_notes_come_after_the_table_unbroken(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,117 @@
+"""The champion on the test rows of today: what the gate compares a new model with.
+
+It belongs to the stage `evaluate`, which alone opens test rows.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.json_files import write_json
+from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
+from adapters.mlflow_aliases import AliasedVersion
+from adapters.model_files import CARD, WEIGHTS
+from adapters.promotions import champion
+from adapters.seen_rows import EVIDENCE, SEEN_ROWS, seen_among, write_seen_rows
+from tasks.compared import identity_of, own_identity
+from tasks.evaluate import PREDICTIONS
+from tasks.handoffs import CHAMPION, MODEL, SEEN
+from tasks.naming import model_name
+from tasks.params import read_params
+from tasks.step import step
+from transfer.errors import RootstockError, UserError
+from transfer.records import Row
+
+if TYPE_CHECKING:
+    from transfer.backbones.backbone import Classifier
+    from transfer.backbones.card import ModelCard
+
+_UNREADABLE = (UserError, RuntimeError, ValueError, KeyError, TypeError, OSError)
+
+
+@step
+def compare_with_champion() -> None:
+    """Ask the champion about test rows that it has not learned from; write which one it was and who got what right.
+
+    Raises:
+        EnvironmentFault: the registry cannot be read.
+    """
+    params, manifest, project = read_params(), read_manifest(), Path.cwd()
+    write_seen_rows(SEEN, (row.sha256 for row in manifest.rows if row.split != "test"))
+    name = model_name(params, project)
+    found = champion(project, name)
+    compared = {"champion": None} if found is None else _compared(found, name, params.data.path, manifest)
+    made_from = {"manifest": MANIFEST, "quarantine": QUARANTINE, "weights": MODEL / WEIGHTS, "card": MODEL / CARD}
+    write_json(CHAMPION, {"model": name, "own": own_identity(project), **compared}, made_from)
+
+
+def _compared(found: AliasedVersion, name: str, data_path: str, manifest: Manifest) -> dict[str, Any]:
+    who = {"version": found.version, "identity": identity_of(found)}
+    if who["identity"] == own_identity(Path.cwd()):
+        return {"champion": who, "paired": None, "problem": None}
+    try:
+        return {"champion": who, **_asked(found, name, data_path, manifest)}
+    except _UNREADABLE as error:
+        what = str(error) if isinstance(error, RootstockError) else f"{type(error).__name__}: {error}"
+        problem = f"the champion, version {found.version}, cannot be read ({' '.join(what.split())[:300].rstrip('.')})"
+        return {"champion": who, "paired": None, "problem": problem}
+
+
+def _asked(found: AliasedVersion, name: str, data_path: str, manifest: Manifest) -> dict[str, Any]:
+    from adapters.model_files import load_model
+    from adapters.registered_models import model_folder
+
+    folder = model_folder(found.location if Path(found.location).is_dir() else f"models:/{name}/{found.version}")
+    classifier, card = load_model(folder)
+    facts: dict[str, Any] = {"size_bytes": (folder / WEIGHTS).stat().st_size, "paired": None, "problem": None}
+    if set(card.classes) != set(manifest.classes):
+        other = ", ".join(sorted(set(card.classes) ^ set(manifest.classes)))
+        return {
+            **facts,
+            "problem": f"the champion, version {found.version}, knows other classes (not in both: {other})",
+        }
+    predicted = _predictions()
+    rows = [row for row in manifest.rows if row.path in predicted]
+    seen = seen_among(folder.parent / EVIDENCE / SEEN_ROWS, (row.sha256 for row in rows))
+    facts |= {"n_left_out": sum(row.sha256 in (seen or ()) for row in rows), "seen_known": seen is not None}
+    rows = [row for row in rows if row.sha256 not in (seen or ())]
+    if not rows:
+        return {
+            **facts,
+            "problem": f"the champion, version {found.version}, has learned from every test image of today",
+        }
+    return {**facts, "paired": _paired(classifier, card, data_path, rows, manifest.classes, predicted)}
+
+
+def _paired(
+    classifier: "Classifier",
+    card: "ModelCard",
+    data_path: str,
+    rows: Sequence[Row],
+    classes: Sequence[str],
+    predicted: Mapping[str, str],
+) -> dict[str, int]:
+    """Count the rows that only one of the two got right."""
+    from tasks.examples import prepared
+    from tasks.progress import progress
+    from transfer.finetuning.measuring import predict_logits
+
+    examples = prepared(data_path, rows, card.preprocess, "decoding test images")
+    with progress("testing the champion", total=len(rows)) as bar:
+        choices = predict_logits(classifier, examples.inputs, bar.advance).argmax(dim=1).tolist()
+    pairs = [
+        (predicted[row.path] == classes[row.label], card.classes[choice] == classes[row.label])
+        for row, choice in zip(rows, choices, strict=True)
+    ]
+    return {
+        "only_challenger": sum(one and not other for one, other in pairs),
+        "only_champion": sum(other and not one for one, other in pairs),
+        "n_rows": len(rows),
+    }
+
+
+def _predictions() -> dict[str, str]:
+    """Return what the new model said of every test row: path -> class."""
+    with PREDICTIONS.open(newline="", encoding="utf-8") as stream:
+        return {row["path"]: row["predicted"] for row in csv.DictReader(stream)}

@@ -1,0 +1,154 @@
+"""The gate: criteria of params.yaml, the comparison with the champion, and what follows from both."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.json_files import read_json
+from adapters.mlflow_aliases import MODEL_TAG
+from adapters.mlflow_registry import Release
+from adapters.model_files import WEIGHTS
+from adapters.promotion_ledger import read_ledger
+from adapters.promotions import AGAINST_TAG, BY_PERSON, GATE, GATE_TAG, NOBODY, ROLLBACK, WHY_TAG, Move, champion, move
+from tasks.compared import identity_of
+from tasks.handoffs import CHAMPION, MODEL
+from tasks.params import RegisterParams
+from tasks.stage import observe
+from transfer.evaluation import promotion
+from transfer.evaluation.promotion import Criteria, Decision, Measured, Paired, Policy
+from transfer.records import Interval
+
+_CHANGED = "the champion is another one than it was compared with; `rootstock run` compares again"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the gate said of a version.
+
+    Args:
+        decision: what it comes to.
+        plain: the same and what it rests on, JSON-able.
+        before: version that is the champion; None where there is none.
+        against: sha256 of the champion's weights, or `NOBODY`.
+    """
+
+    decision: Decision
+    plain: dict[str, Any]
+    before: str | None
+    against: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return what the version says of it."""
+        return {GATE_TAG: self.decision.outcome, WHY_TAG: self.decision.sentence, AGAINST_TAG: self.against}
+
+
+def judge(project: Path, release: Release, version: str, settings: RegisterParams) -> Judged:
+    """Decide whether a model may become the champion.
+
+    Args:
+        project: the project's folder.
+        release: the model, its figures and its verdict.
+        version: that holds it.
+        settings: the criteria and the policy.
+
+    Raises:
+        UserError: the record of the comparison is missing or was made from another model.
+    """
+    record = read_json(project / CHAMPION, made_from={"weights": project / MODEL / WEIGHTS})
+    found = champion(project, release.name)
+    now, before = identity_of(found), None if found is None else found.version
+    against = NOBODY if now is None else next(iter(now.values()))
+    if before == version:
+        kept = Decision(promotion.KEEP, f"Version {version} is the champion already.")
+        return Judged(kept, promotion.plain(kept), before, against)
+    policy = Policy(settings.promote, settings.confidence, settings.margin)
+    failed = promotion.broken(_measured(release, settings), _criteria(settings))
+    asked = record["champion"] and record["champion"]["identity"]
+    taken_back = _taken_back(project, release)
+    if taken_back:
+        decision = promotion.incomparable(failed, taken_back)
+    elif now is not None and now == release.identity:
+        decision = promotion.again(failed, policy)
+    elif now != asked:
+        decision = promotion.incomparable(failed, _CHANGED)
+    elif now is None:
+        decision = promotion.first(failed, policy)
+    elif record["problem"] is not None:
+        decision = promotion.incomparable(failed, record["problem"])
+    else:
+        return _beside(release, record, failed, policy, (before, against))
+    return Judged(decision, promotion.plain(decision), before, against)
+
+
+def _beside(
+    release: Release, record: dict[str, Any], failed: tuple[str, ...], policy: Policy, who: tuple[str | None, str]
+) -> Judged:
+    """Decide by what challenger and champion said of the same rows."""
+    paired = Paired(**record["paired"])
+    standing = promotion.compared(paired, policy)
+    smaller = _size_bytes(release) <= promotion.SMALLER * record["size_bytes"]
+    decision = _told(promotion.against(failed, standing, policy, smaller), record)
+    return Judged(decision, promotion.plain(decision, standing, paired), *who)
+
+
+def carry_out(project: Path, release: Release, version: str, judged: Judged) -> None:
+    """Make a version the champion if that is what the gate said.
+
+    Raises:
+        UserError: the champion changed since.
+        EnvironmentFault: the registry or the ledger cannot be written.
+    """
+    if judged.decision.outcome == promotion.PROMOTE:
+        why = judged.decision.sentence
+        move(project, Move(release.name, judged.before, version, GATE, why, decision=judged.plain))
+
+
+def _taken_back(project: Path, release: Release) -> str:
+    """Return a phrase where a person gave the place of this very model to another; "" where nobody did since."""
+    lines = read_ledger(project).of(release.name)
+    digests = {line.after: line.model_sha256 for line in lines}
+    own = release.identity[MODEL_TAG]
+    left = [line for line in lines if line.before is not None and digests.get(line.before) == own]
+    if not left or left[-1].by not in (ROLLBACK, BY_PERSON):
+        return ""
+    last = left[-1]
+    moved = f"{last.who} gave its place to version {last.after} on {last.time[:10]} ({last.why})"
+    return f"{moved}, so a person has to promote it"
+
+
+def _criteria(settings: RegisterParams) -> Criteria:
+    return Criteria(settings.min_accuracy, settings.max_ece, settings.max_size_mb, settings.max_latency_p95_ms)
+
+
+def _measured(release: Release, settings: RegisterParams) -> Measured:
+    figures = release.metrics
+    accuracy = Interval(*(figures[f"accuracy{bound}"] for bound in ("", "_low", "_high")))
+    latency_ms = _latency_ms(release) if settings.max_latency_p95_ms is not None else None
+    return Measured(accuracy, release.tags["verdict_kind"], _size_bytes(release) / 1e6, figures.get("ece"), latency_ms)
+
+
+def _size_bytes(release: Release) -> int:
+    return (release.model / WEIGHTS).stat().st_size
+
+
+def _latency_ms(release: Release) -> float:
+    from adapters.model_files import load_model
+    from transfer.backbones.latency import latency_p95_s
+
+    found = 1000 * latency_p95_s(load_model(release.model)[0], time.perf_counter)
+    observe("latency_p95_ms", round(found, 3))
+    return found
+
+
+def _told(decision: Decision, record: dict[str, Any]) -> Decision:
+    """Add what has to be known of the rows that were asked about."""
+    notes = []
+    if record["n_left_out"]:
+        notes.append(f"{record['n_left_out']} test images that the champion has learned from were left out")
+    if not record["seen_known"]:
+        notes.append("which images the champion has learned from is not known, which can only favour it")
+    if not notes:
+        return decision
+    return Decision(decision.outcome, f"{decision.sentence} Note: {'; '.join(notes)}.", decision.reasons)

@@ -1,0 +1,122 @@
+"""The gate decides by criteria and by the comparison with the champion; what it says is done and written down."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.json_files import read_json, write_json
+from adapters.mlflow_aliases import aliased
+from adapters.mlflow_store import open_client
+from adapters.promotion_ledger import read_ledger
+from adapters.promotions import BY_PERSON, GATE, ROLLBACK, Move, move
+from tasks.gate import judge
+from tasks.handoffs import MODEL, REGISTRATION, VERDICT
+from tasks.params import read_params
+from tasks.register import _release, publish
+from tests.tasks.left_artifacts import champion, compare, leave_artifacts, set_param
+
+
+@pytest.mark.parametrize(
+    ("paired", "line", "expected", "words"),
+    [
+        ((20, 2, 300), "", "2", "Promoted as superior: +6.0 points against the champion on 300 test images"),
+        ((2, 20, 300), "", "1", "Not promoted: the champion is better; -6.0 points"),
+        ((2, 3, 300), "", "1", "Not promoted: it is neither shown to be better nor to be at most 1 points worse"),
+        ((5, 5, 3000), "", "1", "Left to a person: at most 1 points worse than the champion, but not shown"),
+        ((20, 2, 300), "promote: by-hand", "1", "Left to a person: superior, but promotion is by hand"),
+        ((20, 2, 300), "min_accuracy: 0.85", "1", "Not promoted: the lower bound of accuracy is 0.800, below 0.85"),
+        ((20, 2, 300), "max_size_mb: 0.1", "1", "Not promoted: the size is above 0.1 MB"),
+        ((20, 2, 300), "max_latency_p95_ms: 0.0001", "1", "the 95th percentile of latency is above 0.0001 ms"),
+        ((20, 2, 300), "max_latency_p95_ms: 60000", "2", "Promoted as superior"),
+        ((20, 2, 300), "max_ece: 0.1", "1", "Not promoted: the calibration error was not measured"),
+    ],
+)
+def test_the_gate_decides_who_is_champion(
+    mlflow_project: Path, paired: tuple[int, int, int], line: str, expected: str, words: str
+) -> None:
+    leave_artifacts()
+    publish()
+    leave_artifacts(1)
+    compare(paired)
+    if line:
+        key = line.partition(":")[0]
+        set_param(f"  {key}: {'superior' if key == 'promote' else 'null'}", f"  {line}")
+    judged = judge(mlflow_project, _release(), "2", read_params().register)
+    assert words in judged.tags["gate_why"]
+    assert (judged.decision.outcome == "promote") == (expected == "2")
+    assert (judged.before, judged.against) == ("1", judged.tags["gate_against"])
+    assert judged.plain["sentence"] == judged.decision.sentence
+
+
+def test_what_the_gate_says_is_done_and_written_down(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    for seed, paired, expected in ((1, (2, 20, 300), "1"), (2, (20, 2, 300), "3")):
+        leave_artifacts(seed)
+        compare(paired)
+        publish()
+        assert (champion(), champion("challenger")) == (expected, str(seed + 1))
+        said = read_json(REGISTRATION)["promotion"]
+        assert open_client().get_model_version("digits", str(seed + 1)).tags["gate_why"] == said["sentence"]
+    assert [(line.before, line.after, line.by) for line in read_ledger(mlflow_project).lines] == [
+        (None, "1", "gate"),
+        ("1", "3", "gate"),
+    ]
+    line = read_ledger(mlflow_project).lines[-1]
+    assert (line.why, dict(line.decision or {})) == (said["sentence"], said)
+    assert line.decision is not None
+    assert line.decision["only_challenger"] == 20
+
+
+def test_rows_that_the_champion_has_seen_are_told_of(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    leave_artifacts(1)
+    compare((20, 2, 300), n_left_out=7, seen_known=False)
+    publish()
+    sentence = read_json(REGISTRATION)["promotion"]["sentence"]
+    assert "Note: 7 test images that the champion has learned from were left out; which images the champion" in sentence
+
+
+def test_a_champion_that_changed_since_the_comparison_stays(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    leave_artifacts(1)
+    compare((20, 2, 300))
+    open_client().create_model_version("digits", "file:///other")
+    open_client().set_registered_model_alias("digits", "champion", "2")
+    publish()
+    assert champion() == "2"
+    assert "the champion is another one than it was compared with" in read_json(REGISTRATION)["promotion"]["sentence"]
+
+
+@pytest.mark.parametrize("verdict", [{"transfer_helped": False}, {"verdict": "negative", "transfer_helped": None}])
+def test_a_negative_verdict_makes_no_champion(mlflow_project: Path, verdict: dict[str, Any]) -> None:
+    leave_artifacts()
+    write_json(VERDICT, {"sentence": "It hurt.", **verdict}, {"transfer": MODEL / "model.safetensors"})
+    publish()
+    assert champion("challenger") == "1"
+    assert aliased(mlflow_project, "digits", "champion") is None
+    assert "transfer hurt" in read_json(REGISTRATION)["promotion"]["sentence"]
+
+
+@pytest.mark.parametrize("by", [ROLLBACK, BY_PERSON])
+def test_what_a_person_took_back_is_not_promoted_again_by_itself(mlflow_project: Path, by: str) -> None:
+    leave_artifacts()
+    publish()
+    leave_artifacts(1)
+    compare((20, 2, 300))
+    publish()
+    move(mlflow_project, Move("digits", "2", "1", by, "wrong on the new scanner"))
+    compare((20, 2, 300))
+    publish()
+    assert champion() == "1"
+    said = read_json(REGISTRATION)["promotion"]
+    assert said["outcome"] == "ask"
+    assert "gave its place to version 1 on 20" in said["sentence"]
+    assert "(wrong on the new scanner), so a person has to promote it" in said["sentence"]
+    move(mlflow_project, Move("digits", "1", "2", BY_PERSON, "it was the scanner"))
+    move(mlflow_project, Move("digits", "2", "1", GATE, "better"))
+    publish()
+    assert champion() == "2", "a later promotion by a person lifts it"
