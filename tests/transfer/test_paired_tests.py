@@ -68,3 +68,10 @@ def test_a_model_worse_by_the_margin_is_called_non_inferior_as_often_as_the_leve
 def test_what_is_impossible_is_refused(counts: tuple[int, int, int], margin: float) -> None:
     with pytest.raises(UserError, match=r"impossible counts|margin is"):
         noninferiority_p(*counts, margin)
+
+
+def test_the_worked_example_of_the_paper() -> None:
+    """44 patients tried two ways of disinfecting lenses, one was served by the old way alone: Z = 1.709, p = 0.044."""
+    found = noninferiority_p(0, 1, 44, 0.1)
+    assert found == pytest.approx(0.044, abs=0.0005)
+    assert stats.norm.isf(found) == pytest.approx(1.709, abs=0.0005)
