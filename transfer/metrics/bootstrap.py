@@ -10,7 +10,7 @@ from transfer.errors import UserError
 from transfer.metrics.counted import Counts, Figure, Floats, in_parts
 from transfer.records import Interval
 
-_MOST_LEFT_OUT = 200  # parts that rows are left out in
+_MOST_LEFT_OUT = 100  # parts that rows are left out in
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,20 @@ def bootstrapped(figure: Figure, rows: Resamples, confidence: float) -> list[Int
     Returns:
         One interval, or C; None in place of one where no resample differs from another, so that they tell nothing.
     """
+    return intervals_of(drawn_values(figure, rows), confidence)
+
+
+def drawn_values(figure: Figure, rows: Resamples) -> tuple[Floats, Floats, Floats]:
+    """Return a figure of all rows (C, 1), of resamples (C, B), and with parts left out (C, K); C is 1 of one figure."""
     parts = (np.ones((len(rows.drawn), 1)), rows.drawn, rows.left_out)
     values, drawn, left_out = (np.atleast_2d(in_parts(figure, counts)) for counts in parts)
-    return [
-        bca_interval(float(one[0]), *two, confidence)
-        for one, two in zip(values, zip(drawn, left_out, strict=True), strict=True)
-    ]
+    return values, drawn, left_out
+
+
+def intervals_of(values: tuple[Floats, Floats, Floats], confidence: float) -> list[Interval | None]:
+    """Return what `bootstrapped` does, of values that `drawn_values` returned."""
+    each = zip(*values, strict=True)
+    return [bca_interval(float(of_all[0]), drawn, left_out, confidence) for of_all, drawn, left_out in each]
 
 
 def bca_interval(value: float, drawn: Floats, left_out: Floats, confidence: float) -> Interval | None:

@@ -94,14 +94,14 @@ def f1_scores(actual: Labels, predicted: Labels, n_classes: int) -> Figure:
 
 
 def over_classes(figure: Figure) -> Figure:
-    """Return the mean over the classes that a resample has, of a figure of every class."""
+    """Return the mean of a figure of every class, (C, B), over the classes that a resample has."""
+    return lambda counts: class_mean(figure(counts))
 
-    def mean(counts: Counts) -> Floats:
-        values = figure(counts)
-        there = ~np.isnan(values)
-        return np.asarray(np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0))
 
-    return mean
+def class_mean(values: Floats) -> Floats:
+    """Return the mean over classes, (B,), of values (C, B), of which nan is passed over."""
+    there = ~np.isnan(values)
+    return np.asarray(np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0))
 
 
 def aurocs(actual: Labels, probabilities: Probabilities) -> Figure:
