@@ -74,10 +74,13 @@ def drawn(world: World, n_rows: int, draw: np.random.Generator) -> Rows:
 def measured(rows: Rows, sample: Resamples, groups: Groups | None = None) -> dict[str, Interval]:
     """Return every figure of some rows with its interval."""
     actual, probabilities = rows
-    predicted, found = probabilities.argmax(axis=1), figures(actual, probabilities, _CONFIDENCE, sample)
-    named = {
+    predicted, found = (
+        probabilities.argmax(axis=1),
+        figures(actual, probabilities, _CONFIDENCE, sample, 0, grouped=groups is not None),
+    )
+    return {
         "accuracy": accuracy_interval(actual, predicted, _CONFIDENCE, groups),
-        "balanced accuracy": balanced_accuracy(actual, predicted, _CONFIDENCE),
+        "balanced accuracy": balanced_accuracy(actual, predicted, _CONFIDENCE, sample),
         "macro F1": found.macro_f1,
         "AUROC": found.auroc,
         "NLL": found.nll,
@@ -85,7 +88,6 @@ def measured(rows: Rows, sample: Resamples, groups: Groups | None = None) -> dic
         "ECE": found.ece,
         "AURC": found.aurc,
     }
-    return named
 
 
 def truth(world: World, seed: int) -> dict[str, float]:
@@ -110,7 +112,7 @@ def coverage(world: World, n_worlds: int, seed: int) -> dict[str, float]:
 
 
 def conformal_coverage(n_known: int, n_worlds: int, seed: int) -> dict[str, tuple[float, float, float]]:
-    """Return of each method the share of sets that hold the right class, their mean size, and its spread over worlds."""
+    """Return of each method the share of sets that hold the right class, their mean size, the share's spread."""
     world, draw, n_new = WORLDS[0], np.random.default_rng(seed), 500
     found: dict[str, tuple[float, float, float]] = {}
     for method in conformal.METHODS:

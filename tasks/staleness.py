@@ -18,7 +18,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "select": ("sample", "manifest", "validate"),
     "finetune": ("sample", "manifest", "validate", "select"),
     "reference": ("sample", "manifest", "validate", "select", "finetune"),
-    "evaluate": ("sample", "manifest", "validate", "finetune", "reference"),
+    "evaluate": ("sample", "manifest", "validate", "select", "finetune", "reference"),
     "register": ("finetune", "evaluate"),
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from adapters.json_files import read_json, sha256_of
 from adapters.manifest_file import read_manifest
-from tasks import evaluate, finetune, reference
+from tasks import answers, evaluate, finetune, reference
 from tasks.handoffs import METRICS, VERDICT
 from transfer.errors import UserError
 from transfer.metrics.intervals import wilson_interval
@@ -93,7 +93,7 @@ def test_a_second_evaluation_writes_the_same_bytes(trained: Path) -> None:
 
 
 def test_nothing_is_trained(trained: Path) -> None:
-    models = [folder / "model.safetensors" for folder in evaluate.MODELS.values()]
+    models = [folder / "model.safetensors" for folder in answers.MODELS.values()]
     before = [path.read_bytes() for path in models]
     evaluate.measure()
     assert [path.read_bytes() for path in models] == before

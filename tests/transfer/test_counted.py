@@ -1,7 +1,5 @@
 """Figures of rows that count several times: scikit-learn's with sample weights, and those of rows written out."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,8 +35,8 @@ def test_figures_are_scikit_learns_with_sample_weights(case: tuple[int, int, int
     figures = {
         "nll": counted.mean_of(counted.losses(actual, probabilities)),
         "brier": counted.mean_of(counted.squared_errors(actual, probabilities)),
-        "recall": counted.recalls(actual, predicted, n_classes),
-        "balanced": counted.over_classes(counted.recalls(actual, predicted, n_classes)),
+        "recall": counted.means_by_class((actual == predicted).astype(float), actual),
+        "balanced": counted.over_classes(counted.means_by_class((actual == predicted).astype(float), actual)),
         "f1": counted.over_classes(counted.f1_scores(actual, predicted, n_classes)),
         "auroc": counted.aurocs(actual, probabilities),
     }
@@ -108,15 +106,14 @@ def test_rows_of_one_confidence_have_the_expected_area_of_a_random_order() -> No
     assert counted.risk_area(wrong, np.zeros(30))(np.ones((30, 1)))[0] == pytest.approx(wrong.mean())
 
 
-@pytest.mark.parametrize("of_class", [counted.recalls, counted.f1_scores])
-def test_a_class_that_a_resample_lacks_has_no_figure_and_does_not_count(
-    of_class: Callable[..., counted.Figure],
-) -> None:
+def test_a_class_that_a_resample_lacks_has_no_figure_and_does_not_count() -> None:
     actual, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0])
-    figure, counts = of_class(actual, predicted, 3), np.array([[1.0], [1.0], [1.0], [0.0]])
-    values = figure(counts)[:, 0]
-    assert np.isnan(values[2])
-    assert counted.over_classes(figure)(counts)[0] == pytest.approx(values[:2].mean())
+    counts = np.array([[1.0], [1.0], [1.0], [0.0]])
+    recalls = counted.means_by_class((actual == predicted).astype(float), actual)
+    for figure in (recalls, counted.f1_scores(actual, predicted, 3)):
+        values = figure(counts)[:, 0]
+        assert np.isnan(values[2])
+        assert counted.over_classes(figure)(counts)[0] == pytest.approx(values[:2].mean())
 
 
 def test_the_area_of_a_class_that_is_absent_or_alone_is_not_a_number() -> None:

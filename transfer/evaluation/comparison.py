@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from transfer.metrics.bootstrap import Resamples, bootstrapped
 from transfer.metrics.classification import Labels, accuracy
-from transfer.metrics.counted import mean_of
+from transfer.metrics.counted import mean_of, means_by_class, over_classes
 from transfer.metrics.intervals import mcnemar_p, mean_of_strata, paired_difference, wilson_interval
 from transfer.metrics.multiplicity import holm, sign_flip_p
 from transfer.records import Interval
@@ -79,18 +79,22 @@ def accuracy_interval(actual: Labels, predicted: Labels, confidence: float, grou
     return _wider(plain, (actual == predicted).astype(np.float64), confidence, groups)
 
 
-def balanced_accuracy(actual: Labels, predicted: Labels, confidence: float) -> Interval:
-    """Return the mean of the classes' recalls with its interval, from the Wilson interval of each.
+def balanced_accuracy(actual: Labels, predicted: Labels, confidence: float, rows: Resamples) -> Interval:
+    """Return the mean of the classes' recalls with its interval.
 
     Args:
         actual: int64 (N,).
         predicted: int64 (N,).
         confidence: of the interval, in (0, 1).
+        rows: resamples; where none differs from another, the bounds are those of the classes' Wilson intervals.
     """
-    return mean_of_strata([accuracy_interval(*rows, confidence) for rows in _by_class(actual, predicted)])
+    plain = mean_of_strata([accuracy_interval(*own, confidence) for own in _by_class(actual, predicted)])
+    return _balanced(plain, actual, (actual == predicted).astype(np.float64), confidence, rows)
 
 
-def balanced_gain(actual: Labels, predicted: Labels, by_reference: Labels, confidence: float) -> Interval:
+def balanced_gain(
+    actual: Labels, predicted: Labels, by_reference: Labels, confidence: float, rows: Resamples
+) -> Interval:
     """Return the balanced accuracy minus the reference's on the same rows, with its interval (values in [-1, 1]).
 
     Args:
@@ -98,13 +102,15 @@ def balanced_gain(actual: Labels, predicted: Labels, by_reference: Labels, confi
         predicted: the model's classes, int64 (N,).
         by_reference: the reference's classes, int64 (N,).
         confidence: of the interval, in (0, 1).
+        rows: resamples; where none differs from another, the bounds are those of the classes' paired intervals.
     """
+    right, reference_right = predicted == actual, by_reference == actual
     parts = []
-    for label in np.unique(actual):
-        right, reference_right = (found[actual == label] == label for found in (predicted, by_reference))
-        only = int(np.sum(right & ~reference_right)), int(np.sum(~right & reference_right))
-        parts.append(paired_difference(*only, len(right), confidence))
-    return mean_of_strata(parts, low=-1.0)
+    for own in (actual == label for label in np.unique(actual)):
+        only = int(np.sum((right & ~reference_right)[own])), int(np.sum((~right & reference_right)[own]))
+        parts.append(paired_difference(*only, int(own.sum()), confidence))
+    apart = right.astype(np.float64) - reference_right
+    return _balanced(mean_of_strata(parts, low=-1.0), actual, apart, confidence, rows)
 
 
 def compare(
@@ -177,6 +183,14 @@ def by_class(
 
 def _by_class(actual: Labels, predicted: Labels) -> list[tuple[Labels, Labels]]:
     return [(actual[actual == label], predicted[actual == label]) for label in np.unique(actual)]
+
+
+def _balanced(
+    plain: Interval, actual: Labels, values: NDArray[np.float64], confidence: float, rows: Resamples
+) -> Interval:
+    """Return the mean over classes of the classes' means with the bootstrap's interval, else the plain one."""
+    (found,) = bootstrapped(over_classes(means_by_class(values, actual)), rows, confidence)
+    return found or plain
 
 
 def _wider(plain: Interval, values: NDArray[np.float64], confidence: float, groups: Groups | None) -> Interval:

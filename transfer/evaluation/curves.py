@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transfer.metrics.classification import Labels, Probabilities
 from transfer.metrics.intervals import wilson_interval
 from transfer.records import Interval
-
-Floats = NDArray[np.float64]
 
 _MOST_POINTS = 200
 
@@ -82,27 +79,3 @@ def risk_coverage(actual: Labels, probabilities: Probabilities, confidence: floa
         )
         for end in shown
     )
-
-
-def error_if_calibrated(probabilities: Probabilities, n_draws: int, seed: int, n_bins: int = 15) -> Floats:
-    """Return the calibration errors that these probabilities would show if they were right, float64 (n_draws,).
-
-    A calibration error is above 0 by chance alone; this is how far.
-
-    Args:
-        probabilities: float64 (N, C).
-        n_draws: how often the rows are answered anew, each right with the probability that the model says.
-        seed: of the answers.
-        n_bins: of the calibration error.
-
-    Source: Broecker and Smith 2007, Increasing the Reliability of Reliability Diagrams, Weather and Forecasting 22(3).
-    """
-    sure = np.sort(probabilities.max(axis=1))
-    n_rows = len(sure)
-    sizes = [len(part) for part in np.array_split(sure, min(n_bins, n_rows))]
-    starts, draw = np.cumsum([0, *sizes[:-1]]), np.random.default_rng(seed)
-    found = np.empty(n_draws)
-    for place in range(n_draws):
-        gaps = np.add.reduceat(sure - (draw.random(n_rows) < sure), starts)
-        found[place] = np.abs(gaps).sum() / n_rows
-    return found

@@ -8,6 +8,7 @@ from transfer.errors import UserError
 from transfer.evaluation.comparison import balanced_accuracy
 from transfer.metrics import counted
 from transfer.metrics.bootstrap import Resamples, bootstrapped, drawn_values, intervals_of
+from transfer.metrics.calibration import calibration_interval
 from transfer.metrics.classification import Labels, Probabilities
 from transfer.metrics.counted import Figure
 from transfer.metrics.intervals import mean_of_strata, wilson_interval
@@ -40,6 +41,7 @@ class Figures:
         nll: mean negative log likelihood, nats.
         brier: mean squared error of the probabilities, summed over classes, in [0, 2].
         ece: calibration error over 15 bins of equal mass, in [0, 1].
+        ece_if_calibrated: what it stays below for a calibrated model, at the confidence of the intervals.
         aurc: area under the risk-coverage curve, in [0, 1]; lower is better.
         of_classes: of each class.
     """
@@ -49,11 +51,20 @@ class Figures:
     nll: Interval
     brier: Interval
     ece: Interval
+    ece_if_calibrated: float
     aurc: Interval
     of_classes: tuple[ClassFigures, ...]
 
 
-def figures(actual: Labels, probabilities: Probabilities, confidence: float, rows: Resamples) -> Figures:
+def figures(
+    actual: Labels,
+    probabilities: Probabilities,
+    confidence: float,
+    rows: Resamples,
+    seed: int,
+    *,
+    grouped: bool = False,
+) -> Figures:
     """Return figures with their intervals.
 
     Where no row was mistaken no resample differs from another, and a bootstrap would be sure. Bounds are then those of
@@ -65,6 +76,8 @@ def figures(actual: Labels, probabilities: Probabilities, confidence: float, row
         probabilities: float64 (N, C).
         confidence: of the intervals, in (0, 1).
         rows: resamples of the rows.
+        seed: of what a calibrated model would have shown.
+        grouped: whether the resamples are of groups of rows, rather than of rows.
 
     Raises:
         UserError: a class has no row, so that its figures cannot be computed.
@@ -81,15 +94,20 @@ def figures(actual: Labels, probabilities: Probabilities, confidence: float, row
     of_one = {
         "nll": counted.mean_of(counted.losses(actual, probabilities)),
         "brier": counted.mean_of(counted.squared_errors(actual, probabilities)),
-        "ece": counted.calibration_error(actual, probabilities),
         "aurc": counted.risk_area(wrong, probabilities.max(axis=1)),
     }
     found = {name: _bounded(figure, rows, confidence, mistakes) for name, figure in of_one.items()}
-    whole = balanced_accuracy(actual, predicted, confidence)
+    whole = balanced_accuracy(actual, predicted, confidence, rows)
     f1, f1s = _of_classes(counted.f1_scores(actual, predicted, n_classes), rows, confidence, recalls, whole)
     areas = counted.aurocs(actual, probabilities)
     auroc, aurocs = _of_classes(areas, _fewer(rows, n_classes), confidence, pairs, mean_of_strata(pairs))
-    return Figures(f1, auroc, **found, of_classes=tuple(map(ClassFigures, f1s, aurocs)))
+    ece, calm = calibration_interval(actual, probabilities, confidence, rows.drawn.shape[1], seed)
+    if grouped:
+        (more,) = bootstrapped(counted.calibration_error(actual, probabilities), rows, confidence)
+        ece = ece if more is None else Interval(ece.value, min(ece.low, more.low), max(ece.high, more.high))
+    return Figures(
+        f1, auroc, **found, ece=ece, ece_if_calibrated=calm, of_classes=tuple(map(ClassFigures, f1s, aurocs))
+    )
 
 
 def _bounded(figure: Figure, rows: Resamples, confidence: float, bounds: Interval) -> Interval:

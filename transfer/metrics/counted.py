@@ -73,12 +73,18 @@ def by_class(actual: Labels, predicted: Labels, n_classes: int, counts: Counts) 
     return sums[0], sums[1], sums[2]
 
 
-def recalls(actual: Labels, predicted: Labels, n_classes: int) -> Figure:
-    """Return the recall of every class as a figure, (C, B); nan where a resample has no row of the class."""
+def means_by_class(values: Floats, actual: Labels) -> Figure:
+    """Return the mean of a value of every row over the rows of each class, (C, B); nan where a resample has none.
+
+    Args:
+        values: (N,), for example whether the row was recognised: the recalls.
+        actual: int64 (N,), C different ones.
+    """
+    labels, place = np.unique(actual, return_inverse=True)
 
     def figure(counts: Counts) -> Floats:
-        found, there, _ = by_class(actual, predicted, n_classes, counts)
-        return np.divide(found, there, out=np.full_like(found, np.nan), where=there > 0)
+        summed, there = (_summed(place, len(labels), part) for part in (counts * values[:, None], counts))
+        return np.divide(summed, there, out=np.full_like(summed, np.nan), where=there > 0)
 
     return figure
 
@@ -99,9 +105,10 @@ def over_classes(figure: Figure) -> Figure:
 
 
 def class_mean(values: Floats) -> Floats:
-    """Return the mean over classes, (B,), of values (C, B), of which nan is passed over."""
+    """Return the mean over classes, (B,), of values (C, B), of which nan is passed over; nan where all are."""
     there = ~np.isnan(values)
-    return np.asarray(np.where(there, values, 0.0).sum(axis=0) / there.sum(axis=0))
+    summed, number = np.where(there, values, 0.0).sum(axis=0), there.sum(axis=0)
+    return np.asarray(np.divide(summed, number, out=np.full_like(summed, np.nan), where=number > 0))
 
 
 def aurocs(actual: Labels, probabilities: Probabilities) -> Figure:
