@@ -14,7 +14,7 @@ and 160 more tell the true gain.
 | permuted pixels | the same images, the pixels of all of them permuted alike |
 | far statistics | the same images at a tenth of the contrast; its norm statistics are frozen |
 | trained alike | nothing: it is the reference from scratch once more, under another seed |
-| exchanged answers | the answers of two such models, exchanged at random for every image: nothing differs |
+| exchanged answers | the answers of two such models, exchanged at random for every image, in 50 ways: nothing differs |
 
 Runs are added to docs/verdicts.json, and the table in docs/evaluation.md is made from all of them.
 """
@@ -62,6 +62,7 @@ ALIKE, EXCHANGED = "trained alike", "exchanged answers"
 CASES = (GOOD, SHUFFLED, PERMUTED, FAR, ALIKE, EXCHANGED)
 _N_TRAIN, _N_VAL, _N_SOURCE, _N_TEST, _N_CLASSES = 20, 8, 80, 500, 10
 _SOURCE_IMAGES, _SCRATCH_IMAGES, _RATE, _CONFIDENCE, _MARGIN = 9_000, 6_000, 0.001, 0.95, 0.01
+_N_EXCHANGES = 50
 _SIDE_PX, _PLACED_PX, _NOISE = 32, 20, 0.1
 _WORDS = (POSITIVE, NEUTRAL, INCONCLUSIVE, NEGATIVE)
 
@@ -93,7 +94,9 @@ def main() -> None:
         runs += [{"seed": seed, **run} for run in cases(drawn(seed))]
         RUNS.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
         said = ", ".join(
-            f"{run['case']} {run['verdict']} ({100 * run['true_gain']:+.1f})" for run in runs[-len(CASES) :]
+            f"{run['case']} {run['verdict']} ({100 * run['true_gain']:+.1f})"
+            for run in runs
+            if run["seed"] == seed and run["case"] != EXCHANGED
         )
         print(f"seed {seed}, {time.perf_counter() - began:.0f} s: {said}", flush=True)
     text = table(runs)
@@ -147,9 +150,12 @@ def cases(draw: Draw) -> Iterator[dict[str, Any]]:
         means = {"nearest_mean": asked(draw, with_class_means(backbone, draw.target))}
         yield {"case": case, **judged(draw, asked(draw, with_probe(draw.target, backbone)), others | means)}
     yield {"case": ALIKE, **judged(draw, again, others)}
-    swapped = np.random.default_rng(draw.seed).random(len(again)) < 0.5
-    one, other = (np.where(swapped, *pair) for pair in ((again, scratch), (scratch, again)))
-    yield {"case": EXCHANGED, **judged(draw, one, {**others, "scratch": other}), "true_gain": 0.0}
+    exchange = np.random.default_rng(draw.seed)
+    for _ in range(_N_EXCHANGES):
+        swapped = exchange.random(len(again)) < 0.5
+        one, other = (np.where(swapped, *pair) for pair in ((again, scratch), (scratch, again)))
+        verdict = judged(draw, one, {**others, "scratch": other})["verdict"]
+        yield {"case": EXCHANGED, "verdict": verdict, "true_gain": 0.0}
 
 
 def pretrained(draw: Draw, case: str) -> Backbone:

@@ -1,6 +1,6 @@
 """What evaluation calibrates by: answers to validation rows that the model was not fitted to."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,15 @@ from adapters.model_files import load_model
 from tasks import finetune
 from tasks.adaptation import training_target
 from tasks.handoffs import HELD_OUT, MODEL
+from tasks.held_out import held_out
 from tasks.history import read_history
+from tasks.params import read_params
 from transfer.backbones.features import extract_features
 from transfer.errors import UserError
 from transfer.finetuning.measuring import predict_logits
 from transfer.heads.ridge import fit_probe
+from transfer.records import StepOutcome
 
-SetParams = Callable[..., None]
 MADE_FROM = {"model": MODEL / "model.safetensors"}
 
 
@@ -39,15 +41,16 @@ def test_rows_that_the_head_was_fitted_to_are_answered_by_fits_without_them(fine
     assert functional.cross_entropy(own, found.labels) < functional.cross_entropy(found.logits, found.labels)
 
 
-def test_rows_that_only_chose_are_answered_by_the_model(ranked: Path, set_params: SetParams) -> None:
-    set_params(finetune={"strategy": "scratch", "epochs": 6, "max_images_seen": 200})
-    finetune.train()
-    (outcome,) = read_history(finetune.HISTORY)[1]
-    assert outcome.kept
-    found, (model, card) = read_held_out(HELD_OUT, MADE_FROM), load_model(MODEL)
-    target = training_target("data/digits", read_manifest(), card.preprocess, 200)
-    assert (found.left_out, found.sharpness) == (False, outcome.sharpness)
+def test_rows_that_only_chose_are_answered_by_the_model(finetuned: Path) -> None:
+    model, card = load_model(MODEL)
+    target = training_target("data/digits", read_manifest(), card.preprocess, 60)
+    probe = StepOutcome("probe", ("head",), None, 0.5, 0.9, 28, kept=True, sharpness=9.0)
+    step = StepOutcome("all", ("deep", "head"), 0.5, 0.4, 0.9, 40, kept=True, sharpness=1.25)
+    found = held_out(model, target, read_params(), [probe, replace(probe, name="refit", kept=False), step], "0" * 64)
+    assert (found.left_out, found.sharpness) == (False, 1.25)
     assert found.logits.equal(predict_logits(model, target.val.inputs))
+    undone = held_out(model, target, read_params(), [probe, replace(step, kept=False)], "0" * 64)
+    assert (undone.left_out, undone.sharpness) == (False, 9.0)
 
 
 def test_a_record_of_another_model_and_a_damaged_one_are_refused(tmp_path: Path) -> None:
