@@ -43,10 +43,10 @@ def draw_gains(path: Path, verdict: Mapping[str, Any]) -> None:
             )
         axes.set_yticks([])
         axes.set_ylim(-0.5, len(comparisons) - 0.2)
+        within = f"; grey: \N{PLUS-MINUS SIGN}{margin:g}" if margin else ""
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_xlabel(
-            f"test accuracy gained, points, {100 * confidence:g} % interval; colours: exact McNemar with Holm"
-            f"{f'; grey: within {margin:g} points' if margin else ''}"
+            f"test accuracy gained, points, {100 * confidence:g} % interval; colours: exact McNemar with Holm{within}"
         )
         axes.set_title(f"Verdict: {verdict['verdict']}", loc="left", fontsize=10)
 
@@ -148,7 +148,8 @@ def _entitle(axes: "Axes", record: Mapping[str, Any], n_more: int, n_few: int) -
     rest += [f"{n_few} of fewer than {fewest} images left out"] if n_few else []
     worse = len(record["surely_worse"])
     text = f"Slices, worst first; surely worse than the rest: {worse or 'none'}{' (coloured)' if worse else ''}"
-    axes.set_title("; ".join([text, *rest]), loc="left", fontsize=9, color=INK)
+    title = text if not rest else f"{text}\n{'; '.join(rest)}"
+    axes.figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=INK)
 
 
 def _name(one: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ def _sets(rows: Tested, held_out: HeldOut, method: str) -> "tuple[dict[str, Any]
     """Return how the sets of the test rows do, and which classes they hold, bool (N, C)."""
     import numpy as np
 
-    from transfer.metrics.conformal import sets
+    from transfer.metrics.conformal import coverage_by_chance, sets
     from transfer.metrics.intervals import wilson_interval
 
     settings = rows.settings
@@ -113,6 +113,7 @@ def _sets(rows: Tested, held_out: HeldOut, method: str) -> "tuple[dict[str, Any]
         "asked": 1 - settings.set_error,
         "threshold": limit if np.isfinite(limit) else None,  # None: too few validation rows, every set holds all
         "coverage": wilson_interval(int(right.sum()), len(right), settings.confidence),
+        "coverage_by_chance": coverage_by_chance(len(known[0]), len(right), settings.set_error, settings.confidence),
         "mean_size": float(sizes.mean()),
         "empty": float((sizes == 0).mean()),
         "of_one_class": float((sizes == 1).mean()),

@@ -43,7 +43,8 @@ def measure() -> None:
     Raises:
         UserError: there are no test rows, a class has none, or a model was trained on other classes.
     """
-    rows = tested(read_params(), read_manifest())
+    manifest = read_manifest()
+    rows = tested(read_params(), manifest, manifest.of_split("test"))
     found, comparisons = figures_of(rows), compared(rows)
     sureness, sets = calibrate(rows)
     metrics = metrics_of(rows, found, comparisons) | sureness | write_slices(rows)

@@ -9,7 +9,8 @@ from adapters.manifest_file import MANIFEST, QUARANTINE
 from adapters.model_files import WEIGHTS
 from tasks.answers import MODELS, NEAREST, PROBE, UNTRANSFERRED
 from tasks.frozen_files import ABOUT
-from tasks.handoffs import MODEL, RANKING, VERDICT
+from tasks.handoffs import MODEL, RANKING, REFERENCE_HISTORY, VERDICT
+from tasks.history import read_history
 from tasks.tested import Tested
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ _STEPS = {PROBE: "fine-tuning beyond a linear probe", NEAREST: "all training bey
 _IS_PROBE = (
     "The model is the linear probe: no step of fine-tuning lowered the validation loss beyond noise, so that there is "
     "nothing to compare it with."
+)
+_SCRATCH = "scratch"
+_STARVED = (
+    "The reference from scratch was still improving when it had seen as many images as the model: with more of them it "
+    "would have done better."
 )
 
 
@@ -39,7 +45,14 @@ def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
     pretrained = _is_pretrained()
     verdict = judge(judged, settings.confidence, margin=settings.margin, pretrained=pretrained)
     warnings = _warnings(settings.confidence) if pretrained else ()
-    made_from = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING, "frozen": ABOUT}
+    caveats = [_STARVED] if _was_still_improving() else []
+    made_from = {
+        "manifest": MANIFEST,
+        "quarantine": QUARANTINE,
+        "ranking": RANKING,
+        "frozen": ABOUT,
+        "history": REFERENCE_HISTORY,
+    }
     made_from |= {name: folder / WEIGHTS for name, folder in MODELS.items()}
     record = {
         "model_sha256": sha256_of(MODEL / WEIGHTS),
@@ -50,9 +63,10 @@ def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
         "parts": _parts(rows, comparisons),
         "classes": _classes(rows, verdict.against),
         "early_warnings": list(warnings),
+        "caveats": caveats,
     }
     write_json(VERDICT, record, made_from)
-    return " ".join((verdict.sentence, *warnings))
+    return " ".join((verdict.sentence, *caveats, *warnings))
 
 
 def _parts(rows: Tested, comparisons: "Mapping[str, Comparison]") -> dict[str, str]:
@@ -93,6 +107,12 @@ def _warnings(confidence: float) -> tuple[str, ...]:
     winner, *others = ranking["candidates"]
     random = [one for one in others if BackboneReference.parse(one["reference"]).is_random]
     return early_warnings(winner, ranking["pixel_baseline"], random, confidence)
+
+
+def _was_still_improving() -> bool:
+    """Say whether the last epoch of the reference from scratch had the lowest validation loss of all."""
+    epochs = [epoch for epoch in read_history(REFERENCE_HISTORY)[0] if epoch.step_name == _SCRATCH]
+    return len(epochs) > 1 and epochs[-1].val_nll <= min(epoch.val_nll for epoch in epochs)
 
 
 def _is_pretrained() -> bool:

@@ -10,7 +10,7 @@ from tasks.adaptation import budget, training_target
 from tasks.candidates import random_candidate
 from tasks.finetune import read_settled
 from tasks.frozen import write_frozen
-from tasks.handoffs import FINETUNE_HISTORY, RANDOM_FROZEN, RANKING, SCRATCH
+from tasks.handoffs import FINETUNE_HISTORY, RANDOM_FROZEN, RANKING, REFERENCE_HISTORY, SCRATCH
 from tasks.history import BATCH_SIZE, Event, history, read_history, valid
 from tasks.imbalance import balance_in
 from tasks.params import Params, read_params
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Target
 
-HISTORY = Path("artifacts/reference/history.json")
+HISTORY = REFERENCE_HISTORY
 _MADE_FROM = {
     "manifest": MANIFEST,
     "quarantine": QUARANTINE,

@@ -1,5 +1,6 @@
 """The test rows with all that is asked of them: labels, answers, groups, resamples, what the manifest says of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +61,13 @@ class Tested:
         return tuple(name for name in self.answers.probabilities if name != MODEL_NAME)
 
 
-def tested(params: Params, manifest: Manifest) -> Tested:
-    """Open the test rows, ask every model, and draw the resamples.
+def tested(params: Params, manifest: Manifest, rows: Sequence[Row]) -> Tested:
+    """Ask every model about the test rows, and draw the resamples.
 
     Args:
         params: of the project.
-        manifest: whose test rows.
+        manifest: whose rows.
+        rows: its test rows.
 
     Raises:
         UserError: there are no test rows, or they are one group alone; or a model does not fit them.
@@ -75,7 +77,7 @@ def tested(params: Params, manifest: Manifest) -> Tested:
     from transfer.evaluation.comparison import Groups
     from transfer.metrics.bootstrap import resamples
 
-    rows, settings = manifest.of_split("test"), params.evaluate
+    settings = params.evaluate
     if not rows:
         raise UserError(f"{params.data.path} has no test images; raise manifest.test_fraction or add a test/ folder.")
     answers, columns = answered(params.data.path, manifest, rows), read_columns(rows)
@@ -83,7 +85,7 @@ def tested(params: Params, manifest: Manifest) -> Tested:
     drawn = resamples(len(rows), settings.resamples, settings.seed, places)
     groups = Groups(places, drawn) if places.max() + 1 < len(rows) else None
     actual = np.array([row.label for row in rows], dtype=np.int64)
-    return Tested(manifest.classes, rows, actual, answers, columns, drawn, groups, settings)
+    return Tested(manifest.classes, tuple(rows), actual, answers, columns, drawn, groups, settings)
 
 
 def named(name: str, interval: Interval) -> dict[str, float]:

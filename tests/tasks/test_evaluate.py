@@ -167,6 +167,20 @@ def test_the_temperature_is_in_the_model_once(trained: Path) -> None:
     assert found["nll_untempered"] == pytest.approx(plain, abs=1e-4)
 
 
+@pytest.mark.parametrize("improves", [True, False])
+def test_a_reference_that_had_too_few_images_is_said_to_have_had(trained: Path, improves: bool) -> None:
+    content = {key: value for key, value in read_json(reference.HISTORY).items() if key not in ("version", "made_from")}
+    of_scratch = [epoch for epoch in content["epochs"] if epoch["step_name"] == "scratch"]
+    assert len(of_scratch) > 1
+    for place, epoch in enumerate(of_scratch):
+        epoch["val_nll"] = 1.0 - 0.01 * place if improves else 1.0 + 0.01 * place
+    write_json(reference.HISTORY, content, reference._MADE_FROM)
+    evaluate.measure()
+    assert [text[:44] for text in read_json(VERDICT)["caveats"]] == [
+        "The reference from scratch was still improvi"
+    ] * improves
+
+
 def test_what_could_be_seen_beforehand_is_said(trained: Path) -> None:
     evaluate.measure()
     told = read_json(VERDICT)["early_warnings"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfer.errors import UserError
-from transfer.metrics.conformal import METHODS, aps_scores, lac_scores, sets, threshold
+from transfer.metrics.conformal import METHODS, aps_scores, coverage_by_chance, lac_scores, sets, threshold
 
 
 def _world(seed: int, n_rows: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,6 +61,18 @@ def test_sets_hold_the_right_class_as_often_as_asked_however_sure_the_model(meth
         n_rows += 200
     spread = stats.beta(90, 10).std() / 150**0.5
     assert covered / n_rows == pytest.approx(0.9, abs=4 * spread + 2 / n_rows**0.5)
+
+
+def test_coverage_varies_as_chance_says() -> None:
+    found = []
+    for seed in range(200):
+        labels, said = _world(seed, 60 + 100, 1.0)
+        _, held = sets("lac", (labels[:60], said[:60]), said[60:], 0.1, seed)
+        found.append(held[np.arange(100), labels[60:]].mean())
+    low, high = coverage_by_chance(60, 100, 0.1, 0.9)
+    within = np.mean([low <= share <= high for share in found])
+    assert 0.85 < within < 0.97
+    assert coverage_by_chance(5, 100, 0.1, 0.9) == (1.0, 1.0)
 
 
 @settings(max_examples=20)

@@ -82,32 +82,49 @@ def figures(
     Raises:
         UserError: a class has no row, so that its figures cannot be computed.
     """
-    n_classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
-    n_of = np.bincount(actual, minlength=n_classes)
-    if not n_of.all():
-        absent = np.flatnonzero(n_of == 0)[0]
-        raise UserError(f"Class {absent} has no test row, so its figures cannot be computed; add test images of it.")
+    _require_classes(actual, probabilities.shape[1])
+    predicted, n_of = probabilities.argmax(axis=1), np.bincount(actual)
     wrong = predicted != actual
-    mistakes = wilson_interval(int(wrong.sum()), len(actual), confidence)
     recalls = [wilson_interval(int(n - wrong[actual == k].sum()), int(n), confidence) for k, n in enumerate(n_of)]
     pairs = [wilson_interval(n, n, confidence) for n in np.minimum(n_of, len(actual) - n_of).tolist()]
+    found = _of_rows(actual, probabilities, confidence, rows)
+    whole = balanced_accuracy(actual, predicted, confidence, rows)
+    f1, f1s = _of_classes(counted.f1_scores(actual, predicted, len(n_of)), rows, confidence, recalls, whole)
+    areas = counted.aurocs(actual, probabilities)
+    auroc, aurocs = _of_classes(areas, _fewer(rows, len(n_of)), confidence, pairs, mean_of_strata(pairs))
+    ece, calm = _calibration(actual, probabilities, confidence, rows, seed, grouped=grouped)
+    of_classes = tuple(map(ClassFigures, f1s, aurocs))
+    return Figures(f1, auroc, **found, ece=ece, ece_if_calibrated=calm, of_classes=of_classes)
+
+
+def _require_classes(actual: Labels, n_classes: int) -> None:
+    absent = sorted(set(range(n_classes)) - set(np.unique(actual).tolist()))
+    if absent:
+        raise UserError(f"Class {absent[0]} has no test row, so its figures cannot be computed; add test images of it.")
+
+
+def _calibration(
+    actual: Labels, probabilities: Probabilities, confidence: float, rows: Resamples, seed: int, *, grouped: bool
+) -> tuple[Interval, float]:
+    """Return the calibration error; of groups, with an interval that holds that of the bootstrap of groups too."""
+    ece, calm = calibration_interval(actual, probabilities, confidence, rows.drawn.shape[1], seed)
+    if not grouped:
+        return ece, calm
+    (more,) = bootstrapped(counted.calibration_error(actual, probabilities), rows, confidence)
+    low, high = (ece.low, ece.high) if more is None else (min(ece.low, more.low), max(ece.high, more.high))
+    return Interval(ece.value, low, high), calm
+
+
+def _of_rows(actual: Labels, probabilities: Probabilities, confidence: float, rows: Resamples) -> dict[str, Interval]:
+    """Return the figures that are means over rows, or over numbers of rows."""
+    wrong = probabilities.argmax(axis=1) != actual
+    mistakes = wilson_interval(int(wrong.sum()), len(actual), confidence)
     of_one = {
         "nll": counted.mean_of(counted.losses(actual, probabilities)),
         "brier": counted.mean_of(counted.squared_errors(actual, probabilities)),
         "aurc": counted.risk_area(wrong, probabilities.max(axis=1)),
     }
-    found = {name: _bounded(figure, rows, confidence, mistakes) for name, figure in of_one.items()}
-    whole = balanced_accuracy(actual, predicted, confidence, rows)
-    f1, f1s = _of_classes(counted.f1_scores(actual, predicted, n_classes), rows, confidence, recalls, whole)
-    areas = counted.aurocs(actual, probabilities)
-    auroc, aurocs = _of_classes(areas, _fewer(rows, n_classes), confidence, pairs, mean_of_strata(pairs))
-    ece, calm = calibration_interval(actual, probabilities, confidence, rows.drawn.shape[1], seed)
-    if grouped:
-        (more,) = bootstrapped(counted.calibration_error(actual, probabilities), rows, confidence)
-        ece = ece if more is None else Interval(ece.value, min(ece.low, more.low), max(ece.high, more.high))
-    return Figures(
-        f1, auroc, **found, ece=ece, ece_if_calibrated=calm, of_classes=tuple(map(ClassFigures, f1s, aurocs))
-    )
+    return {name: _bounded(figure, rows, confidence, mistakes) for name, figure in of_one.items()}
 
 
 def _bounded(figure: Figure, rows: Resamples, confidence: float, bounds: Interval) -> Interval:

@@ -73,6 +73,27 @@ def threshold(scores: Floats, error: float) -> float:
     return float(np.sort(scores)[place - 1]) if place <= len(scores) else math.inf
 
 
+def coverage_by_chance(n_known: int, n_new: int, error: float, confidence: float) -> tuple[float, float]:
+    """Return between which shares of new rows sets hold the right class, where all rows are exchangeable.
+
+    Args:
+        n_known: calibration rows, at least 1.
+        n_new: rows that get sets, at least 1.
+        error: in (0, 1).
+        confidence: that the share lies between, in (0, 1).
+
+    Source: the beta-binomial law of split conformal coverage, Vovk 2012, Conditional validity of inductive conformal
+    predictors, arXiv:1209.2673, proposition 2a; Angelopoulos and Bates 2021, arXiv:2107.07511, section 3.2.
+    """
+    from scipy.stats import betabinom
+
+    place = math.ceil((n_known + 1) * (1 - error) - 1e-9)
+    if place > n_known:
+        return 1.0, 1.0
+    law = betabinom(n_new, place, n_known + 1 - place)
+    return float(law.ppf((1 - confidence) / 2)) / n_new, float(law.ppf((1 + confidence) / 2)) / n_new
+
+
 def sets(
     method: str, calibration: tuple[Labels, Probabilities], probabilities: Probabilities, error: float, seed: int
 ) -> tuple[float, NDArray[np.bool_]]:
