@@ -1,4 +1,4 @@
-"""Intervals hold the truth, and verdicts are right, as often as docs/evaluation.md says: short runs of its benchmarks."""
+"""Intervals hold the truth, and verdicts are right, as docs/evaluation.md says: short runs of what measured it."""
 
 import pytest
 
