@@ -23,8 +23,8 @@ _IS_PROBE = (
 )
 _SCRATCH = "scratch"
 _STARVED = (
-    "The reference from scratch was still improving when it had seen as many images as the model: with more of them it "
-    "would have done better."
+    "The reference from scratch was still improving when it had seen as many images as the model: more of them might "
+    "have made it better."
 )
 
 
