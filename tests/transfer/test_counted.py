@@ -26,7 +26,7 @@ def _drawn(seed: int, n_classes: int, n_rows: int, decimals: int = 2) -> Drawn:
     return actual, probabilities / probabilities.sum(axis=1, keepdims=True), counts
 
 
-@settings(max_examples=20)
+@settings(max_examples=6)
 @given(CASES)
 def test_figures_are_scikit_learns_with_sample_weights(case: tuple[int, int, int]) -> None:
     actual, probabilities, counts = _drawn(*case)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.errors import UserError
-from transfer.metrics.counted import Counts, Figure, Floats, in_parts
+from transfer.metrics.counted import Figure, Floats, in_parts
 from transfer.records import Interval
 
 _MOST_LEFT_OUT = 100  # parts that rows are left out in
@@ -18,12 +18,12 @@ class Resamples:
     """How often each row counts.
 
     Args:
-        drawn: float64 (N, B), a column a resample.
-        left_out: float64 (N, K), a column a part of the rows that is left out; the parts are disjoint.
+        drawn: whole numbers (N, B), a column a resample.
+        left_out: 0 or 1, (N, K), a column a part of the rows that is left out; the parts are disjoint.
     """
 
-    drawn: Counts
-    left_out: Counts
+    drawn: NDArray[np.generic]
+    left_out: NDArray[np.generic]
 
 
 def resamples(n_rows: int, n_draws: int, seed: int, groups: NDArray[np.int64] | None = None) -> Resamples:
@@ -46,12 +46,12 @@ def resamples(n_rows: int, n_draws: int, seed: int, groups: NDArray[np.int64] | 
     if n_groups < 2:
         raise UserError(f"{n_rows} test images in {n_groups} groups have no interval; at least 2 groups are needed.")
     draw = np.random.default_rng(seed)
-    picked = draw.integers(n_groups, size=(n_draws, n_groups)) + n_groups * np.arange(n_draws)[:, None]
-    counts = np.bincount(picked.ravel(), minlength=n_draws * n_groups).reshape(n_draws, n_groups)
+    drawn = np.empty((n_rows, n_draws), dtype=np.uint16)  # a fourth of the memory: no row counts that often
+    for column in range(n_draws):
+        drawn[:, column] = np.bincount(draw.integers(n_groups, size=n_groups), minlength=n_groups)[place]
     n_parts = min(n_groups, _MOST_LEFT_OUT)
     part = draw.permutation(n_groups) % n_parts
-    left_out = (part[place][:, None] != np.arange(n_parts)).astype(np.float64)
-    return Resamples(counts.T.astype(np.float64)[place], left_out)
+    return Resamples(drawn, (part[place][:, None] != np.arange(n_parts)).astype(np.uint16))
 
 
 def bootstrapped(figure: Figure, rows: Resamples, confidence: float) -> list[Interval | None]:

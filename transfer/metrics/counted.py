@@ -18,15 +18,15 @@ _MOST_AT_ONCE = 1 << 22  # values in memory of one array, 32 MB
 _SMALLEST = 1e-15  # a probability is at least that where its logarithm is taken
 
 
-def in_parts(figure: Figure, counts: Counts) -> Floats:
+def in_parts(figure: Figure, counts: NDArray[np.generic]) -> Floats:
     """Return a figure of every column, computed for so many columns at a time that memory stays small.
 
     Args:
         figure: of counts.
-        counts: (N, B).
+        counts: (N, B), of any numeric type.
     """
     step = max(1, _MOST_AT_ONCE // len(counts))
-    parts = [figure(counts[:, first : first + step]) for first in range(0, counts.shape[1], step)]
+    parts = [figure(counts[:, first : first + step].astype(np.float64)) for first in range(0, counts.shape[1], step)]
     return np.concatenate(parts, axis=-1)
 
 
