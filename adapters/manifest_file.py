@@ -29,6 +29,7 @@ _COLUMN_TYPES = {
     "problem": "string",
     "n_bytes": "int64",
 }
+_OF_A_ROW = ("path", "class_name", "label", "split", "sha256", "readable", "problem")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,28 @@ def read_manifest(path: Path = MANIFEST, quarantine: Path = QUARANTINE) -> Manif
         if row["readable"] and row["path"] not in refused
     )
     return Manifest(header.classes, rows)
+
+
+def read_columns(rows: Sequence[Row], path: Path = MANIFEST) -> dict[str, list[Any]]:
+    """Read what a manifest says of some rows beside what a row holds: facts, the group, columns of the user's.
+
+    Args:
+        rows: of the manifest.
+        path: the Parquet file.
+
+    Returns:
+        Column -> a value a row, in the order of `rows`; None where there is none.
+
+    Raises:
+        UserError: the file is missing, is no manifest, or has another version.
+    """
+    from pyarrow import parquet
+
+    read_header(path)
+    table = parquet.read_table(path)
+    place = {name: index for index, name in enumerate(table.column("path").to_pylist())}
+    chosen = table.take([place[row.path] for row in rows])
+    return {name: chosen.column(name).to_pylist() for name in table.column_names if name not in _OF_A_ROW}
 
 
 def read_frame(path: Path = MANIFEST) -> "pd.DataFrame":

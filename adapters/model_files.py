@@ -9,6 +9,7 @@ from transfer.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Linear, Module
 
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.backbones.card import ModelCard
@@ -36,6 +37,35 @@ def save_model(folder: Path, classifier: "Classifier", card: "ModelCard") -> str
     digest = sha256_of(folder / WEIGHTS)
     write_plain_json(folder / CARD, {**card.to_plain(), "sha256": digest})
     return digest
+
+
+def save_head(path: Path, head: "Linear") -> None:
+    """Write a linear head alone.
+
+    Raises:
+        EnvironmentFault: the disk is full or the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save({name: value.detach().contiguous() for name, value in head.state_dict().items()}))
+
+
+def load_head(path: Path) -> "Module":
+    """Load what `save_head` wrote.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from transfer.backbones.heads import LINEAR, head_of
+
+    try:
+        return head_of(LINEAR, load_file(path)).eval()
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); run `dvc checkout` or `dvc repro`.") from error
 
 
 def load_card(folder: Path) -> "tuple[ModelCard, str]":

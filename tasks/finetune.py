@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.devices import device_facts
+from adapters.held_out_file import HeldOut, write_held_out
 from adapters.json_files import atomic_write, read_json, sha256_of, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
+from adapters.model_files import WEIGHTS
 from tasks.adaptation import adapted, training_target
 from tasks.automatic import first_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
-from tasks.handoffs import FINETUNE_HISTORY, LEARNING_CURVE, MODEL, RANKING
+from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, LEARNING_CURVE, MODEL, RANKING
+from tasks.held_out import held_out
 from tasks.history import BATCH_SIZE, STRATEGY, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
 from tasks.params import SELECTED, FinetuneParams, Params, read_params
@@ -46,11 +49,13 @@ def train() -> None:
     from adapters.model_files import save_model
     from transfer.backbones.card import ModelCard
 
-    params = _read_settled()
+    params = read_settled()
     with training_group(params.finetune) as group:
-        classifier, plans, events, batch_size, checkpoints = _trained(params, group)
+        classifier, plans, events, batch_size, checkpoints, unseen = _trained(params, group)
         trained_on = group.facts()
     save_model(MODEL, classifier, ModelCard.of(classifier, read_manifest().classes))
+    if unseen is not None:
+        write_held_out(HELD_OUT, unseen, {"model": MODEL / WEIGHTS})
     write_plain_json(PLAN, plain_plan(plans, balance_of(events)))
     settled = {STRATEGY: params.finetune.strategy, BATCH_SIZE: batch_size, TRAINED_ON: trained_on}
     write_json(HISTORY, {**history(events), **settled}, _MADE_FROM)
@@ -63,14 +68,14 @@ def follow() -> None:
     Raises:
         UserError: this process lacks what that one has.
     """
-    params = _read_settled()
+    params = read_settled()
     with training_group(params.finetune) as group:
         _trained(params, group)
 
 
 def _trained(
     params: Params, group: TrainingGroup
-) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event], int | None, Checkpoints]":
+) -> "tuple[Classifier, tuple[StepPlan, ...], list[Event], int | None, Checkpoints, HeldOut | None]":
     settings, manifest = params.finetune, read_manifest()
     backbone, weights_sha256 = _start(settings)
     if group.leads:
@@ -88,7 +93,8 @@ def _trained(
     with group.agreeing():
         classifier, plans, events = adapted(backbone, target, params, checkpoints, weights_sha256, group)
     batch_size = plans[-1].batch_size if plans else first_batch_size(settings, len(target.train))
-    return classifier, plans, events, batch_size, checkpoints
+    unseen = held_out(classifier, target, params, events, weights_sha256) if group.leads else None
+    return classifier, plans, events, batch_size, checkpoints, unseen
 
 
 @step
@@ -112,7 +118,7 @@ def record() -> None:
 
     epochs, outcomes = read_history(HISTORY)
     with stage_run("finetune") as run:
-        run.params({f"finetune.{key}": value for key, value in _read_settled().finetune.model_dump().items()})
+        run.params({f"finetune.{key}": value for key, value in read_settled().finetune.model_dump().items()})
         run.params({"backbone": read_json(RANKING, made_from=_RANKED_FROM)["winner"]})
         run.params({f"{outcome.name}.kept": outcome.kept for outcome in outcomes})
         run.params({f"{outcome.name}.blend": outcome.blend for outcome in outcomes if outcome.trained_groups})
@@ -131,7 +137,7 @@ def record() -> None:
         run.artifact(PLAN, "finetune")
 
 
-def _read_settled() -> Params:
+def read_settled() -> Params:
     """Read the parameters, the strategy that `select` found in place of the word for it."""
     params = read_params()
     if params.finetune.strategy != SELECTED:

@@ -130,6 +130,10 @@ class EvaluateParams(BaseModel):
 
     model_config = _CLOSED
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    margin: float = Field(default=0.01, ge=0, le=0.5)
+    set_error: float = Field(default=0.1, ge=0.001, le=0.5)
+    resamples: int = Field(default=1000, ge=100, le=100_000)
+    seed: _Seed = 0
 
 
 class RegisterParams(BaseModel):

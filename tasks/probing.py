@@ -48,7 +48,7 @@ def probed_on(
     from transfer.backbones.reference import BackboneReference
     from transfer.finetuning.strategies import is_from_scratch
 
-    settings, read = params.finetune, partial(_features, rows, target.train, params.data.path)
+    settings, read = params.finetune, partial(features_by_split, rows, target.train, params.data.path)
     features, under_own = partial(read, weights_sha256), partial(read, None)
     if is_from_scratch(settings.strategy):
         return _undecided(backbone, target, settings, checkpoints, features)
@@ -105,7 +105,7 @@ def _fitted(
     return classifier, (target.balance, *first, *tried, *last), head
 
 
-def _features(
+def features_by_split(
     rows: tuple[Sequence[Row], Sequence[Row]],
     train_set: "Examples",
     data_path: str,
@@ -113,7 +113,16 @@ def _features(
     backbone: "Backbone",
     examples: "Examples",
 ) -> "Tensor":
-    """Return the features of training or validation rows; those that any stage computed before are read."""
+    """Return the features of training or validation rows; those that any stage computed before are read.
+
+    Args:
+        rows: of the manifest, for training and for validation.
+        train_set: the prepared training rows, by which the two are told apart.
+        data_path: the data set's folder.
+        weights_sha256: of the backbone's file; None where its values are not those of a file.
+        backbone: left as it is.
+        examples: the prepared training rows, or the validation rows.
+    """
     text = "features" if weights_sha256 else "features under other norm statistics"
     of_split = rows[examples is not train_set]
     return features_of(backbone, weights_sha256, data_path, of_split, text, lambda: examples.inputs)

@@ -8,8 +8,9 @@ from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
 from tasks.adaptation import budget, training_target
 from tasks.candidates import random_candidate
-from tasks.finetune import HISTORY as FINETUNE_HISTORY
-from tasks.handoffs import RANDOM_FROZEN, RANKING, SCRATCH
+from tasks.finetune import read_settled
+from tasks.frozen import write_frozen
+from tasks.handoffs import FINETUNE_HISTORY, RANDOM_FROZEN, RANKING, REFERENCE_HISTORY, SCRATCH
 from tasks.history import BATCH_SIZE, Event, history, read_history, valid
 from tasks.imbalance import balance_in
 from tasks.params import Params, read_params
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from transfer.backbones.backbone import Backbone, Classifier
     from transfer.data.examples import Target
 
-HISTORY = Path("artifacts/reference/history.json")
+HISTORY = REFERENCE_HISTORY
 _MADE_FROM = {
     "manifest": MANIFEST,
     "quarantine": QUARANTINE,
@@ -92,6 +93,12 @@ def probe_random_features() -> None:
     named += [replace(one, name=f"random_frozen_{one.name}") for one in more]
     _save(RANDOM_FROZEN, classifier, manifest, named)
     _join()
+
+
+@step
+def probe_pretrained_features() -> None:
+    """Fit heads to the pretrained trunk as it came: what fine-tuning has to add to."""
+    write_frozen(read_settled(), read_manifest(), _MADE_FROM)
 
 
 @step

@@ -58,7 +58,8 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     balanced = ", ".join(f"{what} {metrics[key]:.3f}" for key, what in _BALANCED.items())
     yield "Accuracy", f"{_accuracy(metrics)} on {metrics['n_test']} test images, {balanced}"
     yield from _references(metrics, verdict["comparisons"])
-    yield "Verdict", verdict["sentence"]
+    yield "Verdict", " ".join([verdict["sentence"], *verdict.get("caveats", ()), *verdict.get("early_warnings", ())])
+    yield from _where_and_what(metrics, verdict)
     yield "Promotion", registration["promotion"]["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
@@ -85,6 +86,19 @@ def _references(metrics: Mapping[str, Any], comparisons: Mapping[str, Any]) -> I
     for what, parts in (("It beat", beaten), ("Compared with", others)):
         if parts:
             yield what, f"{'; '.join(parts)} — {metrics['references']}"
+
+
+def _where_and_what(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what each part of the work gave, and where the model does worst, as far as that is known."""
+    parts = " ".join(verdict.get("parts", {}).values())
+    if parts:
+        yield "Parts", parts
+    if "worst_slice" in metrics:
+        value, low, high = (metrics[f"worst_slice_accuracy{suffix}"] for suffix in ("", "_low", "_high"))
+        yield (
+            "Worst slice",
+            f"{metrics['worst_slice']}: {value:.3f} ({low:.3f} to {high:.3f}) on {metrics['worst_slice_n']} images",
+        )
 
 
 def _times(stages: Sequence[Mapping[str, Any]]) -> str:

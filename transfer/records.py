@@ -124,6 +124,8 @@ class StepOutcome:
         kept: False when the step was rolled back.
         val_nll_noise: how far the mean would fall by chance, one-sided at 95 %, nats; None for the first step.
         blend: share of the step's change of weights that validation preferred, in (0, 1].
+        sharpness: the inverse temperature that was folded into the head, above 0; None where none was, or where the
+            logits are more than scores times it.
     """
 
     name: str
@@ -135,6 +137,7 @@ class StepOutcome:
     kept: bool
     val_nll_noise: float | None = None
     blend: float = 1.0
+    sharpness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

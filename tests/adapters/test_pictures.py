@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adapters.evaluation_pictures import draw_gains, draw_reliability, draw_risk, draw_slices
 from adapters.pictures import draw_comparison, draw_confusion, draw_learning_curve, draw_ranking
 from transfer.records import CandidateScore, EpochRecord, Interval, StepOutcome
 
@@ -74,7 +75,62 @@ def confusion_of(names: list[str]) -> Draw:
     return draw
 
 
+def in_interval(value: float, half: float = 0.05) -> dict[str, float]:
+    return {"value": value, "low": max(0.0, value - half), "high": min(1.0, value + half)}
+
+
+METRICS = {"ece": 0.0312, "ece_low": 0.01, "ece_high": 0.05, "ece_if_calibrated": 0.027}
+METRICS |= {"aurc": 0.0123, "aurc_low": 0.01, "aurc_high": 0.02}
+
+
+def gains(path: Path) -> None:
+    values = {"scratch": (0.3, True), "random_frozen": (-0.4, False), "probe": (0.0, None), "nearest_mean": (0.9, True)}
+    compared = {
+        name: {"gain": {"value": value, "low": value - 0.08, "high": value + 0.08}, "better": better}
+        for name, (value, better) in values.items()
+    }
+    draw_gains(path, {"comparisons": compared, "margin": 0.01, "confidence": 0.95, "verdict": "inconclusive"})
+
+
+def reliability(path: Path) -> None:
+    bins = [{"confidence": 0.1 + 0.06 * at, "accuracy": in_interval(0.06 * at), "n_rows": 20} for at in range(15)]
+    draw_reliability(path, bins, METRICS, 0.95)
+
+
+def sure_reliability(path: Path) -> None:
+    draw_reliability(path, [{"confidence": 1.0, "accuracy": in_interval(1.0), "n_rows": 20}], METRICS, 0.95)
+
+
+def risk(path: Path) -> None:
+    points = [{"coverage": at / 50, "risk": in_interval(0.002 * at), "least": 1 - at / 50} for at in range(1, 51)]
+    draw_risk(path, points, METRICS, 0.95)
+
+
+def slices_of(n_slices: int) -> Draw:
+    def draw(path: Path) -> None:
+        found = [
+            {
+                "column": "a column of the user's with a long name",
+                "part": f"{place} to {place + 1}",
+                "n_rows": 10_000,
+                "accuracy": in_interval(0.5 + 0.4 * place / n_slices) if place else None,
+                "worse": place == 1,
+            }
+            for place in range(n_slices)
+        ]
+        draw_slices(path, {"slices": found, "surely_worse": ["one"], "fewest_images": 20}, 0.9, 0.95)
+
+    return draw
+
+
 DRAWN: dict[str, Draw] = {
+    "gains": gains,
+    "reliability": reliability,
+    "reliability of a sure model": sure_reliability,
+    "risk": risk,
+    "slices 1": slices_of(1),
+    "slices 12": slices_of(12),
+    "slices 80": slices_of(80),
     "learning curve": learning_curve,
     "uneven learning curve": uneven_learning_curve,
     "probe alone": probe_alone,
@@ -133,7 +189,9 @@ def test_no_text_touches_another_or_leaves_the_picture(name: str, tmp_path: Path
         assert not touching, f"{text.get_text()!r} lies on {touching}"
 
 
-@pytest.mark.parametrize("name", ["learning curve", "ranking", "comparison", "confusion 2"])
+@pytest.mark.parametrize(
+    "name", ["learning curve", "ranking", "comparison", "confusion 2", "gains", "risk", "slices 12"]
+)
 def test_the_same_numbers_give_the_same_bytes(name: str, tmp_path: Path) -> None:
     DRAWN[name](tmp_path / "first.png")
     DRAWN[name](tmp_path / "second.png")

@@ -13,13 +13,19 @@ from tasks.handoffs import VERDICT
 
 def test_the_flow_writes_its_files(in_staged: Path) -> None:
     assert sorted(path.name for path in VERDICT.parent.iterdir()) == [
+        "calibration.json",
         "champion.json",
         "comparison.png",
         "confusion.png",
+        "gains.png",
         "metrics.json",
         "per_class.csv",
         "predictions.csv",
+        "reliability.png",
+        "risk_coverage.png",
         "seen_rows.txt",
+        "slices.json",
+        "slices.png",
         "verdict.json",
     ]
 
@@ -33,7 +39,8 @@ def test_mlflow_has_the_figures_and_the_verdict(in_staged: Path) -> None:
     assert run.data.metrics == pytest.approx(figures)
     assert run.data.tags["verdict"] == read_json(VERDICT)["sentence"]
     listed = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "evaluate")}
-    assert {"confusion.png", "comparison.png", "verdict.json"} <= listed
+    assert run.data.tags["verdict.word"] == read_json(VERDICT)["verdict"]
+    assert listed == {path.name for path in VERDICT.parent.iterdir()}
 
 
 def test_no_record_holds_a_time_or_a_run(in_staged: Path) -> None:

@@ -58,7 +58,8 @@ def trained_once(finetuned_once: Path, tmp_path_factory: pytest.TempPathFactory)
     """Return the fine-tuned project with its references."""
     from tasks import reference
 
-    return _gone_on(finetuned_once, tmp_path_factory, reference.train_from_scratch, reference.probe_random_features)
+    steps = (reference.train_from_scratch, reference.probe_random_features, reference.probe_pretrained_features)
+    return _gone_on(finetuned_once, tmp_path_factory, *steps)
 
 
 def _gone_on(before: Path, tmp_path_factory: pytest.TempPathFactory, *steps: Callable[[], None]) -> Path:

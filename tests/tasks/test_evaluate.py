@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
+from pyarrow import parquet
 
-from adapters.json_files import read_json, sha256_of
-from adapters.manifest_file import read_manifest
-from tasks import evaluate, finetune, reference
-from tasks.handoffs import METRICS, VERDICT
+from adapters.json_files import read_json, sha256_of, write_json
+from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
+from adapters.model_files import load_model
+from tasks import answers, evaluate, finetune, reference
+from tasks.examples import prepared
+from tasks.frozen_files import ABOUT
+from tasks.handoffs import CALIBRATION, METRICS, SLICES, VERDICT
 from transfer.errors import UserError
+from transfer.finetuning.measuring import predict_logits
 from transfer.metrics.intervals import wilson_interval
 
 
@@ -71,6 +78,121 @@ def test_the_verdict_claims_what_the_interval_allows(trained: Path) -> None:
     assert len(verdict["reasons"]) == 2
 
 
+def _with_column(name: str, values: list[Any]) -> None:
+    """Give the manifest a column of the user's, and validate it anew."""
+    table = parquet.read_table(MANIFEST)
+    column = pa.array(values)
+    metadata = table.schema.metadata
+    table = (
+        table.set_column(table.column_names.index(name), name, column)
+        if name in table.column_names
+        else (table.append_column(name, column))
+    )
+    parquet.write_table(table.replace_schema_metadata(metadata), MANIFEST)
+    write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
+
+
+def _reference_again() -> None:
+    """Let the hand-offs of training name the manifest that there is now; what they hold is as it was."""
+    for path, made_from in ((finetune.RANKING, finetune._RANKED_FROM), (finetune.HISTORY, finetune._MADE_FROM)):
+        content = {key: value for key, value in read_json(path).items() if key not in ("version", "made_from")}
+        write_json(path, content, made_from)
+    content = {key: value for key, value in read_json(ABOUT).items() if key not in ("version", "made_from")}
+    write_json(ABOUT, content, answers._READ_BY_REFERENCE)
+
+
+def test_what_the_manifest_knows_and_what_the_user_adds_are_slices(trained: Path) -> None:
+    n_rows = parquet.read_table(MANIFEST).num_rows
+    _with_column("camera", ["left" if place % 2 else "right" for place in range(n_rows)])
+    _reference_again()
+    evaluate.measure()
+    found = read_json(SLICES)["slices"]
+    assert {one["column"] for one in found} == {"class", "brightness", "detail", "camera"}  # all are 32 px
+    cameras = [one for one in found if one["column"] == "camera"]
+    assert [one["part"] for one in cameras] == ["left", "right"]
+    assert sum(one["n_rows"] for one in cameras) == _metrics()["n_test"]
+    assert all(one["accuracy"] is None for one in found if one["n_rows"] < 20)
+
+
+def test_images_of_one_group_count_as_one(trained: Path) -> None:
+    evaluate.measure()
+    before = _metrics()
+    n_rows = parquet.read_table(MANIFEST).num_rows
+    _with_column("group", [f"{place // 8}" for place in range(n_rows)])
+    _reference_again()
+    evaluate.measure()
+    after = _metrics()
+    assert after["scratch_gain"] == before["scratch_gain"]
+    assert (after["nll_low"], after["nll_high"]) != (before["nll_low"], before["nll_high"])
+    assert (
+        after["scratch_gain_high"] - after["scratch_gain_low"]
+        >= before["scratch_gain_high"] - before["scratch_gain_low"]
+    )
+
+
+def test_every_figure_lies_in_its_interval(trained: Path) -> None:
+    evaluate.measure()
+    metrics = _metrics()
+    named = [key.removesuffix("_low") for key in metrics if key.endswith("_low")]
+    assert {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "nll", "brier", "ece", "aurc", "lac_coverage"} <= set(
+        named
+    )
+    for name in named:
+        assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"], name
+
+
+def test_sets_of_classes_stand_beside_the_predictions_and_are_counted(trained: Path) -> None:
+    evaluate.measure()
+    predictions, calibration = _table(evaluate.PREDICTIONS), read_json(CALIBRATION)
+    for method in ("lac", "aps"):
+        held = [row[f"set_{method}"].split(" | ") if row[f"set_{method}"] else [] for row in predictions]
+        covered = sum(row["actual"] in own for row, own in zip(predictions, held, strict=True)) / len(held)
+        assert _metrics()[f"{method}_coverage"] == pytest.approx(covered, abs=1e-6)
+        assert calibration["sets"][method]["coverage"]["value"] == pytest.approx(covered)
+        assert calibration["sets"][method]["mean_size"] == pytest.approx(np.mean([len(own) for own in held]))
+    assert "each validation image as the fit to all others" in calibration["validation"]["how"]
+
+
+def test_the_temperature_is_in_the_model_once(trained: Path) -> None:
+    evaluate.measure()
+    found = read_json(CALIBRATION)["temperature"]
+    assert found["nll_as_it_is"] == pytest.approx(_metrics()["nll"], abs=2e-6)
+    assert found["nll_untempered"] > found["nll_as_it_is"]  # ridge scores lie between 0 and 1
+    assert _metrics()["nll_untempered"] == found["nll_untempered"]
+    classifier, card = load_model(finetune.MODEL)
+    rows = read_manifest().of_split("test")
+    inputs = prepared("data/digits", rows, card.preprocess).inputs
+    raw = predict_logits(classifier, inputs).double() / found["inverse"]
+    plain = float(torch.nn.functional.cross_entropy(raw, torch.tensor([row.label for row in rows])))
+    assert found["nll_untempered"] == pytest.approx(plain, abs=1e-4)
+
+
+@pytest.mark.parametrize("improves", [True, False])
+def test_a_reference_that_had_too_few_images_is_said_to_have_had(trained: Path, improves: bool) -> None:
+    content = {key: value for key, value in read_json(reference.HISTORY).items() if key not in ("version", "made_from")}
+    of_scratch = [epoch for epoch in content["epochs"] if epoch["step_name"] == "scratch"]
+    assert len(of_scratch) > 1
+    for place, epoch in enumerate(of_scratch):
+        epoch["val_nll"] = 1.0 - 0.01 * place if improves else 1.0 + 0.01 * place
+    write_json(reference.HISTORY, content, reference._MADE_FROM)
+    evaluate.measure()
+    assert [text[:44] for text in read_json(VERDICT)["caveats"]] == [
+        "The reference from scratch was still improvi"
+    ] * improves
+
+
+def test_what_could_be_seen_beforehand_is_said(trained: Path) -> None:
+    evaluate.measure()
+    told = read_json(VERDICT)["early_warnings"]
+    ranking = {key: value for key, value in read_json(finetune.RANKING).items() if key not in ("version", "made_from")}
+    ranking["pixel_baseline"]["ridge_loo_accuracy"] = 1.0
+    write_json(finetune.RANKING, ranking, finetune._RANKED_FROM)
+    _reference_again()
+    evaluate.measure()
+    (said,) = set(read_json(VERDICT)["early_warnings"]) - set(told)
+    assert "not surely better than one of raw pixels" in said
+
+
 def test_a_model_that_began_at_random_transferred_nothing(trained: Path) -> None:
     card = finetune.MODEL / "card.json"
     assert '"reference": "rootstock/strokes"' in card.read_text(encoding="utf-8")
@@ -93,7 +215,7 @@ def test_a_second_evaluation_writes_the_same_bytes(trained: Path) -> None:
 
 
 def test_nothing_is_trained(trained: Path) -> None:
-    models = [folder / "model.safetensors" for folder in evaluate.MODELS.values()]
+    models = [folder / "model.safetensors" for folder in answers.MODELS.values()]
     before = [path.read_bytes() for path in models]
     evaluate.measure()
     assert [path.read_bytes() for path in models] == before

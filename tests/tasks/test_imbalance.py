@@ -48,6 +48,7 @@ def test_the_remedy_is_told_kept_and_given_to_the_references(unequal: Path, caps
     assert target.balance == found
     reference.train_from_scratch()
     reference.probe_random_features()
+    reference.probe_pretrained_features()
     evaluate.measure()
     metrics = json.loads(METRICS.read_text(encoding="utf-8"))
     for name in ("", "scratch_", "random_frozen_"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.json_files import read_json, write_json, write_plain_json
+from adapters.json_files import read_json, read_plain_json, write_json, write_plain_json
 from tasks import summary
 from tasks.handoffs import METRICS, VERDICT
 
@@ -61,6 +61,22 @@ def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str
         "manifest 4.2 s, select restored, finetune unchanged; 5 s in all",
     ):
         assert fact in text
+
+
+def test_what_is_known_of_parts_and_slices_is_said(finished: Path) -> None:
+    assert {"Parts", "Worst slice"}.isdisjoint(dict(summary.facts(finished)))
+    verdict = {
+        key: value for key, value in read_json(finished / VERDICT).items() if key not in ("version", "made_from")
+    }
+    parts = {"probe": "The model is the linear probe.", "nearest_mean": "All training gave much."}
+    write_json(finished / VERDICT, {**verdict, "parts": parts, "caveats": ["It was starved."], "early_warnings": []})
+    metrics = read_plain_json(finished / METRICS) | {"worst_slice": "class b", "worst_slice_n": 22}
+    metrics |= {"worst_slice_accuracy": 0.5, "worst_slice_accuracy_low": 0.3, "worst_slice_accuracy_high": 0.7}
+    write_plain_json(finished / METRICS, metrics)
+    rows = dict(summary.facts(finished))
+    assert rows["Verdict"] == "It helped [really]. It was starved."
+    assert rows["Parts"] == "The model is the linear probe. All training gave much."
+    assert rows["Worst slice"] == "class b: 0.500 (0.300 to 0.700) on 22 images"
 
 
 def test_next_steps_can_be_pasted(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,20 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfer.errors import UserError
-from transfer.evaluation.comparison import CAVEAT, compare, judge
+from transfer.evaluation.comparison import (
+    CAVEAT,
+    FEWEST,
+    Comparison,
+    Groups,
+    balanced_accuracy,
+    balanced_gain,
+    by_class,
+    compare,
+    together,
+)
+from transfer.evaluation.verdict import INCONCLUSIVE, NEGATIVE, NEUTRAL, POSITIVE, judge
+from transfer.metrics.bootstrap import resamples
+from transfer.metrics.intervals import mean_of_strata, wilson_interval
 
 ACTUAL = np.zeros(100, dtype=np.int64)
 
@@ -38,6 +51,7 @@ def test_the_claim_follows_the_interval(n_model: int, helped: bool | None, claim
     comparison = compare(ACTUAL, _with_right(range(n_model)), "scratch", _with_right(range(70)), 0.95)
     verdict = judge({"scratch": comparison}, 0.95)
     assert verdict.transfer_helped is helped
+    assert verdict.verdict == {True: POSITIVE, False: NEGATIVE, None: INCONCLUSIVE}[helped]
     assert verdict.sentence.startswith(claim)
     assert verdict.sentence.endswith(f"over scratch ({CAVEAT}).")
 
@@ -94,3 +108,105 @@ def test_swapping_model_and_reference_swaps_the_verdict(rights: list[tuple[bool,
 def test_no_reference_is_refused() -> None:
     with pytest.raises(UserError, match="There is no reference to compare with"):
         judge({}, 0.95)
+
+
+def _compared(n_model: int, confidence: float = 0.95, **references: int) -> dict[str, Comparison]:
+    model = _with_right(range(n_model))
+    found = {
+        name: compare(ACTUAL, model, name, _with_right(range(n_right)), confidence)
+        for name, n_right in references.items()
+    }
+    return together(found, confidence)
+
+
+def test_claims_about_several_references_hold_together() -> None:
+    alone, both = _compared(80, scratch=74), _compared(80, scratch=74, random_frozen=73)
+    assert alone["scratch"].p_value == pytest.approx(2 / 2**6)
+    assert alone["scratch"].better is True
+    assert both["random_frozen"].p_adjusted == pytest.approx(2 * 2 / 2**7)
+    assert both["scratch"].p_adjusted == pytest.approx(2 / 2**6)
+    three = _compared(80, scratch=74, random_frozen=74, third=74)
+    assert [one.better for one in three.values()] == [None] * 3
+    assert [one.p_adjusted for one in three.values()] == pytest.approx([3 * 2 / 2**6] * 3)
+
+
+def test_it_helped_only_where_it_beat_every_reference_and_hurt_where_any_beat_it() -> None:
+    assert judge(_compared(90, scratch=40, random_frozen=70), 0.95).verdict == POSITIVE
+    assert judge(_compared(71, scratch=40, random_frozen=70), 0.95).verdict == INCONCLUSIVE
+    verdict = judge(_compared(40, scratch=30, random_frozen=70), 0.95)
+    assert (verdict.verdict, verdict.against, verdict.transfer_helped) == (NEGATIVE, "random_frozen", False)
+
+
+def test_neutral_is_claimed_only_where_the_gain_is_surely_within_the_margin() -> None:
+    compared = _compared(70, scratch=70)
+    assert compared["scratch"].narrow.high == pytest.approx(stats.norm.ppf(0.95) / 102, abs=1e-4)
+    assert judge(compared, 0.95, margin=0.02).verdict == NEUTRAL
+    assert judge(compared, 0.95, margin=0.02).transfer_helped is None
+    assert "no difference beyond 2 points" in judge(compared, 0.95, margin=0.02).sentence
+    assert judge(compared, 0.95, margin=0.01).verdict == INCONCLUSIVE
+    assert judge(compared, 0.95).verdict == INCONCLUSIVE
+
+
+def test_a_sure_difference_within_the_margin_does_not_matter() -> None:
+    assert judge(_compared(70, scratch=80), 0.95, margin=0.3).verdict == NEUTRAL
+    assert judge(_compared(70, scratch=80), 0.95, margin=0.05).verdict == NEGATIVE
+
+
+@pytest.mark.parametrize(("truth", "at_most"), [(0.0, 0.05), (-0.02, 0.05)])
+def test_models_that_are_alike_are_rarely_told_apart_and_models_at_the_margin_rarely_called_alike(
+    truth: float, at_most: float
+) -> None:
+    draw, wrong, n_rows = np.random.default_rng(0), 0, 400
+    actual = np.zeros(n_rows, dtype=np.int64)
+    for _ in range(400):
+        cells = draw.choice(3, n_rows, p=[0.1 + truth / 2, 0.1 - truth / 2, 0.8])  # the model alone, the other, both
+        one, other = (cells == 1).astype(np.int64), (cells == 0).astype(np.int64)
+        found = judge(together({"other": compare(actual, one, "other", other, 0.95)}, 0.95), 0.95, margin=0.02).verdict
+        wrong += found in ((POSITIVE, NEGATIVE) if truth == 0 else (NEUTRAL, POSITIVE))
+    assert wrong / 400 <= at_most + 2 * (at_most * (1 - at_most) / 400) ** 0.5
+
+
+def test_classes_are_claimed_together_and_small_ones_not_at_all() -> None:
+    actual = np.repeat([0, 1, 2], [40, 40, FEWEST - 1])
+    model, other = actual.copy(), actual.copy()
+    other[:12] = 1  # of class 0 the other model finds less
+    other[80:] = 0  # of class 2 nothing, but there are too few
+    (first, second, third) = by_class(actual, model, other, 0.95)
+    assert [label for label, _, _ in (first, second, third)] == [0, 1, 2]
+    assert (first[2].better, second[2].better, third[2].better) == (True, None, None)
+    assert first[2].p_adjusted == pytest.approx(2 * 2 / 2**12)
+    assert (third[1], third[2].gain.value) == (FEWEST - 1, 1.0)
+
+
+def test_rows_of_a_group_do_not_count_as_many() -> None:
+    draw = np.random.default_rng(0)
+    places = np.repeat(np.arange(40), 5)
+    actual = np.zeros(200, dtype=np.int64)
+    model, other = (np.repeat(draw.random(40) < share, 5).astype(np.int64) for share in (0.1, 0.25))
+    groups = Groups(places, resamples(200, 1000, 0, places))
+    each, together_ = (compare(actual, model, "other", other, 0.95, of) for of in (None, groups))
+    assert together_.gain.value == each.gain.value
+    assert (together_.gain.high - together_.gain.low) / (each.gain.high - each.gain.low) == pytest.approx(
+        5**0.5, rel=0.15
+    )
+    per_group = compare(actual[::5], model[::5], "other", other[::5], 0.95)
+    assert together_.p_value == pytest.approx(per_group.p_value)
+    assert each.p_value < 0.05 * together_.p_value
+
+
+def test_balanced_figures_are_means_over_classes() -> None:
+    actual = np.repeat([0, 1], [90, 10])
+    model, other = actual.copy(), actual.copy()
+    model[:9], other[95:] = 1, 0
+    rows = resamples(100, 1000, 0)
+    found, gain = balanced_accuracy(actual, model, 0.95, rows), balanced_gain(actual, model, other, 0.95, rows)
+    assert (found.value, gain.value) == pytest.approx((0.95, 0.95 - 0.75))
+    assert found.low < found.value < found.high < 1
+    assert gain.low < gain.value < gain.high
+
+
+def test_balanced_accuracy_without_a_mistake_keeps_the_doubt_of_its_classes() -> None:
+    actual = np.repeat([0, 1], [90, 10])
+    found = balanced_accuracy(actual, actual, 0.95, resamples(100, 200, 0))
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == mean_of_strata([wilson_interval(90, 90, 0.95), wilson_interval(10, 10, 0.95)]).low

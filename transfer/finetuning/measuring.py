@@ -79,6 +79,17 @@ def judgement_of(logits: Tensor, labels: Tensor, *, equally: bool = False) -> Ju
     return Judgement(losses, logits.argmax(1) == labels, sharpness, strata)
 
 
+def predict_features(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:
+    """Return features float32 (N, feature_dim) of prepared images, as `predict_logits` computes them on the way."""
+    images = (normalise(batch, classifier.backbone.preprocess) for batch in inputs.split(_BATCH))
+    return _logits(classifier.backbone, images, advance)
+
+
+def logits_of(head: nn.Module, features: Tensor) -> Tensor:
+    """Return logits float32 (N, n_classes) of features float32 (N, D), those that `predict_logits` ends with."""
+    return _logits(head, iter(features.split(_BATCH)))
+
+
 def predict_logits(classifier: Classifier, inputs: Tensor, advance: Callable[[int], None] = lambda _: None) -> Tensor:
     """Return logits float32 (N, n_classes) of prepared images, in evaluation mode; the mode is restored."""
     images = (normalise(batch, classifier.backbone.preprocess) for batch in inputs.split(_BATCH))

@@ -18,6 +18,7 @@ from transfer.finetuning.norms import MOST_IMAGES, reestimate, require_statistic
 from transfer.finetuning.plan import NORMS, PROBE, REFIT
 from transfer.finetuning.states import State, clone_state
 from transfer.heads.fits import Fit, fit_ridge
+from transfer.heads.fitted import Fitted
 from transfer.records import EpochRecord, StepOutcome
 
 Features = Callable[[Backbone, Examples], Tensor]
@@ -39,13 +40,14 @@ def probed(
     """
     extract, train_set = features or _straight, target.train
     rows = extract(backbone, train_set)
-    fitted_head = fit(rows, train_set.labels, target.n_classes, target.balance).head
-    classifier = Classifier(backbone, target.n_classes, fitted_head).eval()
+    found_fit = fit(rows, train_set.labels, target.n_classes, target.balance)
+    classifier = Classifier(backbone, target.n_classes, found_fit.head).eval()
     with torch.no_grad():
         fitted = float(loss_of(target.balance, classifier.head(rows).double(), train_set.labels, 0.0))
     found = _judged(classifier.head, extract(backbone, target.val), target)
     record = EpochRecord(PROBE, 1, len(train_set), fitted, found.nll, found.accuracy)
-    return classifier, (record, StepOutcome(PROBE, (HEAD,), None, found.nll, found.accuracy, len(train_set), kept=True))
+    outcome = StepOutcome(PROBE, (HEAD,), None, found.nll, found.accuracy, len(train_set), kept=True)
+    return classifier, (record, replace(outcome, sharpness=found_fit.sharpness))
 
 
 def with_own_norms(
@@ -124,18 +126,29 @@ def refitted(
         The head's values by their names in the classifier, and the outcome; neither where validation rows are worse
         predicted so, beyond noise. `transfer.backbones.heads.take_head` puts them in their place.
     """
-    extract, n_train = features or _straight, len(target.train)
-    parts = [extract(classifier.backbone, one) for one in (target.train, target.val)]
-    before = _judged(classifier.head, parts[1], target)
-    labels = torch.cat((target.train.labels, target.val.labels))
-    fitted = fit(torch.cat(parts), labels, target.n_classes, target.balance)
-    after = judgement_of(fitted.held_out[n_train:], target.val.labels, equally=target.balance.equally)
+    before = _judged(classifier.head, (features or _straight)(classifier.backbone, target.val), target)
+    fitted = fitted_to_all(classifier.backbone, target, features, fit)
+    after = judgement_of(fitted.held_out[len(target.train) :], target.val.labels, equally=target.balance.equally)
     changed = change(before.losses, after.losses, after.strata)
     outcome = changed.outcome(REFIT, (HEAD,), after.accuracy, len(target.val))
     if changed.hurt:
         return {}, (outcome,)
     values = {f"{HEAD}.{name}": value for name, value in fitted.head.state_dict().items()}
-    return values, (replace(outcome, kept=True),)
+    return values, (replace(outcome, kept=True, sharpness=fitted.sharpness),)
+
+
+def fitted_to_all(backbone: Backbone, target: Target, features: Features | None = None, fit: Fit = fit_ridge) -> Fitted:
+    """Fit a head to the training rows, and then the validation rows, together.
+
+    Args:
+        backbone: left as it is.
+        target: rows to fit.
+        features: as for `probed`.
+        fit: as for `probed`.
+    """
+    rows = [(features or _straight)(backbone, one) for one in (target.train, target.val)]
+    labels = torch.cat((target.train.labels, target.val.labels))
+    return fit(torch.cat(rows), labels, target.n_classes, target.balance)
 
 
 def _straight(backbone: Backbone, examples: Examples) -> Tensor:

@@ -188,7 +188,8 @@ def _run_step(
         with torch.no_grad():
             for parameter in classifier.head.parameters():
                 parameter.mul_(after.sharpness)
-    yield replace(changed.outcome(step.name, tuple(step.rates), after.accuracy, seen), blend=blend)
+    folded = after.sharpness if changed.helped and HEAD in step.rates else None
+    yield replace(changed.outcome(step.name, tuple(step.rates), after.accuracy, seen), blend=blend, sharpness=folded)
 
 
 def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int) -> str:

@@ -25,6 +25,10 @@ class Counting:
     judging: Tensor | None = None
     offset: Tensor | None = None
 
+    def told(self, sharpness: float) -> float | None:
+        """Return an inverse temperature that logits can be divided by; None where they have an offset."""
+        return sharpness if self.offset is None else None
+
     def moved(self, logits: Tensor) -> Tensor:
         """Return logits (N, C) or a bias (C,) with the offset."""
         return logits if self.offset is None else logits + self.offset.to(logits)

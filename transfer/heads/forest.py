@@ -48,7 +48,7 @@ def fit_forest(
     sharpness, _ = calibrated(scores, labels, weights=counting.judging, offset=counting.offset)
     numbers = {"sharpness": torch.tensor(sharpness), "offset": counting.moved(torch.zeros(n_classes))}
     head = Forest(**flattened(model.estimators_), prior=prior, **numbers)
-    return Fitted(head, counting.moved(sharpness * scores))
+    return Fitted(head, counting.moved(sharpness * scores), counting.told(sharpness))
 
 
 def flattened(trees: list[Any]) -> dict[str, Tensor]:

@@ -105,7 +105,8 @@ class LinearFit:
         """Return a head whose softmax gives calibrated shares."""
         bias = self.counting.moved(self.sharpness * self.bias)
         head = linear_head((self.sharpness * self.weight).float(), bias.float())
-        return Fitted(head, self.counting.moved(self.sharpness * self.held_out))
+        held_out = self.counting.moved(self.sharpness * self.held_out)
+        return Fitted(head, held_out, self.counting.told(self.sharpness))
 
 
 def cross_validated(

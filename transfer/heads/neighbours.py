@@ -49,7 +49,8 @@ def fit_neighbours(features: Tensor, labels: Tensor, n_classes: int, balance: Cl
             best_nll, best_k, best_sharpness, held_out = nll, k, sharpness, counting.moved(sharpness * scores)
     kept = {"centre": centre, "rows": rows, "labels": labels, "weights": weights, "prior": prior}
     numbers = {"k": torch.tensor(best_k), "sharpness": torch.tensor(best_sharpness)}
-    return Fitted(Neighbours(**kept, **numbers, offset=counting.moved(torch.zeros(n_classes))), held_out)
+    head = Neighbours(**kept, **numbers, offset=counting.moved(torch.zeros(n_classes)))
+    return Fitted(head, held_out, counting.told(best_sharpness))
 
 
 def _others(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -30,15 +30,17 @@ class Probe:
         bias: float32 (n_classes,); a softmax of features @ weight.T + bias gives calibrated shares.
         held_out: float64 (N, n_classes), logits of each row by the fit to all others; only standardiser and temperature
             are those of all rows.
+        sharpness: the inverse temperature that is folded in; None where an offset is, too.
     """
 
     weight: Tensor
     bias: Tensor
     held_out: Tensor
+    sharpness: float | None
 
     def fitted(self) -> Fitted:
         """Return the probe as a head, and what its fits made of rows they did not see."""
-        return Fitted(linear_head(self.weight, self.bias), self.held_out)
+        return Fitted(linear_head(self.weight, self.bias), self.held_out, self.sharpness)
 
 
 def fit_probe(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBalance | None = None) -> Probe:
@@ -75,4 +77,4 @@ def fit_probe(features: Tensor, labels: Tensor, n_classes: int, balance: ClassBa
     held_out = best_sharpness * path.without_one(best_strength)
     if counting.offset is not None:
         bias, held_out = bias + counting.offset, held_out + counting.offset
-    return Probe(weight.float(), (bias - weight @ mean).float(), held_out)
+    return Probe(weight.float(), (bias - weight @ mean).float(), held_out, counting.told(best_sharpness))

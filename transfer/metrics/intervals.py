@@ -56,6 +56,22 @@ def mean_of_strata(parts: Sequence[Interval], low: float = 0.0, high: float = 1.
     return Interval(value, max(low, value - below), min(high, value + above))
 
 
+def independent_difference(first: Interval, second: Interval) -> Interval:
+    """Return the difference of two independent figures in [0, 1] with its interval (values in [-1, 1]).
+
+    Args:
+        first: with an interval of the confidence that the result has.
+        second: the same.
+
+    Source: Newcombe 1998, Interval estimation for the difference between independent proportions, Statistics in
+    Medicine 17(8), method 10.
+    """
+    value = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return Interval(value, max(-1.0, value - below), min(1.0, value + above))
+
+
 def paired_difference(n_only_first: int, n_only_second: int, n_rows: int, confidence: float) -> Interval:
     """Return the difference of two accuracies on the same rows, with its interval (values in [-1, 1]).
 
