@@ -10,6 +10,7 @@ from adapters.manifest_file import read_manifest
 from tasks.calibration import calibrate
 from tasks.handoffs import (
     CALIBRATION,
+    CHAMPION,
     COMPARISON,
     CONFUSION,
     GAINS,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
 _PICTURES = (CONFUSION, COMPARISON, RELIABILITY, RISK, SLICES_PICTURE, GAINS)
-_RECORDS = (PER_CLASS, PREDICTIONS, METRICS, CALIBRATION, SLICES, VERDICT)
+_RECORDS = (PER_CLASS, PREDICTIONS, METRICS, CALIBRATION, SLICES, VERDICT, CHAMPION)
 
 
 @step
