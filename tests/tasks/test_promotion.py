@@ -226,6 +226,9 @@ def test_a_line_altered_by_hand_is_detected_by_both_commands(
     assert [finding.verdict for finding in _promotions(two)] == ["ok"]
     text = (two / LEDGER).read_text(encoding="utf-8")
     (two / LEDGER).write_text(text.replace("Promoted: better.", "Promoted: cheaper.", 1), encoding="utf-8")
+    code, out, err = call("champions")
+    assert (code, "digits/2" in out) == (0, True)
+    assert err == "line 1 of mlruns/promotions.jsonl was altered: its hash is not that of its words.\n"
     code, _, err = call("champions", "--verify")
     assert code == 1
     assert "line 1 of mlruns/promotions.jsonl was altered: its hash is not that of its words.\n" in err
