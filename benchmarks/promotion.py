@@ -41,17 +41,20 @@ def simulated(draw: np.random.Generator, accuracy: float, gain: float, n_rows: i
     return paired, int(challenger.sum())
 
 
-def promotes(paired: Paired, n_right: int, policy: Policy) -> bool:
-    """Say whether the gate promotes a challenger of the champion's size that keeps every criterion."""
+def promotes(paired: Paired, n_right: int, policy: Policy, *, smaller: bool = False) -> bool:
+    """Say whether the gate promotes a challenger that keeps every criterion, of the champion's size or smaller."""
     measured = Measured(wilson_interval(n_right, paired.n_rows, 0.95), "inconclusive", 1.0)
-    decision = against(broken(measured, Criteria()), compared(paired, policy), policy, smaller=False)
+    decision = against(broken(measured, Criteria()), compared(paired, policy), policy, smaller)
     return decision.outcome == PROMOTE
 
 
-def share(gain: float, n_rows: int, runs: int, seed: int, policy: Policy | None = None) -> float:
+def share(
+    gain: float, n_rows: int, runs: int, seed: int, policy: Policy | None = None, *, smaller: bool = False
+) -> float:
     """Return the share of simulated challengers that the gate promotes."""
     draw, policy = np.random.default_rng(seed), policy or Policy()
-    return sum(promotes(*simulated(draw, CHAMPION, gain, n_rows), policy) for _ in range(runs)) / runs
+    drawn = (simulated(draw, CHAMPION, gain, n_rows) for _ in range(runs))
+    return sum(promotes(*one, policy, smaller=smaller) for one in drawn) / runs
 
 
 def main(runs: int) -> None:

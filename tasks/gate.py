@@ -1,14 +1,15 @@
 """The gate: criteria of params.yaml, the comparison with the champion, and what follows from both."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adapters.json_files import read_json
 from adapters.mlflow_aliases import MODEL_TAG
 from adapters.mlflow_registry import Release
-from adapters.model_files import WEIGHTS
+from adapters.model_files import CARD, WEIGHTS
 from adapters.promotion_ledger import read_ledger
 from adapters.promotions import AGAINST_TAG, BY_PERSON, GATE, GATE_TAG, NOBODY, ROLLBACK, WHY_TAG, Move, champion, move
 from tasks.compared import identity_of
@@ -56,7 +57,19 @@ def judge(project: Path, release: Release, version: str, settings: RegisterParam
     Raises:
         UserError: the record of the comparison is missing or was made from another model.
     """
-    record = read_json(project / CHAMPION, made_from={"weights": project / MODEL / WEIGHTS})
+    made_from = {"weights": project / MODEL / WEIGHTS, "card": project / MODEL / CARD}
+    judged = _judged(project, release, version, settings, read_json(project / CHAMPION, made_from=made_from))
+    taken_back = _taken_back(project, release) if judged.decision.outcome == promotion.PROMOTE else ""
+    if not taken_back:
+        return judged
+    left = promotion.incomparable((), f"{taken_back} (the gate: {judged.decision.sentence.rstrip('.')})")
+    return replace(judged, decision=left, plain={**judged.plain, **promotion.plain(left)})
+
+
+def _judged(
+    project: Path, release: Release, version: str, settings: RegisterParams, record: Mapping[str, Any]
+) -> Judged:
+    """Decide by criteria and by the record of the comparison."""
     found = champion(project, release.name)
     now, before = identity_of(found), None if found is None else found.version
     against = NOBODY if now is None else next(iter(now.values()))
@@ -66,10 +79,7 @@ def judge(project: Path, release: Release, version: str, settings: RegisterParam
     policy = Policy(settings.promote, settings.confidence, settings.margin)
     failed = promotion.broken(_measured(release, settings), _criteria(settings))
     asked = record["champion"] and record["champion"]["identity"]
-    taken_back = _taken_back(project, release)
-    if taken_back:
-        decision = promotion.incomparable(failed, taken_back)
-    elif now is not None and now == release.identity:
+    if now is not None and now == release.identity:
         decision = promotion.again(failed, policy)
     elif now != asked:
         decision = promotion.incomparable(failed, _CHANGED)
@@ -83,7 +93,7 @@ def judge(project: Path, release: Release, version: str, settings: RegisterParam
 
 
 def _beside(
-    release: Release, record: dict[str, Any], failed: tuple[str, ...], policy: Policy, who: tuple[str | None, str]
+    release: Release, record: Mapping[str, Any], failed: tuple[str, ...], policy: Policy, who: tuple[str | None, str]
 ) -> Judged:
     """Decide by what challenger and champion said of the same rows."""
     paired = Paired(**record["paired"])
@@ -142,7 +152,7 @@ def _latency_ms(release: Release) -> float:
     return found
 
 
-def _told(decision: Decision, record: dict[str, Any]) -> Decision:
+def _told(decision: Decision, record: Mapping[str, Any]) -> Decision:
     """Add what has to be known of the rows that were asked about."""
     notes = []
     if record["n_left_out"]:

@@ -11,7 +11,7 @@ from adapters.mlflow_aliases import MODEL_TAG, aliased
 from adapters.promotions import CHALLENGER, CHAMPION
 from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
 from tasks.params import read_params
-from transfer.evaluation.promotion import ASK, REFUSE
+from transfer.evaluation.promotion import ASK
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -159,12 +159,11 @@ def _close(console: "Console", project: Path, mended: str, notice: str | None) -
 
 
 def _open_promotion(project: Path, program: str) -> Iterator[tuple[str, str]]:
-    """Yield what a person may do about a model that is not the champion."""
+    """Yield what a person may do about a model that the gate left to one."""
     registration = read_json(project / REGISTRATION)
-    if registration["promotion"]["outcome"] in (ASK, REFUSE) and _alias(project, registration) != CHAMPION:
+    if registration["promotion"]["outcome"] == ASK and _alias(project, registration) != CHAMPION:
         target = shlex.quote(f"{registration['name']}@{CHALLENGER}")
-        forced = " --force" if registration["promotion"]["outcome"] == REFUSE else ""
-        yield f"{program} promote {target} --why REASON{forced}", "make it the champion all the same"
+        yield f"{program} promote {target} --why REASON", "make it the champion, if you think so"
 
 
 def _table(title: str) -> "Table":

@@ -25,7 +25,8 @@ def test_the_flow_registers_a_model_once(mlflow_project: Path) -> None:
     write_json(EVALUATE / "verdict.json", {"sentence": "It helped."}, {"transfer": MODEL / "model.safetensors"})
     own = {"model_sha256": sha256_of(MODEL / "model.safetensors"), "card_sha256": sha256_of(MODEL / "card.json")}
     record = {"model": "digits", "own": own, "champion": None}
-    write_json(EVALUATE / "champion.json", record, {"weights": MODEL / "model.safetensors"})
+    made_from = {"weights": MODEL / "model.safetensors", "card": MODEL / "card.json"}
+    write_json(EVALUATE / "champion.json", record, made_from)
     for _ in range(2):
         register.fn()
     assert read_json(Path("artifacts/register/registration.json"))["model_version"] == "1"

@@ -36,7 +36,7 @@ def compare(paired: tuple[int, int, int] | None = None, **more: Any) -> None:
         record["champion"] = {"version": found.version, "identity": identity_of(found)}
         counts = dict(zip(("only_challenger", "only_champion", "n_rows"), paired or (0, 0, 40), strict=True))
         record = {"paired": counts, "problem": None, "size_bytes": 10**6, "n_left_out": 0, "seen_known": True, **record}
-    write_json(CHAMPION, record, {"weights": MODEL / "model.safetensors"})
+    write_json(CHAMPION, record, {"weights": MODEL / "model.safetensors", "card": MODEL / "card.json"})
 
 
 def set_param(line: str, changed: str) -> None:

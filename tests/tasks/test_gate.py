@@ -115,7 +115,12 @@ def test_what_a_person_took_back_is_not_promoted_again_by_itself(mlflow_project:
     said = read_json(REGISTRATION)["promotion"]
     assert said["outcome"] == "ask"
     assert "gave its place to version 1 on 20" in said["sentence"]
-    assert "(wrong on the new scanner), so a person has to promote it" in said["sentence"]
+    assert "(wrong on the new scanner), so a person has to promote it (the gate: Promoted as" in said["sentence"]
+    assert said["only_challenger"] == 20
+    compare((2, 20, 300))
+    publish()
+    assert read_json(REGISTRATION)["promotion"]["outcome"] == "refuse"
+    compare((20, 2, 300))
     move(mlflow_project, Move("digits", "1", "2", BY_PERSON, "it was the scanner"))
     move(mlflow_project, Move("digits", "2", "1", GATE, "better"))
     publish()

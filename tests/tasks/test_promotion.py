@@ -128,6 +128,22 @@ def test_a_version_that_is_not_what_it_was_takes_no_place(two: Path, call: Calla
     assert champion(two) == "2"
 
 
+def test_a_version_without_golden_outputs_takes_the_place_by_force_alone(
+    two: Path, call: Callable[..., tuple[Any, str, str]]
+) -> None:
+    found = numbered(two, NAME, "1")
+    assert found is not None
+    shutil.rmtree(Path(found.location) / "artifacts/evidence")
+    code, _, err = call("rollback", NAME)
+    assert code == 1
+    assert "it was registered without golden outputs; the champion is still version 2" in err
+    assert champion(two) == "2"
+    code, out, err = call("promote", f"{NAME}/1", "--why", "version 2 fails", "--force")
+    assert (code, err) == (0, "")
+    assert "(it was registered without golden outputs), against the gate" in out
+    assert champion(two) == "1"
+
+
 def test_a_deleted_champion_is_not_gone_back_to(two: Path, call: Callable[..., tuple[Any, str, str]]) -> None:
     open_client().delete_model_version(NAME, "1")
     code, _, err = call("rollback", NAME)
@@ -226,6 +242,9 @@ def test_a_line_altered_by_hand_is_detected_by_both_commands(
     assert [finding.verdict for finding in _promotions(two)] == ["ok"]
     text = (two / LEDGER).read_text(encoding="utf-8")
     (two / LEDGER).write_text(text.replace("Promoted: better.", "Promoted: cheaper.", 1), encoding="utf-8")
+    code, out, err = call("champions")
+    assert (code, "digits/2" in out) == (0, True)
+    assert err == "line 1 of mlruns/promotions.jsonl was altered: its hash is not that of its words.\n"
     code, _, err = call("champions", "--verify")
     assert code == 1
     assert "line 1 of mlruns/promotions.jsonl was altered: its hash is not that of its words.\n" in err

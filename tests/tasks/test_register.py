@@ -110,6 +110,7 @@ def leave_artifacts_of(reference: str) -> None:
     leave_artifacts()
     card = json.loads((MODEL / "card.json").read_text())
     write_plain_json(MODEL / "card.json", {**card, "reference": reference})
+    compare()
 
 
 def tags() -> dict[str, str]:

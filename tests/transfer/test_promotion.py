@@ -43,6 +43,14 @@ def test_of_200_challengers_worse_by_3_points_none_is_promoted(needs: str) -> No
     assert share(-0.03, 500, runs=200, seed=1, policy=Policy(needs)) == 0
 
 
+@pytest.mark.parametrize(("gain", "most"), [(-0.03, 0.005), (-0.01, 0.035)])
+def test_a_smaller_challenger_that_is_worse_by_more_than_the_margin_is_seldom_promoted(
+    gain: float, most: float
+) -> None:
+    policy = Policy(NON_INFERIOR, margin=0.01)
+    assert share(gain, 500, runs=2000, seed=1, policy=policy, smaller=True) <= most
+
+
 def test_of_200_challengers_better_by_5_points_nine_in_ten_are_promoted() -> None:
     assert share(0.05, 500, runs=200, seed=2) >= 0.9
 
