@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from adapters.json_files import write_json
-from adapters.manifest_file import Header, read_frame, read_header, read_manifest, write_manifest
+from adapters.manifest_file import Header, read_columns, read_frame, read_header, read_manifest, write_manifest
 from transfer.errors import UserError
 from transfer.records import Row
 
@@ -65,6 +65,13 @@ def test_unreadable_and_quarantined_rows_are_left_out(written: Path) -> None:
     assert manifest.rows == (Row("a", 0, "train", "aaaa"), Row("b", 1, "test", "bbbb"))
     assert manifest.of_split("test") == (Row("b", 1, "test", "bbbb"),)
     assert manifest.of_split("val") == ()
+
+
+def test_columns_come_back_in_the_order_of_the_rows(written: Path) -> None:
+    manifest = read_manifest(written, _quarantine(written, []))
+    columns = read_columns(manifest.rows[::-1], written)
+    assert [row.path for row in manifest.rows[::-1]] == ["d", "b", "a"]
+    assert columns == {"group": ["dd", "bb", "aa"], "n_bytes": [10] * 3, "width_px": [3] * 3, "mode": ["RGB"] * 3}
 
 
 def test_a_quarantine_list_of_another_manifest_is_refused(written: Path) -> None:

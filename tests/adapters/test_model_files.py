@@ -11,7 +11,7 @@ import torch
 
 from adapters import serving_model
 from adapters.json_files import sha256_of
-from adapters.model_files import CARD, WEIGHTS, load_card, load_model, save_model
+from adapters.model_files import CARD, WEIGHTS, load_card, load_head, load_model, save_head, save_model
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.card import ModelCard
@@ -29,6 +29,15 @@ def _classifier(text: str = "rootstock/strokes@none", seed: int = 1) -> Classifi
             torch.rand(classifier.head.weight.shape, generator=torch.Generator().manual_seed(0))
         )
     return classifier
+
+
+def test_a_head_alone_comes_back_to_the_bit(tmp_path: Path) -> None:
+    head, path = torch.nn.Linear(4, 3), tmp_path / "head"
+    save_head(path, head)
+    assert all(value.equal(load_head(path).state_dict()[name]) for name, value in head.state_dict().items())
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="missing or damaged"):
+        load_head(path)
 
 
 @pytest.fixture

@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.datasets import load_digits
 
 from transfer.errors import UserError
+from transfer.heads.ridge import fit_probe
 from transfer.metrics.conformal import METHODS, aps_scores, coverage_by_chance, lac_scores, sets, threshold
 
 
@@ -88,3 +91,24 @@ def test_of_too_few_rows_every_set_holds_all_classes() -> None:
     limit, held = sets("lac", (labels[:5], said[:5]), said[5:], 0.1, 0)
     assert limit == math.inf
     assert held.all()
+
+
+@pytest.mark.slow
+def test_answers_of_fits_without_each_row_make_honest_sets_and_own_answers_do_not() -> None:
+    digits, draw = load_digits(), torch.Generator().manual_seed(0)
+    weights = torch.randn((64, 300), generator=draw) / 8
+    features, labels = torch.relu((torch.tensor(digits.data).float() / 16 - 0.3) @ weights), torch.tensor(digits.target)
+    honest: dict[str, list[float]] = {method: [] for method in METHODS}
+    own: dict[str, list[float]] = {method: [] for method in METHODS}
+    for seed in range(20):
+        fitted, new = torch.randperm(len(labels), generator=draw).split([600, len(labels) - 600])
+        known = fitted[400:]  # the validation rows
+        probe = fit_probe(features[fitted], labels[fitted], 10)
+        said = (features @ probe.weight.T + probe.bias).double().softmax(1).numpy()
+        for found, answers in ((honest, probe.held_out[400:].softmax(1).numpy()), (own, said[known])):
+            for method in METHODS:
+                _, held = sets(method, (labels[known].numpy(), answers), said[new], 0.1, seed)
+                found[method].append(float(held[np.arange(len(new)), labels[new].numpy()].mean()))
+    for method in METHODS:
+        assert np.mean(honest[method]) == pytest.approx(0.9, abs=0.02), method
+    assert np.mean(own["lac"]) < 0.85  # the draw of adaptive sets hides it where nearly every answer is right

@@ -59,6 +59,21 @@ def test_a_model_without_a_mistake_is_not_sure_to_make_none() -> None:
     assert found.of_classes[1].f1.low == wilson_interval(50, 50, 0.95).low
 
 
+@settings(max_examples=12)
+@given(st.integers(0, 10_000), st.integers(2, 3), st.integers(0, 5), st.sampled_from([0.5, 0.95, 0.999]))
+def test_figures_are_numbers_in_their_intervals_however_few_rows(
+    seed: int, n_classes: int, n_more: int, confidence: float
+) -> None:
+    draw = np.random.default_rng(seed)
+    actual = np.concatenate((np.arange(n_classes), draw.integers(0, n_classes, n_more)))
+    probabilities = draw.dirichlet(np.full(n_classes, draw.choice([0.05, 1.0, 1000.0])), len(actual))
+    found = figures(actual, probabilities, confidence, resamples(len(actual), 100, seed), seed)
+    for name in ("macro_f1", "auroc", "nll", "brier", "ece", "aurc"):
+        one = getattr(found, name)
+        assert np.isfinite([one.low, one.high]).all(), name
+        assert one.low - 1e-12 <= one.value <= one.high + 1e-12, name
+
+
 def test_a_class_without_rows_is_refused() -> None:
     with pytest.raises(UserError, match="Class 2 has no test row"):
         _figures((np.array([0, 1, 0, 1]), np.full((4, 3), 1 / 3)))
