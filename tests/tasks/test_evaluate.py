@@ -70,7 +70,7 @@ def test_the_verdict_claims_what_the_interval_allows(trained: Path) -> None:
     evaluate.measure()
     verdict = read_json(VERDICT, made_from={"transfer": finetune.MODEL / "model.safetensors"})
     against = verdict["comparisons"][verdict["against"]]
-    gain, told_apart = against["gain"], against["p_value"] < 0.05
+    gain, told_apart = against["gain"], against["p_adjusted"] < 0.05
     allowed = True if gain["low"] > 0 else False if gain["high"] < 0 else None
     assert verdict["transfer_helped"] == against["better"] == (allowed if told_apart else None)
     assert verdict["model_sha256"] == sha256_of(finetune.MODEL / "model.safetensors")
