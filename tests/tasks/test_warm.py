@@ -13,7 +13,8 @@ from tasks import warm
 from tasks.staleness import STAGES
 
 ROOMS = {"flows", "tasks", "adapters", "transfer"}
-BY_THEM = {"numpy", "pydantic", "annotated_types", "sqlalchemy", "markupsafe", "packaging"}  # pandas, Prefect, MLflow, jinja2
+# By pandas, Prefect, MLflow and jinja2.
+BY_THEM = {"numpy", "pydantic", "annotated_types", "sqlalchemy", "markupsafe", "packaging"}
 FOR_TERMINALS = {"rich"}
 OF_EXTRAS = {"timm"}  # imported where a reference names it
 
