@@ -21,6 +21,9 @@ _IS_PROBE = (
     "The model is the linear probe: no step of fine-tuning lowered the validation loss beyond noise, so that there is "
     "nothing to compare it with."
 )
+_DOUBT = (
+    "the reference from scratch was still improving, and the pretrained features are not surely better than simple ones"
+)
 _SCRATCH = "scratch"
 _STARVED = (
     "The reference from scratch was still improving when it had seen as many images as the model: more of them might "
@@ -43,9 +46,10 @@ def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
     settings = rows.settings
     judged = {name: comparisons[name] for name in UNTRANSFERRED}
     pretrained = _is_pretrained()
-    verdict = judge(judged, settings.confidence, margin=settings.margin, pretrained=pretrained)
     warnings = _warnings(settings.confidence) if pretrained else ()
     caveats = [_STARVED] if _was_still_improving() else []
+    doubt = _DOUBT if caveats and warnings else ""
+    verdict = judge(judged, settings.confidence, margin=settings.margin, pretrained=pretrained, doubt=doubt)
     made_from = {
         "manifest": MANIFEST,
         "quarantine": QUARANTINE,

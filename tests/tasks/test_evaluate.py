@@ -189,8 +189,10 @@ def test_what_could_be_seen_beforehand_is_said(trained: Path) -> None:
     write_json(finetune.RANKING, ranking, finetune._RANKED_FROM)
     _reference_again()
     evaluate.measure()
-    (said,) = set(read_json(VERDICT)["early_warnings"]) - set(told)
+    verdict = read_json(VERDICT)
+    (said,) = set(verdict["early_warnings"]) - set(told)
     assert "not surely better than one of raw pixels" in said
+    assert not (verdict["caveats"] and verdict["verdict"] == "positive")
 
 
 def test_a_model_that_began_at_random_transferred_nothing(trained: Path) -> None:

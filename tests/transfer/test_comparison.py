@@ -137,6 +137,16 @@ def test_it_helped_only_where_it_beat_every_reference_and_hurt_where_any_beat_it
     assert (verdict.verdict, verdict.against, verdict.transfer_helped) == (NEGATIVE, "random_frozen", False)
 
 
+def test_a_better_model_is_no_proof_where_there_is_a_reason_to_doubt_it() -> None:
+    better, worse = _compared(90, scratch=40), _compared(40, scratch=90)
+    verdict = judge(better, 0.95, doubt="it was starved")
+    assert (verdict.verdict, verdict.transfer_helped) == (INCONCLUSIVE, None)
+    assert verdict.sentence.startswith(
+        "The model is better, but that transfer helped cannot be told, since it was starved:"
+    )
+    assert judge(worse, 0.95, doubt="it was starved") == judge(worse, 0.95)
+
+
 def test_neutral_is_claimed_only_where_the_gain_is_surely_within_the_margin() -> None:
     compared = _compared(70, scratch=70)
     assert compared["scratch"].narrow.high == pytest.approx(stats.norm.ppf(0.95) / 102, abs=1e-4)

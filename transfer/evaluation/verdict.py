@@ -36,7 +36,12 @@ class Verdict:
 
 
 def judge(
-    comparisons: Mapping[str, Comparison], confidence: float, *, margin: float = 0.0, pretrained: bool = True
+    comparisons: Mapping[str, Comparison],
+    confidence: float,
+    *,
+    margin: float = 0.0,
+    pretrained: bool = True,
+    doubt: str = "",
 ) -> Verdict:
     """Judge the transfer against all models that began with random weights.
 
@@ -48,6 +53,7 @@ def judge(
         confidence: of the intervals in the comparisons, in (0, 1).
         margin: gains that are surely closer to 0 do not matter, in [0, 1).
         pretrained: whether the model began with pretrained weights; without them nothing can be claimed of transfer.
+        doubt: why a better result would not show that transfer helped, in words; empty where it would.
 
     Raises:
         UserError: there is no reference.
@@ -59,6 +65,8 @@ def judge(
     if found == NEGATIVE:
         best = _best({name: one for name, one in comparisons.items() if one.better is False})
     claim = _claim(found, margin) if pretrained else "The model began with random weights, so nothing was transferred"
+    if found == POSITIVE and doubt:
+        found, claim = INCONCLUSIVE, f"The model is better, but that transfer helped cannot be told, since {doubt}"
     reasons = tuple(reason(one, confidence) for one in comparisons.values())
     sentence = f"{claim}: {reason(best, confidence)} ({CAVEAT})."
     return Verdict(found, _HELPED.get(found), best.reference, sentence, reasons)
