@@ -11,7 +11,7 @@ from adapters import run_memory
 from adapters.checkpoint_files import key_of
 from adapters.json_files import read_json, read_plain_json
 from adapters.manifest_file import Manifest, read_manifest
-from tasks.handoffs import FINETUNE_HISTORY, METRICS, RANKING
+from tasks.handoffs import FINETUNE_HISTORY, METRICS, MODEL, RANKING
 from tasks.history import STRATEGY
 from tasks.params import SelectParams, read_params
 from tasks.step import step
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 RANDOM = "random"
 _MOST = 1000  # runs that a choice reads, the newest
-_N_MARKS = 16  # images by which a data set is known again
+_N_MARKS = 256  # images by which a data set is known again: a part of 5 % of it is missed two times in a million
+_MARK = 12  # digits of each
 _VERSION = 1
 _Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -55,15 +56,28 @@ class Remembered(BaseModel):
 
 @step
 def remember() -> None:
-    """Leave what the model came to for later choices; where the memory cannot be written, they do without it."""
-    manifest, ranking, metrics = read_manifest(), read_json(RANKING), read_plain_json(METRICS)
-    (case,) = _cases([ranking["candidates"][0]], read_json(FINETUNE_HISTORY)[STRATEGY], manifest)
+    """Leave what the model came to for later choices; where the memory cannot be written, they do without it.
+
+    A model that was trained from random weights in place of the winner's says nothing of these.
+    """
+    manifest, winner, metrics = read_manifest(), read_json(RANKING)["candidates"][0], read_plain_json(METRICS)
+    if _left_its_weights(winner):
+        return
+    (case,) = _cases([winner], read_json(FINETUNE_HISTORY)[STRATEGY], manifest)
     n_test = metrics["n_test"]
     found = {"images": _marks(manifest), "n_test": n_test, "n_right": round(metrics["accuracy"] * n_test)}
     try:
         run_memory.append(run_memory.memory_file(Path.cwd()), {"version": _VERSION, **asdict(case), **found})
     except OSError as error:
         print(f"What this run came to is not remembered: {error}.")
+
+
+def _left_its_weights(winner: Mapping[str, Any]) -> bool:
+    from adapters.model_files import load_card
+    from transfer.backbones.reference import BackboneReference
+
+    card, _ = load_card(MODEL)
+    return winner["weights_sha256"] is not None and BackboneReference.parse(card.reference).is_random
 
 
 def gains_of(scores: Sequence[CandidateScore], settings: SelectParams) -> "tuple[Gains, int]":
@@ -89,16 +103,28 @@ def _remembered(manifest: Manifest) -> "list[Run]":
     """
     own = {_mark(row.sha256) for row in manifest.rows}
     found: dict[tuple[str, ...], Remembered] = {}
+    tasks: dict[str, list[set[str]]] = {}
     for line in run_memory.read(run_memory.memory_file(Path.cwd())):
         try:
             one = Remembered.model_validate(line)
         except ValidationError:  # of another version, or not ours
             continue
         if one.n_right <= one.n_test and own.isdisjoint(one.images):
-            key = (one.task, one.network, one.strategy)
+            known = one.model_copy(update={"task": _task(one, tasks.setdefault(one.task, []))})
+            key = (known.task, known.network, known.strategy)
             found.pop(key, None)
-            found[key] = one
+            found[key] = known
     return [one.run() for one in [*found.values()][-_MOST:]]
+
+
+def _task(one: Remembered, others: list[set[str]]) -> str:
+    """Return what a line's data set is called: of those of one name, the same as one that it shares images with."""
+    for place, images in enumerate(others):
+        if not images.isdisjoint(one.images):
+            images.update(one.images)
+            return f"{one.task}/{place}"
+    others.append({*one.images})
+    return f"{one.task}/{len(others) - 1}"
 
 
 def _cases(candidates: Iterable[Mapping[str, Any]], strategy: str, manifest: Manifest) -> "list[Case]":
@@ -123,4 +149,4 @@ def _marks(manifest: Manifest) -> list[str]:
 
 
 def _mark(sha256: str) -> str:
-    return sha256[:16]
+    return sha256[:_MARK]

@@ -98,7 +98,7 @@ def test_a_run_on_other_images_counts_in_the_ranking(
         {"n_test": 0},
         {"rows_per_class": 0},
         {"task": ""},
-        {"images": ["x"] * 17},
+        {"images": ["x"] * 257},
         {"network": None},
     ],
 )
@@ -123,8 +123,27 @@ def test_a_run_that_was_repeated_counts_once_as_it_ended_last(elsewhere: dict[st
 
 def test_an_image_that_came_into_the_data_set_shuts_out_the_run_that_was_on_it(elsewhere: dict[str, Any]) -> None:
     row = read_manifest().of_split("train")[0]
-    _add(elsewhere | {"images": ["0" * 16, row.sha256[:16]]})
+    _add(elsewhere | {"images": ["0" * 16, row.sha256[:12]]})
     assert gains_of(_scores(), SelectParams())[1] == 0
+
+
+def test_data_sets_of_one_name_are_one_where_they_share_images(elsewhere: dict[str, Any]) -> None:
+    _add(elsewhere, elsewhere | {"images": ["1" * 12]})
+    assert gains_of(_scores(), SelectParams())[1] == 2
+    _add(elsewhere | {"images": ["1" * 12, "2" * 12], "n_right": 100})
+    assert gains_of(_scores(), SelectParams())[1] == 2
+
+
+def test_training_from_scratch_says_nothing_of_the_weights_that_were_left(trained: Path) -> None:
+    evaluate.measure()
+    card = Path("artifacts/finetune/model/card.json")
+    text = card.read_text(encoding="utf-8")
+    card.write_text(text.replace("rootstock/strokes", "rootstock/strokes@none", 1), encoding="utf-8")
+    remember()
+    assert _lines() == ()
+    card.write_text(text, encoding="utf-8")
+    remember()
+    assert len(_lines()) == 1
 
 
 def test_of_many_runs_the_newest_count(elsewhere: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
