@@ -12,6 +12,7 @@ from typing import Any
 
 from adapters import environment
 from adapters.project import state_folder
+from transfer.errors import UserError
 
 FILE = "memory.jsonl"
 _MOST_BYTES = 16_000_000  # that are read, the newest ones: some 30,000 runs
@@ -22,8 +23,13 @@ def memory_file(project: Path) -> Path:
 
     Args:
         project: whose runs, unless the environment names a file.
+
+    Raises:
+        UserError: the environment names a folder.
     """
     named = environment.get(environment.MEMORY)
+    if named and (project / named).is_dir():
+        raise UserError(f"{environment.MEMORY} is {named}, a folder; name a file in it, or unset it.")
     return project / named if named else state_folder(project) / FILE
 
 

@@ -30,6 +30,11 @@ _STARVED = (
     "have made it better."
 )
 
+_ALIKE = (
+    "The reference {} answers every test image alike: within as many images it has learned nothing, and the gain over "
+    "it is one over guessing."
+)
+
 
 def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
     """Write the verdict and what it rests on; return it in words.
@@ -47,8 +52,8 @@ def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
     judged = {name: comparisons[name] for name in UNTRANSFERRED}
     pretrained = _is_pretrained()
     warnings = _warnings(settings.confidence) if pretrained else ()
-    caveats = [_STARVED] if _was_still_improving() else []
-    doubt = _DOUBT if caveats and warnings else ""
+    caveats = _caveats(rows)
+    doubt = _DOUBT if _STARVED in caveats and warnings else ""
     verdict = judge(judged, settings.confidence, margin=settings.margin, pretrained=pretrained, doubt=doubt)
     made_from = {
         "manifest": MANIFEST,
@@ -111,6 +116,11 @@ def _warnings(confidence: float) -> tuple[str, ...]:
     winner, *others = ranking["candidates"]
     random = [one for one in others if BackboneReference.parse(one["reference"]).is_random]
     return early_warnings(winner, ranking["pixel_baseline"], random, confidence)
+
+
+def _caveats(rows: Tested) -> list[str]:
+    alike = [name for name in UNTRANSFERRED if len({*rows.predicted(name).tolist()}) == 1]
+    return [_STARVED] * _was_still_improving() + [_ALIKE.format(name) for name in alike]
 
 
 def _was_still_improving() -> bool:

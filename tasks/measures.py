@@ -57,7 +57,7 @@ def metrics_of(rows: Tested, found: "Figures", comparisons: "Mapping[str, Compar
     metrics |= named("balanced_accuracy", balanced_accuracy(actual, rows.predicted(), confidence, rows.resamples))
     for name, one in comparisons.items():
         metrics |= named(f"{name}_accuracy", one.accuracy) | named(f"{name}_gain", one.gain)
-        metrics |= {f"{name}_mcnemar_p": rounded(one.p_value), f"{name}_holm_p": rounded(one.p_adjusted)}
+        metrics |= {f"{name}_mcnemar_p": float(f"{one.p_value:.6g}"), f"{name}_holm_p": float(f"{one.p_adjusted:.6g}")}
         by_it = rows.predicted(name)
         balanced = balanced_accuracy(actual, by_it, confidence, rows.resamples)
         gain = balanced_gain(actual, rows.predicted(), by_it, confidence, rows.resamples)

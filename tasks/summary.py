@@ -93,6 +93,9 @@ def _where_and_what(metrics: Mapping[str, Any], verdict: Mapping[str, Any]) -> I
     parts = " ".join(verdict.get("parts", {}).values())
     if parts:
         yield "Parts", parts
+    if "lac_coverage" in metrics:
+        value, low, high = (metrics[f"lac_coverage{suffix}"] for suffix in ("", "_low", "_high"))
+        yield "Sets of classes", f"hold the right one in {value:.3f} ({low:.3f} to {high:.3f}) of the test images"
     if "worst_slice" in metrics:
         value, low, high = (metrics[f"worst_slice_accuracy{suffix}"] for suffix in ("", "_low", "_high"))
         yield (

@@ -9,6 +9,7 @@ import pytest
 from adapters.environment import MEMORY
 from adapters.project import STATE_FOLDER
 from adapters.run_memory import FILE, append, memory_file, read
+from transfer.errors import UserError
 
 LINE = {"task": "fotos", "n": 3, "näme": "ü"}
 
@@ -73,3 +74,10 @@ def test_the_environment_may_name_another_file(tmp_path: Path, monkeypatch: pyte
     assert memory_file(tmp_path) == tmp_path / "team.jsonl"
     monkeypatch.setenv(MEMORY, "/srv/team.jsonl")
     assert memory_file(tmp_path) == Path("/srv/team.jsonl")
+
+
+def test_a_folder_is_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "team").mkdir()
+    monkeypatch.setenv(MEMORY, "team")
+    with pytest.raises(UserError, match="ROOTSTOCK_MEMORY is team, a folder; name a file in it, or unset it"):
+        memory_file(tmp_path)

@@ -13,11 +13,11 @@ from pyarrow import parquet
 
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from adapters.model_files import load_model
+from adapters.model_files import load_model, save_model
 from tasks import answers, evaluate, finetune, reference
 from tasks.examples import prepared
 from tasks.frozen_files import ABOUT
-from tasks.handoffs import CALIBRATION, METRICS, SLICES, VERDICT
+from tasks.handoffs import CALIBRATION, METRICS, SCRATCH, SLICES, VERDICT
 from transfer.errors import UserError
 from transfer.finetuning.measuring import predict_logits
 from transfer.metrics.intervals import wilson_interval
@@ -179,6 +179,17 @@ def test_a_reference_that_had_too_few_images_is_said_to_have_had(trained: Path, 
     assert [text[:44] for text in read_json(VERDICT)["caveats"]] == [
         "The reference from scratch was still improvi"
     ] * improves
+
+
+def test_a_reference_that_learned_nothing_is_said_to_have_learned_nothing(trained: Path) -> None:
+    classifier, card = load_model(SCRATCH)
+    with torch.no_grad():
+        for parameter in classifier.head.parameters():
+            parameter.zero_()
+    save_model(SCRATCH, classifier, card)
+    evaluate.measure()
+    said = [text for text in read_json(VERDICT)["caveats"] if "answers every test image alike" in text]
+    assert [text.split(" answers")[0] for text in said] == ["The reference scratch"]
 
 
 def test_what_could_be_seen_beforehand_is_said(trained: Path) -> None:
