@@ -155,11 +155,16 @@ def _finish(project: Path) -> Line | None:
 
 
 def _remember_head(project: Path, line: Line) -> None:
+    """Have the registry remember the last line about a model; the hash of a line that is gone is kept beside it."""
     from mlflow.exceptions import MlflowException
 
-    client = open_client(project)
+    client, ledger = open_client(project), read_ledger(project)
+    tag, known = _head_tag(ledger), {one.hash for one in ledger.lines}
     with store_errors(registry_uri(project)), suppress(MlflowException):  # a deleted model has no tags
-        client.set_registered_model_tag(line.model, _head_tag(read_ledger(project)), line.hash)
+        before = (client.get_registered_model(line.model).tags or {}).get(tag)
+        if before is not None and before not in known:
+            client.set_registered_model_tag(line.model, f"{tag}.lost.{before[:12]}", before)
+        client.set_registered_model_tag(line.model, tag, line.hash)
 
 
 def _head_tag(ledger: Ledger) -> str:

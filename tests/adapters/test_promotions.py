@@ -168,6 +168,19 @@ def test_a_line_that_is_cut_off_the_end_is_missed(versions: Path) -> None:
     ]
 
 
+def test_a_line_that_is_gone_is_missed_after_others_took_its_place(versions: Path) -> None:
+    promote(versions, None, "1")
+    promote(versions, "1", "2")
+    first, _ = (versions / LEDGER).read_bytes().splitlines(keepends=True)
+    (versions / LEDGER).write_bytes(first)
+    missed = cut_off(versions)
+    settle(versions)
+    assert state(versions)[1] == [(None, "1", GATE), ("1", "2", OUTSIDE)]
+    assert cut_off(versions) == missed != []
+    promote(versions, "2", "3")
+    assert cut_off(versions) == missed
+
+
 def test_a_ledger_that_is_gone_is_missed_but_not_that_of_another_project(
     versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
