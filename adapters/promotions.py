@@ -2,7 +2,8 @@
 
 What is to be done is noted first (`promotion.pending.json`), then the alias is moved, then the line is added, then the
 note is removed. A process that is killed in between leaves the note; whoever asks for the champion next finishes what
-it says. An alias that somebody moved without Rootstock is not moved back: the ledger says so instead.
+it says, unless the alias is by then where the note does not know it. An alias that somebody moved without Rootstock is
+not moved back: the ledger says so instead.
 """
 
 import getpass
@@ -80,7 +81,13 @@ def move(project: Path, wanted: Move) -> Line:
         names = ("model", "before", "after", "by", "why", "forced", "decision")
         values = {name: getattr(wanted, name) for name in names}
         write_plain_json(project / PENDING, _signed({**values, "model_sha256": target.tags.get(MODEL_TAG, "")}))
-        return _finish(project) or read_ledger(project).lines[-1]
+        line = _finish(project)
+    if line is None:
+        raise UserError(
+            f"The champion of {wanted.model} or version {wanted.after} was changed by others in this moment; look at "
+            f"`rootstock champions {wanted.model}` and run the same command again."
+        )
+    return line
 
 
 def settle(project: Path) -> list[str]:
@@ -136,18 +143,27 @@ def _note_outside(project: Path, model: str) -> str:
 
 
 def _finish(project: Path) -> Line | None:
-    """Do what the note says, as far as it is not done; the caller holds the lock."""
+    """Do what the note says, as far as it is not done; the caller holds the lock.
+
+    Returns:
+        The line; None where there is no note, or the champion is by now one that the note does not know of, which
+        somebody chose since, or the version was deleted: then the note is dropped.
+    """
     if not (project / PENDING).is_file():
         return None
     entry = read_plain_json(project / PENDING)
     if numbered(project, entry["model"], entry["after"]) is None:  # the version was deleted meanwhile
         (project / PENDING).unlink()
         return None
-    client = open_client(project)
-    with store_errors(registry_uri(project)):
-        client.set_registered_model_alias(entry["model"], CHAMPION, entry["after"])
-    lines = read_ledger(project).lines
+    lines, now = read_ledger(project).lines, _version(aliased(project, entry["model"], CHAMPION))
     written = bool(lines) and (lines[-1].time, lines[-1].model) == (entry["time"], entry["model"])
+    if not written and now not in (entry["before"], entry["after"]):
+        (project / PENDING).unlink()
+        return None
+    if not written and now != entry["after"]:  # once the line is written the alias was moved, and is not moved again
+        client = open_client(project)
+        with store_errors(registry_uri(project)):
+            client.set_registered_model_alias(entry["model"], CHAMPION, entry["after"])
     line = lines[-1] if written else append(project, entry)
     _remember_head(project, line)
     (project / PENDING).unlink()
@@ -155,11 +171,16 @@ def _finish(project: Path) -> Line | None:
 
 
 def _remember_head(project: Path, line: Line) -> None:
+    """Have the registry remember the last line about a model; the hash of a line that is gone is kept beside it."""
     from mlflow.exceptions import MlflowException
 
-    client = open_client(project)
+    client, ledger = open_client(project), read_ledger(project)
+    tag, known = _head_tag(ledger), {one.hash for one in ledger.lines}
     with store_errors(registry_uri(project)), suppress(MlflowException):  # a deleted model has no tags
-        client.set_registered_model_tag(line.model, _head_tag(read_ledger(project)), line.hash)
+        before = (client.get_registered_model(line.model).tags or {}).get(tag)
+        if before is not None and before not in known:
+            client.set_registered_model_tag(line.model, f"{tag}.lost.{before[:12]}", before)
+        client.set_registered_model_tag(line.model, tag, line.hash)
 
 
 def _head_tag(ledger: Ledger) -> str:

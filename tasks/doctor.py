@@ -59,8 +59,8 @@ def examine() -> list[Finding]:
         ("DVC", _dvc),
         ("Prefect server", _prefect),
         ("MLflow store", _mlflow),
+        ("promotions", _promotions),  # before the registry is mended, which may add a line to the ledger
         ("model registry", _registry),
-        ("promotions", _promotions),
         ("disk", _disk),
         ("lock", _lock),
         ("telemetry", _telemetry),
@@ -211,9 +211,11 @@ def _promotions(project: Path) -> list[Finding]:
     from tasks.promotion import faults
 
     ledger = read_ledger(project)
-    if not ledger.lines and not ledger.problems:
+    registered = (project / "artifacts" / "register" / "registration.json").is_file()
+    wrong = faults(project) if ledger.lines or ledger.problems or registered else []
+    if not ledger.lines and not wrong:
         return [Finding(OK, "promotions", "no model has had a champion yet")]
-    found = [Finding(BAD, "promotions", problem, "compare it with a copy of yours") for problem in faults(project)]
+    found = [Finding(BAD, "promotions", problem, "compare it with a copy of yours") for problem in wrong]
     if ledger.half:
         text = "the last line of the ledger was half written by a process that was killed"
         found.append(Finding(NOTE, "promotions", text, "the next line takes its place; no promotion is lost"))

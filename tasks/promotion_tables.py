@@ -21,8 +21,8 @@ def show_champions(model: str | None, at: str | None, *, verify: bool, as_json: 
     """
     from tasks import promotion
 
+    wrong = promotion.verify(thoroughly=verify)  # before anything is added to the ledger
     lines = promotion.history(model, at)
-    wrong = promotion.verify(thoroughly=verify)
     if as_json:
         print(json.dumps([asdict(line) for line in lines], indent=2, ensure_ascii=False))
     else:

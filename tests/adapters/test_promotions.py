@@ -144,6 +144,41 @@ def test_a_move_to_a_version_that_was_deleted_meanwhile_is_forgotten(
     assert state(versions) == ("1", [(None, "1", GATE)], False)
 
 
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("chosen", ["3", None])
+def test_what_a_person_did_after_a_move_was_cut_off_is_not_overwritten(
+    versions: Path, monkeypatch: pytest.MonkeyPatch, step: str, chosen: str | None
+) -> None:
+    promote(versions, None, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(step, lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            promote(versions, "1", "2")
+    if chosen is None:
+        open_client(versions).delete_registered_model_alias(NAME, CHAMPION)
+    else:
+        open_client(versions).set_registered_model_alias(NAME, CHAMPION, chosen)
+    settle(versions)
+    alias, moves, pending = state(versions)
+    assert (alias, pending) == (chosen, False)
+    assert (moves[-1][1], moves[-1][2]) == (chosen, OUTSIDE)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(moves))
+    assert cut_off(versions) == []
+
+
+def test_a_champion_that_was_set_back_after_the_line_was_written_stays(
+    versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(versions, None, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr("adapters.promotions._remember_head", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            promote(versions, "1", "2")
+    open_client(versions).set_registered_model_alias(NAME, CHAMPION, "1")
+    settle(versions)
+    assert state(versions) == ("1", [(None, "1", GATE), ("1", "2", GATE), ("2", "1", OUTSIDE)], False)
+
+
 def test_an_alias_moved_by_other_means_is_written_down_and_left_where_it_is(versions: Path) -> None:
     promote(versions, None, "1")
     open_client(versions).set_registered_model_alias(NAME, CHAMPION, "2")
@@ -166,6 +201,19 @@ def test_a_line_that_is_cut_off_the_end_is_missed(versions: Path) -> None:
     assert cut_off(versions) == [
         "the last line about digits is gone from the ledger: the registry knows of one that it does not hold"
     ]
+
+
+def test_a_line_that_is_gone_is_missed_after_others_took_its_place(versions: Path) -> None:
+    promote(versions, None, "1")
+    promote(versions, "1", "2")
+    first, _ = (versions / LEDGER).read_bytes().splitlines(keepends=True)
+    (versions / LEDGER).write_bytes(first)
+    missed = cut_off(versions)
+    settle(versions)
+    assert state(versions)[1] == [(None, "1", GATE), ("1", "2", OUTSIDE)]
+    assert cut_off(versions) == missed != []
+    promote(versions, "2", "3")
+    assert cut_off(versions) == missed
 
 
 def test_a_ledger_that_is_gone_is_missed_but_not_that_of_another_project(

@@ -17,12 +17,11 @@ from adapters.mlflow_registry import Release, register, tag_version
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import open_client
 from adapters.model_files import save_model
-from adapters.promotion_ledger import LEDGER, Line, read_ledger
+from adapters.promotion_ledger import LEDGER, read_ledger
 from adapters.promotions import Move, move
 from flows.cli import main
-from tasks.doctor import BAD, _promotions
+from tasks.doctor import BAD, _promotions, examine
 from tasks.predict import classify
-from tasks.promotion import previous
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.card import ModelCard
@@ -266,27 +265,27 @@ def test_a_line_that_is_removed_or_half_written_is_told_by_the_doctor(two: Path)
     assert (finding.verdict, "half written" in finding.found) == ("note", True)
 
 
-def _lines(*moves: tuple[str | None, str]) -> list[Line]:
-    entry = {"number": 1, "time": "", "who": "", "model": NAME, "before": None, "model_sha256": "", "why": ""}
-    more: dict[str, Any] = {"forced": False, "decision": None, "previous": "", "hash": ""}
-    return [Line(**{**entry, **more, "after": after, "by": by}) for after, by in moves]
-
-
-@pytest.mark.parametrize(
-    ("moves", "expected"),
-    [
-        ([], None),
-        ([("1", "gate")], None),
-        ([("1", "gate"), ("2", "gate")], "1"),
-        ([("1", "gate"), ("2", "gate"), ("3", "promote")], "2"),
-        ([("1", "gate"), ("2", "gate"), ("3", "promote"), ("2", "rollback")], "1"),
-        ([("1", "gate"), ("2", "gate"), ("3", "promote"), ("2", "rollback"), ("1", "rollback")], None),
-        ([("1", "gate"), ("2", "gate"), ("1", "rollback"), ("3", "gate")], "1"),
-        ([("1", "gate"), ("2", "gate"), (None, "outside"), ("2", "repair")], "1"),
-        ([("1", "gate"), ("2", "gate"), ("1", "promote")], "2"),
-    ],
-)
-def test_the_champion_before_is_found_through_rollbacks(
-    moves: list[tuple[str | None, str]], expected: str | None
+def test_asking_whether_the_ledger_holds_does_not_hide_that_it_was_cut_short(
+    two: Path, call: Callable[..., tuple[Any, str, str]]
 ) -> None:
-    assert previous(_lines(*moves)) == expected
+    first = (two / LEDGER).read_bytes().splitlines(keepends=True)[0]
+    (two / LEDGER).write_bytes(first)
+    for _ in range(2):
+        code, _, err = call("champions", "--verify")
+        assert code == 1
+        assert "the last line about digits is gone" in err
+    assert [finding.verdict for finding in _promotions(two)] == [BAD]
+
+
+def test_the_doctor_looks_at_the_ledger_before_a_mend_adds_to_it(two: Path) -> None:
+    checks = [finding.what for finding in examine() if finding.what in ("promotions", "model registry")]
+    assert checks == ["promotions", "model registry"]
+
+
+def test_a_ledger_that_is_gone_is_told_by_the_doctor(two: Path) -> None:
+    registration = two / "artifacts/register/registration.json"
+    registration.parent.mkdir(parents=True)
+    registration.write_text("{}", encoding="utf-8")
+    (two / LEDGER).unlink()
+    (finding,) = _promotions(two)
+    assert (finding.verdict, "the last line about digits is gone" in finding.found) == (BAD, True)
