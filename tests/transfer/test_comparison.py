@@ -220,3 +220,18 @@ def test_balanced_accuracy_without_a_mistake_keeps_the_doubt_of_its_classes() ->
     found = balanced_accuracy(actual, actual, 0.95, resamples(100, 200, 0))
     assert (found.value, found.high) == (1.0, 1.0)
     assert found.low == mean_of_strata([wilson_interval(90, 90, 0.95), wilson_interval(10, 10, 0.95)]).low
+
+
+@pytest.mark.parametrize("n_rare", [2, 5])
+def test_balanced_figures_hold_the_truth_where_classes_are_rare(n_rare: int) -> None:
+    """The true recall of every class is 0.9 for both models, so that their true balanced gain is 0."""
+    draw, held, told = np.random.default_rng(0), 0, 0
+    actual = np.repeat([0, 1, 2], [200, n_rare, n_rare])
+    for seed in range(100):
+        rows = resamples(len(actual), 100, seed)
+        model, other = (np.where(draw.random(len(actual)) < 0.9, actual, (actual + 1) % 3) for _ in range(2))
+        found, gain = balanced_accuracy(actual, model, 0.95, rows), balanced_gain(actual, model, other, 0.95, rows)
+        held += found.low <= 0.9 <= found.high
+        told += not gain.low <= 0 <= gain.high
+    assert held > 85  # of 100; the bootstrap alone held 38 and 53
+    assert told <= 10  # the bootstrap alone told 13 and 22 apart

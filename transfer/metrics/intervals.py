@@ -56,6 +56,11 @@ def mean_of_strata(parts: Sequence[Interval], low: float = 0.0, high: float = 1.
     return Interval(value, max(low, value - below), min(high, value + above))
 
 
+def wider(own: Interval, other: Interval) -> Interval:
+    """Return a figure with an interval that holds both its own and another one."""
+    return Interval(own.value, min(own.low, other.low), max(own.high, other.high))
+
+
 def independent_difference(first: Interval, second: Interval) -> Interval:
     """Return the difference of two independent figures in [0, 1] with its interval (values in [-1, 1]).
 
