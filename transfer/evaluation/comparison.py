@@ -64,6 +64,14 @@ class Groups:
     places: NDArray[np.int64]
     rows: Resamples
 
+    def of(self, own: NDArray[np.bool_]) -> "Groups":
+        """Return the groups as some of the rows see them.
+
+        Args:
+            own: bool (N,), which rows.
+        """
+        return Groups(self.places[own], Resamples(self.rows.drawn[own], self.rows.left_out[own]))
+
 
 def accuracy_interval(actual: Labels, predicted: Labels, confidence: float, groups: Groups | None = None) -> Interval:
     """Return the accuracy with its Wilson interval; of groups of rows, with that of the bootstrap of groups.
@@ -164,7 +172,7 @@ def together(comparisons: Mapping[str, Comparison], confidence: float) -> dict[s
 
 
 def by_class(
-    actual: Labels, predicted: Labels, by_reference: Labels, confidence: float
+    actual: Labels, predicted: Labels, by_reference: Labels, confidence: float, groups: Groups | None = None
 ) -> tuple[tuple[int, int, Comparison], ...]:
     """Return label, rows and comparison of every class there is; p-values are adjusted for the number of classes.
 
@@ -175,11 +183,15 @@ def by_class(
         predicted: the model's classes, int64 (N,).
         by_reference: the reference's classes, int64 (N,).
         confidence: of the intervals, at least 0.5, below 1.
+        groups: of the rows; each is by itself when None.
     """
     labels = np.unique(actual).tolist()
     rows = {str(label): actual == label for label in labels}
     found = {
-        name: compare(actual[own], predicted[own], name, by_reference[own], confidence) for name, own in rows.items()
+        name: compare(
+            actual[own], predicted[own], name, by_reference[own], confidence, None if groups is None else groups.of(own)
+        )
+        for name, own in rows.items()
     }
     enough = {name: one for name, one in found.items() if rows[name].sum() >= FEWEST}
     claimed = {name: replace(one, better=None) for name, one in found.items()} | together(enough, confidence)
