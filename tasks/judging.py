@@ -94,7 +94,7 @@ def _classes(rows: Tested, against: str) -> list[dict[str, Any]]:
     """Return how the model compares with a reference on every class; claims hold together."""
     from transfer.evaluation.comparison import by_class
 
-    found = by_class(rows.actual, rows.predicted(), rows.predicted(against), rows.settings.confidence)
+    found = by_class(rows.actual, rows.predicted(), rows.predicted(against), rows.settings.confidence, rows.groups)
     return [
         {
             "class": rows.classes[label],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from pyarrow import parquet
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.model_files import load_model, save_model
-from tasks import answers, evaluate, finetune, reference
+from tasks import answers, evaluate, finetune, judging, reference, tested
 from tasks.examples import prepared
 from tasks.frozen_files import ABOUT
 from tasks.handoffs import CALIBRATION, METRICS, SCRATCH, SLICES, VERDICT
+from tasks.params import read_params
 from transfer.errors import UserError
+from transfer.evaluation.comparison import by_class
 from transfer.finetuning.measuring import predict_logits
 from transfer.metrics.intervals import wilson_interval
 
@@ -128,6 +131,16 @@ def test_images_of_one_group_count_as_one(trained: Path) -> None:
         after["scratch_gain_high"] - after["scratch_gain_low"]
         >= before["scratch_gain_high"] - before["scratch_gain_low"]
     )
+    rows = tested.tested(read_params(), read_manifest(), read_manifest().of_split("test"))
+    said = rows.answers.probabilities["scratch"]
+    said[::2] = 1 - said[::2]  # a reference that is mostly wrong on every other image
+    answers_of = rows.actual, rows.predicted(), rows.predicted("scratch"), rows.settings.confidence
+    told = [(one["gain"], one["p_value"]) for one in judging._classes(rows, "scratch")]
+    of_groups, of_each = (
+        [(asdict(one.gain), one.p_value) for _, _, one in by_class(*answers_of, groups)]
+        for groups in (rows.groups, None)
+    )
+    assert told == of_groups != of_each
 
 
 def test_every_figure_lies_in_its_interval(trained: Path) -> None:

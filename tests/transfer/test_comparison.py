@@ -204,6 +204,29 @@ def test_rows_of_a_group_do_not_count_as_many() -> None:
     assert each.p_value < 0.05 * together_.p_value
 
 
+def test_a_class_is_claimed_of_no_more_than_its_groups_allow() -> None:
+    places = np.repeat(np.arange(12), 10)
+    actual = np.repeat([0, 1], 60)
+    model, other = actual.copy(), actual.copy()
+    other[:20], other[60:65] = 1, 0  # of class 0 two groups, 20 rows, differ; of class 1 half a group
+    groups = Groups(places, resamples(120, 500, 0, places))
+    (each, _), (first, second) = (by_class(actual, model, other, 0.95, of) for of in (None, groups))
+    assert each[2].better is True
+    assert (first[2].better, second[2].better) == (None, None)
+    assert (first[2].p_value, second[2].p_value) == pytest.approx((2 / 2**2, 1.0))  # flips of groups that differ
+    assert first[2].gain.high - first[2].gain.low > 1.5 * (each[2].gain.high - each[2].gain.low)
+
+
+def test_a_class_that_resamples_of_groups_lack_has_an_interval() -> None:
+    places = np.array([0, 0, 1, 1, *range(2, 40)])
+    actual = np.repeat([0, 1], [4, 38])
+    other = actual.copy()
+    other[:2] = 1
+    (rare, _) = by_class(actual, actual, other, 0.95, Groups(places, resamples(42, 200, 0, places)))
+    assert (rare[2].gain.value, rare[2].better) == (0.5, None)
+    assert (rare[2].gain.low, rare[2].gain.high) == pytest.approx((0.0, 1.0), abs=0.2)
+
+
 def test_balanced_figures_are_means_over_classes() -> None:
     actual = np.repeat([0, 1], [90, 10])
     model, other = actual.copy(), actual.copy()
@@ -220,3 +243,18 @@ def test_balanced_accuracy_without_a_mistake_keeps_the_doubt_of_its_classes() ->
     found = balanced_accuracy(actual, actual, 0.95, resamples(100, 200, 0))
     assert (found.value, found.high) == (1.0, 1.0)
     assert found.low == mean_of_strata([wilson_interval(90, 90, 0.95), wilson_interval(10, 10, 0.95)]).low
+
+
+@pytest.mark.parametrize("n_rare", [2, 5])
+def test_balanced_figures_hold_the_truth_where_classes_are_rare(n_rare: int) -> None:
+    """The true recall of every class is 0.9 for both models, so that their true balanced gain is 0."""
+    draw, held, told = np.random.default_rng(0), 0, 0
+    actual = np.repeat([0, 1, 2], [200, n_rare, n_rare])
+    for seed in range(100):
+        rows = resamples(len(actual), 100, seed)
+        model, other = (np.where(draw.random(len(actual)) < 0.9, actual, (actual + 1) % 3) for _ in range(2))
+        found, gain = balanced_accuracy(actual, model, 0.95, rows), balanced_gain(actual, model, other, 0.95, rows)
+        held += found.low <= 0.9 <= found.high
+        told += not gain.low <= 0 <= gain.high
+    assert held > 85  # of 100; the bootstrap alone held 38 and 53
+    assert told <= 10  # the bootstrap alone told 13 and 22 apart

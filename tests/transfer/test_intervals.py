@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import f1_score
 
 from transfer.errors import UserError
-from transfer.metrics.intervals import mcnemar_p, mean_of_strata, paired_difference, wilson_interval
+from transfer.metrics.intervals import (
+    f1_interval,
+    mcnemar_p,
+    mean_of_strata,
+    paired_difference,
+    share_interval,
+    wilson_interval,
+)
 from transfer.records import Interval
 
 CONFIDENCES = st.floats(0.5, 0.999)
@@ -55,6 +63,29 @@ def test_wilson_covers_as_often_as_it_says() -> None:
     intervals = [wilson_interval(n_right, n_rows, confidence) for n_right in range(n_rows + 1)]
     inside = [interval.low <= share <= interval.high for interval in intervals]
     assert stats.binom.pmf(np.arange(n_rows + 1), n_rows, share)[inside].sum() == pytest.approx(confidence, abs=0.02)
+
+
+@given(_proportions(), st.integers(0, 50), CONFIDENCES)
+def test_f1_and_its_interval_are_those_of_the_rows_found(
+    counts: tuple[int, int], n_false: int, confidence: float
+) -> None:
+    n_found, n_there = counts
+    found = f1_interval(n_found, n_there - n_found, n_false, confidence)
+    labels, said = np.repeat([1, 0], [n_there, n_false]), np.repeat([1, 0, 1], [n_found, n_there - n_found, n_false])
+    assert found.value == pytest.approx(f1_score(labels, said, zero_division=0.0), abs=1e-12)
+    expected = stats.binomtest(n_found, n_there + n_false).proportion_ci(confidence, method="wilson")
+    back = [bound / (2 - bound) for bound in (found.low, found.high)]
+    assert back == pytest.approx([expected.low, expected.high], abs=1e-9)
+
+
+def test_the_interval_of_an_area_by_its_rows_holds_the_truth() -> None:
+    draw, held = np.random.default_rng(0), 0
+    for _ in range(400):
+        own, others = draw.normal(1.5, size=3), draw.normal(size=200)
+        area = float((own[:, None] > others).mean())
+        interval = share_interval(area, 3, 0.95)
+        held += interval.low <= stats.norm.cdf(1.5 / 2**0.5) <= interval.high
+    assert held / 400 > 0.93
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (-1, 5), (6, 5)])

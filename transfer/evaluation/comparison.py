@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from transfer.metrics.bootstrap import Resamples, bootstrapped
 from transfer.metrics.classification import Labels, accuracy
 from transfer.metrics.counted import mean_of, means_by_class, over_classes
-from transfer.metrics.intervals import mcnemar_p, mean_of_strata, paired_difference, wilson_interval
+from transfer.metrics.intervals import mcnemar_p, mean_of_strata, paired_difference, wider, wilson_interval
 from transfer.metrics.multiplicity import holm, sign_flip_p
 from transfer.records import Interval
 
@@ -64,6 +64,14 @@ class Groups:
     places: NDArray[np.int64]
     rows: Resamples
 
+    def of(self, own: NDArray[np.bool_]) -> "Groups":
+        """Return the groups as some of the rows see them.
+
+        Args:
+            own: bool (N,), which rows.
+        """
+        return Groups(self.places[own], Resamples(self.rows.drawn[own], self.rows.left_out[own]))
+
 
 def accuracy_interval(actual: Labels, predicted: Labels, confidence: float, groups: Groups | None = None) -> Interval:
     """Return the accuracy with its Wilson interval; of groups of rows, with that of the bootstrap of groups.
@@ -76,17 +84,20 @@ def accuracy_interval(actual: Labels, predicted: Labels, confidence: float, grou
     """
     n_right = round(accuracy(actual, predicted) * len(actual))
     plain = wilson_interval(n_right, len(actual), confidence)
-    return _wider(plain, (actual == predicted).astype(np.float64), confidence, groups)
+    return _of_groups(plain, (actual == predicted).astype(np.float64), confidence, groups)
 
 
 def balanced_accuracy(actual: Labels, predicted: Labels, confidence: float, rows: Resamples) -> Interval:
     """Return the mean of the classes' recalls with its interval.
 
+    Of the few rows of a rare class resamples show next to no variation, and some lack it: the interval is therefore the
+    wider of the bootstrap's and that of the classes' Wilson intervals.
+
     Args:
         actual: int64 (N,).
         predicted: int64 (N,).
         confidence: of the interval, in (0, 1).
-        rows: resamples; where none differs from another, the bounds are those of the classes' Wilson intervals.
+        rows: resamples.
     """
     plain = mean_of_strata([accuracy_interval(*own, confidence) for own in _by_class(actual, predicted)])
     return _balanced(plain, actual, (actual == predicted).astype(np.float64), confidence, rows)
@@ -97,12 +108,14 @@ def balanced_gain(
 ) -> Interval:
     """Return the balanced accuracy minus the reference's on the same rows, with its interval (values in [-1, 1]).
 
+    The interval is the wider of the bootstrap's and that of the classes' paired intervals, as for `balanced_accuracy`.
+
     Args:
         actual: int64 (N,).
         predicted: the model's classes, int64 (N,).
         by_reference: the reference's classes, int64 (N,).
         confidence: of the interval, in (0, 1).
-        rows: resamples; where none differs from another, the bounds are those of the classes' paired intervals.
+        rows: resamples.
     """
     right, reference_right = predicted == actual, by_reference == actual
     parts = []
@@ -136,7 +149,7 @@ def compare(
     only_reference = int(np.sum(~right & reference_right))
     apart = right.astype(np.float64) - reference_right
     gain, narrow = (
-        _wider(paired_difference(only_model, only_reference, len(actual), level), apart, level, groups)
+        _of_groups(paired_difference(only_model, only_reference, len(actual), level), apart, level, groups)
         for level in (confidence, max(2 * confidence - 1, 0.0))
     )
     p_value = mcnemar_p(only_model, only_reference) if groups is None else _p_of_groups(apart, groups)
@@ -159,7 +172,7 @@ def together(comparisons: Mapping[str, Comparison], confidence: float) -> dict[s
 
 
 def by_class(
-    actual: Labels, predicted: Labels, by_reference: Labels, confidence: float
+    actual: Labels, predicted: Labels, by_reference: Labels, confidence: float, groups: Groups | None = None
 ) -> tuple[tuple[int, int, Comparison], ...]:
     """Return label, rows and comparison of every class there is; p-values are adjusted for the number of classes.
 
@@ -170,11 +183,15 @@ def by_class(
         predicted: the model's classes, int64 (N,).
         by_reference: the reference's classes, int64 (N,).
         confidence: of the intervals, at least 0.5, below 1.
+        groups: of the rows; each is by itself when None.
     """
     labels = np.unique(actual).tolist()
     rows = {str(label): actual == label for label in labels}
     found = {
-        name: compare(actual[own], predicted[own], name, by_reference[own], confidence) for name, own in rows.items()
+        name: compare(
+            actual[own], predicted[own], name, by_reference[own], confidence, None if groups is None else groups.of(own)
+        )
+        for name, own in rows.items()
     }
     enough = {name: one for name, one in found.items() if rows[name].sum() >= FEWEST}
     claimed = {name: replace(one, better=None) for name, one in found.items()} | together(enough, confidence)
@@ -188,17 +205,17 @@ def _by_class(actual: Labels, predicted: Labels) -> list[tuple[Labels, Labels]]:
 def _balanced(
     plain: Interval, actual: Labels, values: NDArray[np.float64], confidence: float, rows: Resamples
 ) -> Interval:
-    """Return the mean over classes of the classes' means with the bootstrap's interval, else the plain one."""
+    """Return the mean of the classes' means with the wider of the bootstrap's interval and the plain one."""
     (found,) = bootstrapped(over_classes(means_by_class(values, actual)), rows, confidence)
-    return found or plain
+    return plain if found is None else wider(plain, found)
 
 
-def _wider(plain: Interval, values: NDArray[np.float64], confidence: float, groups: Groups | None) -> Interval:
+def _of_groups(plain: Interval, values: NDArray[np.float64], confidence: float, groups: Groups | None) -> Interval:
     """Return the interval of a mean over groups, which holds that of the same number of independent rows."""
     if groups is None or not 0 < confidence < 1:
         return plain
     (found,) = bootstrapped(mean_of(values), groups.rows, confidence)
-    return plain if found is None else Interval(plain.value, min(plain.low, found.low), max(plain.high, found.high))
+    return plain if found is None else wider(plain, found)
 
 
 def _p_of_groups(apart: NDArray[np.float64], groups: Groups) -> float:

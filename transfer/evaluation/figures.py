@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transfer.errors import UserError
-from transfer.evaluation.comparison import balanced_accuracy
+from transfer.evaluation.comparison import FEWEST, balanced_accuracy
 from transfer.metrics import counted
 from transfer.metrics.bootstrap import Resamples, bootstrapped, drawn_values, intervals_of
 from transfer.metrics.calibration import calibration_interval
 from transfer.metrics.classification import Labels, Probabilities
 from transfer.metrics.counted import Figure
-from transfer.metrics.intervals import mean_of_strata, wilson_interval
+from transfer.metrics.intervals import f1_interval, mean_of_strata, share_interval, wider, wilson_interval
 from transfer.records import Interval
 
 _MOST_WORK = 500_000_000  # rows x classes x resamples of the area under the ROC curve: some ten seconds
@@ -70,6 +71,8 @@ def figures(
     Where no row was mistaken no resample differs from another, and a bootstrap would be sure. Bounds are then those of
     proportions: of the recalls for F1, of the share of mistakes for calibration and risk, and for an area under the ROC
     curve those of as many rows as the class has, or all others if they are fewer.
+    Of fewer than `FEWEST` rows a bootstrap is nearly as sure: F1 and area of such a class, and means over classes that
+    have one among them, get the wider of both intervals.
 
     Args:
         actual: int64 (N,), every class at least once.
@@ -83,15 +86,13 @@ def figures(
         UserError: a class has no row, so that its figures cannot be computed.
     """
     _require_classes(actual, probabilities.shape[1])
-    predicted, n_of = probabilities.argmax(axis=1), np.bincount(actual)
-    wrong = predicted != actual
-    recalls = [wilson_interval(int(n - wrong[actual == k].sum()), int(n), confidence) for k, n in enumerate(n_of)]
-    pairs = [wilson_interval(n, n, confidence) for n in np.minimum(n_of, len(actual) - n_of).tolist()]
+    predicted, few = probabilities.argmax(axis=1), np.bincount(actual) < FEWEST
     found = _of_rows(actual, probabilities, confidence, rows)
-    whole = balanced_accuracy(actual, predicted, confidence, rows)
-    f1, f1s = _of_classes(counted.f1_scores(actual, predicted, len(n_of)), rows, confidence, recalls, whole)
+    whole, of_f1 = balanced_accuracy(actual, predicted, confidence, rows), _f1_bounds(actual, predicted, confidence)
+    f1, f1s = _of_classes(counted.f1_scores(actual, predicted, len(few)), rows, confidence, of_f1, whole, few)
     areas = counted.aurocs(actual, probabilities)
-    auroc, aurocs = _of_classes(areas, _fewer(rows, len(n_of)), confidence, pairs, mean_of_strata(pairs))
+    pairs = _area_bounds(areas, actual, confidence)
+    auroc, aurocs = _of_classes(areas, _fewer(rows, len(few)), confidence, pairs, mean_of_strata(pairs), few)
     ece, calm = _calibration(actual, probabilities, confidence, rows, seed, grouped=grouped)
     of_classes = tuple(map(ClassFigures, f1s, aurocs))
     return Figures(f1, auroc, **found, ece=ece, ece_if_calibrated=calm, of_classes=of_classes)
@@ -101,6 +102,31 @@ def _require_classes(actual: Labels, n_classes: int) -> None:
     absent = sorted(set(range(n_classes)) - set(np.unique(actual).tolist()))
     if absent:
         raise UserError(f"Class {absent[0]} has no test row, so its figures cannot be computed; add test images of it.")
+
+
+def _f1_bounds(actual: Labels, predicted: Labels, confidence: float) -> list[Interval]:
+    """Return the F1 of every class with the interval that its counts of rows give, made wide enough for its recall's.
+
+    Where all rows of a class were found the recall's goes lower, and without it means over such classes are too sure.
+    """
+    n_classes = int(actual.max()) + 1
+    found, there, said = counted.by_class(actual, predicted, n_classes, np.ones((len(actual), 1)))
+    cells = np.concatenate((found, there - found, said - found), axis=1).astype(int).tolist()
+    return [
+        wider(
+            f1_interval(n_found, n_missed, n_false, confidence),
+            wilson_interval(n_found, n_found + n_missed, confidence),
+        )
+        for n_found, n_missed, n_false in cells
+    ]
+
+
+def _area_bounds(areas: Figure, actual: Labels, confidence: float) -> list[Interval]:
+    """Return the area of every class with the interval that the number of its rows gives, or of all others if fewer."""
+    n_of = np.bincount(actual)
+    values = areas(np.ones((len(actual), 1)))[:, 0].tolist()
+    fewer = np.minimum(n_of, len(actual) - n_of).tolist()
+    return [share_interval(value, n_rows, confidence) for value, n_rows in zip(values, fewer, strict=True)]
 
 
 def _calibration(
@@ -133,16 +159,32 @@ def _bounded(figure: Figure, rows: Resamples, confidence: float, bounds: Interva
 
 
 def _of_classes(
-    figure: Figure, rows: Resamples, confidence: float, bounds: list[Interval], bound: Interval
+    figure: Figure,
+    rows: Resamples,
+    confidence: float,
+    bounds: list[Interval],
+    bound: Interval,
+    few: NDArray[np.bool_],
 ) -> tuple[Interval, list[Interval]]:
-    """Return the mean over classes, and each class; the bounds stand in where no resample differs from another."""
+    """Return the mean over classes, and each class.
+
+    Args:
+        figure: of every class.
+        rows: what to draw.
+        confidence: of the intervals, in (0, 1).
+        bounds: stand in for a class of which no resample differs from another, and widen one of few rows.
+        bound: stands in where that holds of the mean.
+        few: bool (C,), the classes of few rows.
+    """
     values = drawn_values(figure, rows)
     of_all = values[0][:, 0].tolist()
     means = [counted.class_mean(one)[None] for one in values]
     (mean,) = intervals_of((means[0], means[1], means[2]), confidence)
-    each = intervals_of(values, confidence)
-    held = (_held(value, one) for value, one in zip(of_all, bounds, strict=True))
-    return mean or _held(float(np.mean(of_all)), bound), [one or other for one, other in zip(each, held, strict=True)]
+    held = [_held(value, one) for value, one in zip(of_all, bounds, strict=True)]
+    each = [one or other for one, other in zip(intervals_of(values, confidence), held, strict=True)]
+    each = [wider(*both) if is_few else both[0] for *both, is_few in zip(each, held, few, strict=True)]
+    whole = mean or _held(float(np.mean(of_all)), bound)
+    return wider(whole, mean_of_strata(each)) if few.any() else whole, each
 
 
 def _held(value: float, bounds: Interval) -> Interval:

@@ -31,8 +31,13 @@ def in_parts(figure: Figure, counts: NDArray[np.generic]) -> Floats:
 
 
 def mean_of(values: Floats) -> Figure:
-    """Return the mean of a value of every row, (N,), as a figure."""
-    return lambda counts: (values @ counts) / counts.sum(axis=0)
+    """Return the mean of a value of every row, (N,), as a figure; nan where a resample has none of the rows."""
+
+    def figure(counts: Counts) -> Floats:
+        summed, there = values @ counts, counts.sum(axis=0)
+        return np.asarray(np.divide(summed, there, out=np.full_like(summed, np.nan), where=there > 0))
+
+    return figure
 
 
 def losses(actual: Labels, probabilities: Probabilities) -> Floats:

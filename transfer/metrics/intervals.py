@@ -23,12 +23,48 @@ def wilson_interval(n_right: int, n_rows: int, confidence: float) -> Interval:
     """
     if not 0 <= n_right <= n_rows or n_rows == 0:
         raise UserError(f"{n_right} of {n_rows} is no proportion; there must be at least one row.")
+    return share_interval(n_right / n_rows, n_rows, confidence)
+
+
+def share_interval(share: float, n_rows: int, confidence: float) -> Interval:
+    """Return a figure in [0, 1] whose variance is at most that of a proportion, with its Wilson score interval.
+
+    Such is an area A under a ROC curve, whose variance is at most A (1 - A) over the rows of the rarer side.
+
+    Args:
+        share: the figure.
+        n_rows: trials that a proportion of that variance has, at least 1.
+        confidence: in (0, 1).
+
+    Source: Wilson 1927, as above; the variance of the area, Van Dantzig 1951, as Birnbaum and Klose 1957 give it,
+    Bounds for the Variance of the Mann-Whitney Statistic, Annals of Mathematical Statistics 28(4).
+    """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share = n_right / n_rows
     denominator = 1 + z * z / n_rows
     centre = (share + z * z / (2 * n_rows)) / denominator
     half = z * math.sqrt(share * (1 - share) / n_rows + z * z / (4 * n_rows * n_rows)) / denominator
     return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def f1_interval(n_found: int, n_missed: int, n_false: int, confidence: float) -> Interval:
+    """Return the F1 of a class with its interval.
+
+    Of the rows that are of the class or said to be, those found are a proportion p, with Wilson's interval; F1 is
+    2 p / (1 + p), which grows with p.
+
+    Args:
+        n_found: rows of the class that were recognised.
+        n_missed: rows of the class that were not.
+        n_false: other rows that were said to be of it.
+        confidence: in (0, 1).
+
+    Raises:
+        UserError: there is no row of either kind.
+
+    Source: Wilson 1927, as above; the map, Jaccard's index to Dice's.
+    """
+    found = wilson_interval(n_found, n_found + n_missed + n_false, confidence)
+    return Interval(*(2 * share / (1 + share) for share in (found.value, found.low, found.high)))
 
 
 def mean_of_strata(parts: Sequence[Interval], low: float = 0.0, high: float = 1.0) -> Interval:
@@ -54,6 +90,11 @@ def mean_of_strata(parts: Sequence[Interval], low: float = 0.0, high: float = 1.
     below = math.sqrt(math.fsum((part.value - part.low) ** 2 for part in parts)) / len(parts)
     above = math.sqrt(math.fsum((part.high - part.value) ** 2 for part in parts)) / len(parts)
     return Interval(value, max(low, value - below), min(high, value + above))
+
+
+def wider(own: Interval, other: Interval) -> Interval:
+    """Return a figure with an interval that holds both its own and another one."""
+    return Interval(own.value, min(own.low, other.low), max(own.high, other.high))
 
 
 def independent_difference(first: Interval, second: Interval) -> Interval:
