@@ -35,10 +35,11 @@ class World:
     Args:
         name: in the table.
         n_rows: of a data set.
-        n_classes: each as likely.
+        n_classes: of the rows.
         signal: how far the right class stands out, in standard deviations of the scores.
         sharpness: the model's inverse temperature relative to the right one: above 1 it is too sure.
         group_size: rows that share most of what makes them hard; 1: each by itself.
+        per_class: rows of each class of a data set, which sum to n_rows; drawn, each class as likely, when empty.
     """
 
     name: str
@@ -47,6 +48,7 @@ class World:
     signal: float
     sharpness: float
     group_size: int = 1
+    per_class: tuple[int, ...] = ()
 
 
 WORLDS = (
@@ -56,13 +58,18 @@ WORLDS = (
     World("3 classes, 150 images, too sure", 150, 3, 2.0, 2.0),
     World("2 classes, 300 images, few mistakes", 300, 2, 3.0, 1.5),
     World("10 classes, 1,000 images in groups of 5", 1000, 10, 2.5, 1.8, 5),
+    World("3 classes of 200, 2 and 2 images, too sure", 204, 3, 2.3, 2.0, per_class=(200, 2, 2)),
 )
 
 
 def drawn(world: World, n_rows: int, draw: np.random.Generator) -> Rows:
     """Return labels, and the probabilities that the model gives them."""
     n_groups = -(-n_rows // world.group_size)
-    labels = np.repeat(draw.integers(world.n_classes, size=n_groups), world.group_size)[:n_rows]
+    if world.per_class:
+        labels = np.repeat(np.arange(world.n_classes), world.per_class)
+        labels = np.tile(labels, -(-n_rows // len(labels)))[:n_rows]
+    else:
+        labels = np.repeat(draw.integers(world.n_classes, size=n_groups), world.group_size)[:n_rows]
     shared = np.repeat(draw.normal(size=(n_groups, world.n_classes)), world.group_size, axis=0)[:n_rows]
     own = draw.normal(size=(n_rows, world.n_classes))
     noise = own if world.group_size == 1 else 0.8**0.5 * shared + 0.2**0.5 * own

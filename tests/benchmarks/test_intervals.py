@@ -1,5 +1,6 @@
 """Intervals hold the truth, and verdicts are right, as docs/evaluation.md says: short runs of what measured it."""
 
+import numpy as np
 import pytest
 
 from benchmarks import intervals, verdicts
@@ -14,6 +15,22 @@ def test_intervals_hold_the_truth_as_often_as_they_say(world: intervals.World) -
     found = intervals.coverage(world, _N_WORLDS, 5)
     assert {name: share for name, share in found.items() if share < 0.95 - 0.02 - _SLACK} == {}
     assert {name: share for name, share in found.items() if share > 0.97 + _SLACK and name != "ECE"} == {}
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_truth_where_classes_are_rare() -> None:
+    (world,) = (world for world in intervals.WORLDS if world.per_class)
+    found = intervals.coverage(world, 100, 5)
+    assert {name: share for name, share in found.items() if share <= 0.85} == {}
+
+
+def test_a_data_set_of_rare_classes_has_their_number_of_rows() -> None:
+    (world,) = (world for world in intervals.WORLDS if world.per_class)
+    labels, probabilities = intervals.drawn(world, world.n_rows, np.random.default_rng(0))
+    assert np.bincount(labels).tolist() == list(world.per_class)
+    assert probabilities.shape == (world.n_rows, world.n_classes)
+    many, _ = intervals.drawn(world, 100 * world.n_rows, np.random.default_rng(0))
+    assert np.bincount(many).tolist() == [100 * number for number in world.per_class]
 
 
 @pytest.mark.slow
