@@ -77,7 +77,8 @@ def _asked(found: AliasedVersion, name: str, data_path: str, manifest: Manifest)
             "problem": f"the champion, version {found.version}, knows other classes (not in both: {other})",
         }
     predicted = _predictions()
-    rows = [row for row in manifest.rows if row.path in predicted]
+    asked = [row for row in manifest.rows if row.path in predicted]
+    rows = [*{row.sha256: row for row in reversed(asked)}.values()][::-1]  # copies of a file are one image
     seen = seen_among(folder.parent / EVIDENCE / SEEN_ROWS, (row.sha256 for row in rows))
     facts |= {"n_left_out": sum(row.sha256 in (seen or ()) for row in rows), "seen_known": seen is not None}
     rows = [row for row in rows if row.sha256 not in (seen or ())]

@@ -1,6 +1,7 @@
 """The champion on the test rows of today: loaded from the registry, asked about what it has not learned from."""
 
 import contextlib
+import csv
 import errno
 import shutil
 from collections.abc import Callable
@@ -14,14 +15,16 @@ import torch
 from adapters.image_files import load_examples
 from adapters.json_files import read_json
 from adapters.manifest_file import read_manifest
+from adapters.mlflow_aliases import aliased
 from adapters.mlflow_registry import Release, register
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import open_client
 from adapters.model_files import load_model, save_model
 from adapters.seen_rows import write_seen_rows
 from tasks import evaluate
-from tasks.champion import compare_with_champion
+from tasks.champion import _compared, _predictions, compare_with_champion
 from tasks.compared import is_outdated
+from tasks.evaluate import PREDICTIONS
 from tasks.handoffs import CHAMPION, MODEL, SCRATCH, SEEN
 from transfer.backbones.card import ModelCard
 from transfer.errors import EnvironmentFault
@@ -198,6 +201,26 @@ def test_a_store_that_does_not_answer_is_no_decision(evaluated: Path, monkeypatc
     with pytest.raises(EnvironmentFault, match=r"digits version 1 cannot be fetched from http://127.0.0.1:9/model \("):
         compare_with_champion()
     assert not CHAMPION.exists()
+
+
+def test_copies_of_a_file_count_once(evaluated: Path) -> None:
+    compared()
+    crown(mixed_up(), SEEN)
+    once = compared()["paired"]
+    manifest = read_manifest()
+    tests = manifest.of_split("test")
+    copies = [replace(row, path=f"copy_of_{place}.png") for place, row in enumerate(tests)]
+    predicted = _predictions()
+    with PREDICTIONS.open("a", encoding="utf-8", newline="") as stream:
+        columns = PREDICTIONS.read_text(encoding="utf-8").splitlines()[0].split(",")
+        writer = csv.DictWriter(stream, columns, restval="")
+        for row, copy in zip(tests, copies, strict=True):
+            shutil.copyfile(Path("data/digits") / row.path, Path("data/digits") / copy.path)
+            writer.writerow({"path": copy.path, "predicted": predicted[row.path]})
+    found = aliased(evaluated, "digits", "champion")
+    assert found is not None
+    whole = replace(manifest, rows=(*manifest.rows, *copies))
+    assert _compared(found, "digits", "data/digits", whole)["paired"] == once
 
 
 def test_a_model_is_not_compared_with_itself(evaluated: Path) -> None:
