@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from adapters.model_files import CARD, WEIGHTS
 from adapters.project import find_project
-from transfer.errors import UserError
+from transfer.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +51,33 @@ def package_folder(place: str) -> Path:
         EnvironmentFault: the store cannot be opened.
     """
     return Path(place) if "://" not in place else _fetched(place)
+
+
+def version_folder(name: str, version: str, location: str) -> Path:
+    """Return the folder of the files of a version that the registry holds, fetched from a remote store if need be.
+
+    Args:
+        name: of the registered model.
+        version: its number.
+        location: folder or URI of its files, as the registry has it.
+
+    Raises:
+        UserError: the files are on this machine's disk no more.
+        EnvironmentFault: the store does not hand them out at this time.
+    """
+    parts = urlsplit(location)
+    folder = Path(url2pathname(parts.path)) if parts.scheme == "file" else Path(location)
+    if ":/" in location and parts.scheme != "file":
+        try:
+            return _fetched(f"models:/{name}/{version}")
+        except UserError as error:  # the registry knows the version: the store is at fault, not the name
+            raise EnvironmentFault(
+                f"The files of {name} version {version} cannot be fetched from {location} ({error.__cause__}); check "
+                f"the store and run again, or promote another version where they are gone for good."
+            ) from error
+    if not folder.is_dir():
+        raise UserError(f"The files of {name} version {version} are gone from {folder}; promote another version.")
+    return folder
 
 
 def _fetched(model_uri: str) -> Path:

@@ -20,14 +20,14 @@ from tasks.handoffs import CHAMPION, MODEL, SEEN
 from tasks.naming import model_name
 from tasks.params import read_params
 from tasks.step import step
-from transfer.errors import RootstockError, UserError
+from transfer.errors import EnvironmentFault, RootstockError, UserError
 from transfer.records import Row
 
 if TYPE_CHECKING:
     from transfer.backbones.backbone import Classifier
     from transfer.backbones.card import ModelCard
 
-_UNREADABLE = (UserError, RuntimeError, ValueError, KeyError, TypeError, OSError)
+_UNREADABLE = (UserError, RuntimeError, ValueError, KeyError, TypeError)  # what its files are, not how they were read
 
 
 @step
@@ -35,7 +35,7 @@ def compare_with_champion() -> None:
     """Ask the champion about test rows that it has not learned from; write which one it was and who got what right.
 
     Raises:
-        EnvironmentFault: the registry cannot be read.
+        EnvironmentFault: the registry, or a file of the champion, cannot be read at this time.
     """
     params, manifest, project = read_params(), read_manifest(), Path.cwd()
     write_seen_rows(SEEN, (row.sha256 for row in manifest.rows if row.split != "test"))
@@ -52,6 +52,11 @@ def _compared(found: AliasedVersion, name: str, data_path: str, manifest: Manife
         return {"champion": who, "paired": None, "problem": None}
     try:
         return {"champion": who, **_asked(found, name, data_path, manifest)}
+    except OSError as error:  # may pass, and a record of it would stand until there is another champion
+        raise EnvironmentFault(
+            f"The champion, {name} version {found.version}, cannot be read at this time ({error}); check where its "
+            f"files are and run again, or promote another version."
+        ) from error
     except _UNREADABLE as error:
         what = str(error) if isinstance(error, RootstockError) else f"{type(error).__name__}: {error}"
         problem = f"the champion, version {found.version}, cannot be read ({' '.join(what.split())[:300].rstrip('.')})"
@@ -60,9 +65,9 @@ def _compared(found: AliasedVersion, name: str, data_path: str, manifest: Manife
 
 def _asked(found: AliasedVersion, name: str, data_path: str, manifest: Manifest) -> dict[str, Any]:
     from adapters.model_files import load_model
-    from adapters.registered_models import model_folder
+    from adapters.registered_models import model_folder, version_folder
 
-    folder = model_folder(found.location if Path(found.location).is_dir() else f"models:/{name}/{found.version}")
+    folder = model_folder(str(version_folder(name, found.version, found.location)))
     classifier, card = load_model(folder)
     facts: dict[str, Any] = {"size_bytes": (folder / WEIGHTS).stat().st_size, "paired": None, "problem": None}
     if set(card.classes) != set(manifest.classes):
@@ -72,7 +77,8 @@ def _asked(found: AliasedVersion, name: str, data_path: str, manifest: Manifest)
             "problem": f"the champion, version {found.version}, knows other classes (not in both: {other})",
         }
     predicted = _predictions()
-    rows = [row for row in manifest.rows if row.path in predicted]
+    asked = [row for row in manifest.rows if row.path in predicted]
+    rows = [*{row.sha256: row for row in reversed(asked)}.values()][::-1]  # copies of a file are one image
     seen = seen_among(folder.parent / EVIDENCE / SEEN_ROWS, (row.sha256 for row in rows))
     facts |= {"n_left_out": sum(row.sha256 in (seen or ()) for row in rows), "seen_known": seen is not None}
     rows = [row for row in rows if row.sha256 not in (seen or ())]

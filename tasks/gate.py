@@ -7,11 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import read_json
-from adapters.mlflow_aliases import MODEL_TAG
+from adapters.mlflow_aliases import MODEL_TAG, numbered
 from adapters.mlflow_registry import Release
 from adapters.model_files import CARD, WEIGHTS
 from adapters.promotion_ledger import read_ledger
-from adapters.promotions import AGAINST_TAG, BY_PERSON, GATE, GATE_TAG, NOBODY, ROLLBACK, WHY_TAG, Move, champion, move
+from adapters.promotions import (
+    AGAINST_TAG,
+    BY_PERSON,
+    GATE,
+    GATE_TAG,
+    NOBODY,
+    OUTSIDE,
+    ROLLBACK,
+    WHY_TAG,
+    Move,
+    champion,
+    move,
+    settle,
+)
 from tasks.compared import identity_of
 from tasks.handoffs import CHAMPION, MODEL
 from tasks.params import RegisterParams
@@ -46,7 +59,7 @@ class Judged:
 
 
 def judge(project: Path, release: Release, version: str, settings: RegisterParams) -> Judged:
-    """Decide whether a model may become the champion.
+    """Decide whether a model may become the champion; what was done without Rootstock is written down first.
 
     Args:
         project: the project's folder.
@@ -57,6 +70,7 @@ def judge(project: Path, release: Release, version: str, settings: RegisterParam
     Raises:
         UserError: the record of the comparison is missing or was made from another model.
     """
+    settle(project)
     made_from = {"weights": project / MODEL / WEIGHTS, "card": project / MODEL / CARD}
     judged = _judged(project, release, version, settings, read_json(project / CHAMPION, made_from=made_from))
     taken_back = _taken_back(project, release) if judged.decision.outcome == promotion.PROMOTE else ""
@@ -116,16 +130,21 @@ def carry_out(project: Path, release: Release, version: str, judged: Judged) -> 
 
 
 def _taken_back(project: Path, release: Release) -> str:
-    """Return a phrase where a person gave the place of this very model to another; "" where nobody did since."""
+    """Return a phrase where a person took the place of this very model away; "" where nobody did since."""
     lines = read_ledger(project).of(release.name)
-    digests = {line.after: line.model_sha256 for line in lines}
+    digests: dict[str | None, str] = {line.after: line.model_sha256 for line in lines}
+    first = lines[0].before if lines else None
+    if first is not None and first not in digests:  # the champion of a time before the ledger
+        found = numbered(project, release.name, first)
+        digests[first] = found.tags.get(MODEL_TAG, "") if found is not None else ""
     own = release.identity[MODEL_TAG]
     left = [line for line in lines if line.before is not None and digests.get(line.before) == own]
-    if not left or left[-1].by not in (ROLLBACK, BY_PERSON):
+    if not left or left[-1].by not in (ROLLBACK, BY_PERSON, OUTSIDE):
         return ""
     last = left[-1]
-    moved = f"{last.who} gave its place to version {last.after} on {last.time[:10]} ({last.why})"
-    return f"{moved}, so a person has to promote it"
+    who = "somebody" if last.by == OUTSIDE else last.who
+    heir = "no version" if last.after is None else f"version {last.after}"
+    return f"{who} gave its place to {heir} on {last.time[:10]} ({last.why}), so a person has to promote it"
 
 
 def _criteria(settings: RegisterParams) -> Criteria:

@@ -107,10 +107,11 @@ def previous(lines: Sequence[Line]) -> str | None:
     Args:
         lines: of one model, in order.
     """
-    held: list[str] = []
+    held = [line.before for line in lines[:1] if line.before is not None]  # the champion of a time before the ledger
     for line in lines:
         if line.by == ROLLBACK and line.after in held:
-            del held[held.index(line.after) + 1 :]
+            while held[-1] != line.after:  # to the last time that it was champion
+                held.pop()
         elif line.after is not None and (not held or held[-1] != line.after):
             held.append(line.after)
     return held[-2] if len(held) > 1 else None

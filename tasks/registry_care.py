@@ -48,7 +48,7 @@ def _was_champion(record: Mapping[str, Any], last: tuple[Line, ...]) -> bool:
     """Say whether the registry lost a champion with its version; an alias that a person took away stays away."""
     if last:
         return last[0].after is not None and last[0].model_sha256 == record[MODEL_TAG]
-    return record["promotion"]["outcome"] in (PROMOTE, KEEP)
+    return record.get("promotion", {}).get("outcome") in (PROMOTE, KEEP)
 
 
 def _restored(project: Path, name: str) -> str:

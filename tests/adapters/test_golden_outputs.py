@@ -108,6 +108,20 @@ def test_a_model_that_cannot_be_loaded_is_no_proof(packed: Path) -> None:
     assert "its files are gone" in prove(packed).sentence
 
 
+def test_a_model_without_its_own_code_is_no_proof(packed: Path) -> None:
+    shutil.rmtree(packed / "code")
+    proof = prove(packed)
+    assert proof.holds is False
+    assert "it cannot be asked (it carries no transfer" in proof.sentence
+
+
+@pytest.mark.parametrize("logits", [[], [[]]])
+def test_empty_golden_outputs_are_no_proof(packed: Path, logits: list[list[float]]) -> None:
+    path = packed / "artifacts" / EVIDENCE / OUTPUTS
+    write_plain_json(path, {**read_plain_json(path), "logits": logits})
+    assert prove(packed).holds is False
+
+
 def test_a_model_without_golden_outputs_is_told_apart_from_a_wrong_one(packed: Path) -> None:
     shutil.rmtree(packed / "artifacts" / EVIDENCE)
     assert prove(packed).holds is None

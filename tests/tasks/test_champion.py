@@ -1,6 +1,8 @@
 """The champion on the test rows of today: loaded from the registry, asked about what it has not learned from."""
 
 import contextlib
+import csv
+import errno
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,16 +15,19 @@ import torch
 from adapters.image_files import load_examples
 from adapters.json_files import read_json
 from adapters.manifest_file import read_manifest
+from adapters.mlflow_aliases import aliased
 from adapters.mlflow_registry import Release, register
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import open_client
 from adapters.model_files import load_model, save_model
 from adapters.seen_rows import write_seen_rows
 from tasks import evaluate
-from tasks.champion import compare_with_champion
+from tasks.champion import _compared, _predictions, compare_with_champion
 from tasks.compared import is_outdated
+from tasks.evaluate import PREDICTIONS
 from tasks.handoffs import CHAMPION, MODEL, SCRATCH, SEEN
 from transfer.backbones.card import ModelCard
+from transfer.errors import EnvironmentFault
 from transfer.finetuning.measuring import predict_logits
 
 ORDER = [2, 0, 1]
@@ -168,6 +173,54 @@ def test_a_champion_that_cannot_be_read_is_told_of(evaluated: Path, damage: str)
     assert record["paired"] is None
     assert record["problem"].startswith("the champion, version 1, cannot be read (")
     assert not is_outdated(evaluated)
+
+
+def test_a_read_error_that_may_pass_is_no_decision(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crown(SCRATCH)
+
+    def failing(_: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("adapters.model_files.sha256_of", failing)
+        with pytest.raises(EnvironmentFault, match=r"digits version 1, cannot be read at this time \(.*run again"):
+            compare_with_champion()
+    assert not CHAMPION.exists()
+    assert compared()["problem"] is None
+
+
+def test_a_store_that_does_not_answer_is_no_decision(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(**_: Any) -> str:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", refusing)
+    client = open_client()
+    client.create_registered_model("digits")
+    client.create_model_version("digits", "http://127.0.0.1:9/model")
+    client.set_registered_model_alias("digits", "champion", "1")
+    with pytest.raises(EnvironmentFault, match=r"digits version 1 cannot be fetched from http://127.0.0.1:9/model \("):
+        compare_with_champion()
+    assert not CHAMPION.exists()
+
+
+def test_copies_of_a_file_count_once(evaluated: Path) -> None:
+    compared()
+    crown(mixed_up(), SEEN)
+    once = compared()["paired"]
+    manifest = read_manifest()
+    tests = manifest.of_split("test")
+    copies = [replace(row, path=f"copy_of_{place}.png") for place, row in enumerate(tests)]
+    predicted = _predictions()
+    with PREDICTIONS.open("a", encoding="utf-8", newline="") as stream:
+        columns = PREDICTIONS.read_text(encoding="utf-8").splitlines()[0].split(",")
+        writer = csv.DictWriter(stream, columns, restval="")
+        for row, copy in zip(tests, copies, strict=True):
+            shutil.copyfile(Path("data/digits") / row.path, Path("data/digits") / copy.path)
+            writer.writerow({"path": copy.path, "predicted": predicted[row.path]})
+    found = aliased(evaluated, "digits", "champion")
+    assert found is not None
+    whole = replace(manifest, rows=(*manifest.rows, *copies))
+    assert _compared(found, "digits", "data/digits", whole)["paired"] == once
 
 
 def test_a_model_is_not_compared_with_itself(evaluated: Path) -> None:

@@ -1,5 +1,6 @@
 """The champion that a rollback goes to is found in the ledger."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,9 +29,16 @@ def _lines(*moves: tuple[str | None, str]) -> list[Line]:
         ([("1", "gate"), ("2", "gate"), ("1", "rollback"), ("3", "gate")], "1"),
         ([("1", "gate"), ("2", "gate"), (None, "outside"), ("2", "repair")], "1"),
         ([("1", "gate"), ("2", "gate"), ("1", "promote")], "2"),
+        ([("1", "gate"), ("2", "gate"), ("1", "promote"), ("3", "gate"), ("1", "rollback")], "2"),
     ],
 )
 def test_the_champion_before_is_found_through_rollbacks(
     moves: list[tuple[str | None, str]], expected: str | None
 ) -> None:
     assert previous(_lines(*moves)) == expected
+
+
+def test_a_champion_of_a_time_before_the_ledger_is_gone_back_to() -> None:
+    (first,) = _lines(("2", "gate"))
+    assert previous([replace(first, before="1")]) == "1"
+    assert previous([replace(first, before="1"), *_lines(("1", "rollback"))]) is None

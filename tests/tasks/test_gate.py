@@ -8,8 +8,8 @@ import pytest
 from adapters.json_files import read_json, write_json
 from adapters.mlflow_aliases import aliased
 from adapters.mlflow_store import open_client
-from adapters.promotion_ledger import read_ledger
-from adapters.promotions import BY_PERSON, GATE, ROLLBACK, Move, move
+from adapters.promotion_ledger import LEDGER, read_ledger
+from adapters.promotions import BY_PERSON, GATE, OUTSIDE, ROLLBACK, Move, move, settle
 from tasks.gate import judge
 from tasks.handoffs import MODEL, REGISTRATION, VERDICT
 from tasks.params import read_params
@@ -98,7 +98,8 @@ def test_a_negative_verdict_makes_no_champion(mlflow_project: Path, verdict: dic
     publish()
     assert champion("challenger") == "1"
     assert aliased(mlflow_project, "digits", "champion") is None
-    assert "transfer hurt" in read_json(REGISTRATION)["promotion"]["sentence"]
+    words = "transfer hurt: the verdict is negative, the network from scratch or the random frozen one is better"
+    assert words in read_json(REGISTRATION)["promotion"]["sentence"]
 
 
 @pytest.mark.parametrize("by", [ROLLBACK, BY_PERSON])
@@ -125,3 +126,46 @@ def test_what_a_person_took_back_is_not_promoted_again_by_itself(mlflow_project:
     move(mlflow_project, Move("digits", "2", "1", GATE, "better"))
     publish()
     assert champion() == "2", "a later promotion by a person lifts it"
+
+
+def move_at_the_page(after: str | None) -> None:
+    if after is None:
+        open_client().delete_registered_model_alias("digits", "champion")
+    else:
+        open_client().set_registered_model_alias("digits", "champion", after)
+
+
+@pytest.mark.parametrize(("after", "settled"), [("1", False), ("2", False), ("2", True), (None, False), (None, True)])
+def test_what_was_done_at_the_page_of_mlflow_is_not_undone(
+    mlflow_project: Path, after: str | None, settled: bool
+) -> None:
+    for seed in range(3):
+        leave_artifacts(seed)
+        compare((20, 2, 300))
+        publish()
+    assert champion() == "3"
+    move_at_the_page(after)
+    if settled:
+        settle(mlflow_project)
+    compare((20, 2, 300))
+    publish()
+    found, said = aliased(mlflow_project, "digits", "champion"), read_json(REGISTRATION)["promotion"]
+    assert (found.version if found else None) == after
+    assert said["outcome"] == "ask"
+    heir = "no version" if after is None else f"version {after}"
+    assert f"somebody gave its place to {heir} on 20" in said["sentence"]
+    assert read_ledger(mlflow_project).lines[-1].by == OUTSIDE
+
+
+def test_a_champion_of_a_time_before_the_ledger_that_a_person_replaced_is_not_promoted_again(
+    mlflow_project: Path,
+) -> None:
+    leave_artifacts()
+    publish()
+    (mlflow_project / LEDGER).unlink()
+    open_client().create_model_version("digits", "file:///other")
+    move(mlflow_project, Move("digits", "1", "2", BY_PERSON, "wrong on the new scanner"))
+    compare((20, 2, 300))
+    publish()
+    assert champion() == "2"
+    assert read_json(REGISTRATION)["promotion"]["outcome"] == "ask"

@@ -13,7 +13,7 @@ import torch
 from adapters.json_files import read_json, write_plain_json
 from adapters.mlflow_aliases import aliased
 from adapters.mlflow_store import open_client
-from adapters.promotion_ledger import read_ledger
+from adapters.promotion_ledger import LEDGER, read_ledger
 from tasks import registry_care
 from tasks.handoffs import MODEL, REGISTRATION, VERDICT
 from tasks.register import check, publish
@@ -199,4 +199,16 @@ def test_an_alias_that_a_person_took_away_stays_away(mlflow_project: Path) -> No
         "digits@champion was moved from version 1 to no version without Rootstock, which the ledger says now"
     )
     assert registry_care.mend(mlflow_project) == ""
+    assert aliased(mlflow_project, "digits", "champion") is None
+
+
+def test_a_registration_from_a_time_before_the_gate_is_mended_without_a_champion(mlflow_project: Path) -> None:
+    leave_artifacts()
+    publish()
+    record = json.loads(REGISTRATION.read_text(encoding="utf-8"))
+    del record["promotion"]
+    write_plain_json(REGISTRATION, record)
+    (mlflow_project / LEDGER).unlink()
+    open_client().delete_model_version("digits", "1")
+    assert registry_care.mend(mlflow_project).endswith("digits@challenger is version 2 with the model of artifacts/")
     assert aliased(mlflow_project, "digits", "champion") is None
