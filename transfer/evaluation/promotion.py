@@ -177,11 +177,9 @@ def first(failed: tuple[str, ...], policy: Policy) -> Decision:
         failed: what `broken` returned.
         policy: what has to be said.
     """
-    if failed:
-        return _refused(failed)
-    if policy.needs == BY_HAND:
-        return Decision(ASK, "There is no champion yet, and promotion is by hand.", ("promotion is by hand",))
-    return Decision(PROMOTE, "Promoted: there was no champion, and every criterion is kept.")
+    by_hand = Decision(ASK, "There is no champion yet, and promotion is by hand.", ("promotion is by hand",))
+    promoted = Decision(PROMOTE, "Promoted: there was no champion, and every criterion is kept.")
+    return _unopposed(failed, policy, by_hand, promoted)
 
 
 def against(failed: tuple[str, ...], standing: Standing, policy: Policy, smaller: bool) -> Decision:
@@ -221,11 +219,9 @@ def again(failed: tuple[str, ...], policy: Policy) -> Decision:
         failed: what `broken` returned.
         policy: what has to be said.
     """
-    if failed:
-        return _refused(failed)
-    if policy.needs == BY_HAND:
-        return Decision(ASK, "It is the champion's model with other code, and promotion is by hand.", ("by hand",))
-    return Decision(PROMOTE, "Promoted: it is the champion's model, with the code of today.")
+    by_hand = Decision(ASK, "It is the champion's model with other code, and promotion is by hand.", ("by hand",))
+    promoted = Decision(PROMOTE, "Promoted: it is the champion's model, with the code of today.")
+    return _unopposed(failed, policy, by_hand, promoted)
 
 
 def plain(decision: Decision, standing: Standing | None = None, paired: Paired | None = None) -> dict[str, Any]:
@@ -260,6 +256,13 @@ def _short_of(standing: Standing, policy: Policy, smaller: bool) -> tuple[str, .
     if policy.needs != NON_INFERIOR:
         return (f"at most {points} worse than the champion, but not shown to be better",)
     return () if smaller else (f"at most {points} worse than the champion, but not smaller by a tenth",)
+
+
+def _unopposed(failed: tuple[str, ...], policy: Policy, by_hand: Decision, promoted: Decision) -> Decision:
+    """Decide where there is no other model to be better than."""
+    if failed:
+        return _refused(failed)
+    return by_hand if policy.needs == BY_HAND else promoted
 
 
 def _refused(reasons: tuple[str, ...]) -> Decision:

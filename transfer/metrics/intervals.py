@@ -147,5 +147,9 @@ def mcnemar_p(n_only_first: int, n_only_second: int) -> float:
     Psychometrika 12(2); exact form: the binomial test with probability one half.
     """
     n_discordant = n_only_first + n_only_second
-    tail = sum(math.comb(n_discordant, k) for k in range(min(n_only_first, n_only_second) + 1))
-    return float(min(1.0, 2 * tail / 2**n_discordant)) if n_discordant else 1.0
+    return min(1.0, 2 * even_tail(min(n_only_first, n_only_second), n_discordant))
+
+
+def even_tail(n_most: int, n_trials: int) -> float:
+    """Return the chance that at most so many of a number of fair coins fall heads, exact."""
+    return float(sum(math.comb(n_trials, k) for k in range(n_most + 1)) / 2**n_trials)

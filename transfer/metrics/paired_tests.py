@@ -4,6 +4,7 @@ import math
 from statistics import NormalDist
 
 from transfer.errors import UserError
+from transfer.metrics.intervals import even_tail
 
 
 def superiority_p(n_only_first: int, n_only_second: int) -> float:
@@ -18,10 +19,7 @@ def superiority_p(n_only_first: int, n_only_second: int) -> float:
     Source: McNemar 1947, Note on the sampling error of the difference between correlated proportions or percentages,
     Psychometrika 12(2); exact form: the upper tail of the binomial distribution with probability one half.
     """
-    from scipy.special import bdtrc
-
-    n_discordant = n_only_first + n_only_second
-    return float(bdtrc(n_only_first - 1, n_discordant, 0.5)) if n_only_first else 1.0
+    return even_tail(n_only_second, n_only_first + n_only_second)
 
 
 def noninferiority_p(n_only_first: int, n_only_second: int, n_rows: int, margin: float) -> float:
