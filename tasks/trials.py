@@ -44,24 +44,26 @@ def try_level(pool: Pool, outcomes: Sequence[Outcome]) -> "Tried | None":
         EnvironmentFault: memory is too small for any of them.
     """
     from transfer.selection.posterior import level_set
-    from transfer.selection.ranking import believed
+    from transfer.selection.ranking import believed, expected
     from transfer.selection.trials import Arm, tried
 
     settings, params, able = pool.params.select, pool.params, in_question(pool, outcomes)
+    if not settings.trial_images:
+        return None
     scores, labels = [one.scored for one in able if one.scored is not None], labels_of_rows(pool.rows)
     gains, _ = gains_of([one.score for one in scores], settings)
-    best = believed(scores, labels, gains).best([not one.beyond for one in able])
+    probes = believed(scores, labels)
+    best = expected(probes, gains).best([not one.beyond for one in able])
     level = level_set(best, settings.confidence)
     arms = [Arm(place, strategy) for place in level for strategy in settings.strategies]
-    if len(arms) == 1 or not settings.trial_images:
+    if len(arms) == 1:
         return None
     _, val_rows = chosen_splits(read_manifest(), settings.max_rows)
 
     def try_out(arm: "Arm", n_images: int) -> "Trial | None":
         return _attempt(able[arm.candidate].reference, arm, n_images, params)
 
-    probes = believed(scores, labels).draws
-    return tried(probes, arms, labels_of_rows(val_rows), try_out, settings.trial_images, settings.confidence)
+    return tried(probes.draws, arms, labels_of_rows(val_rows), try_out, settings.trial_images, settings.confidence)
 
 
 def _attempt(text: str, arm: "Arm", n_images: int, params: Params) -> "Trial | None":

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from statistics import mean
 
 import torch
-from torch import Tensor
 
 from benchmarks.selection.judge import Judged
+from benchmarks.selection.report import Truth, points
 from transfer.randomness import generator
 from transfer.selection.gains import Case, Gains, Run, expected_gains
-from transfer.selection.ranking import believed, rank
+from transfer.selection.posterior import Posterior
+from transfer.selection.ranking import believed, expected, rank
 
-Truth = Mapping[str, Mapping[str, Mapping[str, float]]]  # task -> candidate -> accuracy and n_test
 Expect = Callable[[str, Sequence[str]], Gains | None]  # of candidates on a task
 CONFIDENCE, N_POOLS, N_LIVES, BEFORE = 0.95, 30, 12, 4
 RANDOM = "@none"
@@ -125,20 +125,16 @@ def note(
     of: Sequence[str] | None = None,
 ) -> None:
     """Add errors of expected accuracies, and whether intervals of the test figure held it, of a pool or some of it."""
-    draws = believed([one.scored[name] for name in pool], one.labels, gains).draws
+    draws = expected(believed([one.scored[name] for name in pool], one.labels), gains).draws
     for place, name in enumerate(pool):
         if of is None or name in of:
             accuracy, n_test = reached[name]["accuracy"], int(reached[name]["n_test"])
             tested = torch.binomial(
                 torch.full_like(draws[:, place], n_test), draws[:, place], generator=generator(0, name)
             )
-            low, high = _interval(tested / n_test)
+            low, high = (float(bound) for bound in Posterior((tested / n_test)[:, None]).interval(CONFIDENCE))
             figures.errors.append(100 * (float(draws[:, place].mean()) - accuracy))
             figures.held.append(low <= accuracy <= high)
-
-
-def _interval(draws: Tensor) -> tuple[float, float]:
-    return float(draws.quantile((1 - CONFIDENCE) / 2)), float(draws.quantile((1 + CONFIDENCE) / 2))
 
 
 def chosen(one: Judged, pool: Sequence[str], gains: Gains | None) -> str:
@@ -150,7 +146,7 @@ def chosen(one: Judged, pool: Sequence[str], gains: Gains | None) -> str:
 
 def lost(reached: Mapping[str, Mapping[str, float]], pool: Sequence[str], name: str) -> float:
     """Return by how many points the best candidate of a pool beats the one that was chosen."""
-    return 100 * (max(reached[one]["accuracy"] for one in pool) - reached[name]["accuracy"])
+    return points({one: reached[one] for one in pool}, name)
 
 
 def case_of(task: str, name: str, one: Judged) -> Case:

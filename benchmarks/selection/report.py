@@ -7,7 +7,7 @@ from benchmarks.selection.judge import Judged
 from transfer.metrics.ranking import regret, weighted_tau
 
 OURS, CHANCE, ANY = "`select`", "chance", -1
-Truth = Mapping[str, Mapping[str, Mapping[str, float]]]  # task -> candidate -> accuracy and cpu_s
+Truth = Mapping[str, Mapping[str, Mapping[str, float]]]  # task -> candidate -> accuracy, cpu_s and n_test
 
 
 def trials_section(truth: Truth, chosen: Mapping[str, tuple[str, float]], n_images: int) -> Iterator[str]:

@@ -123,10 +123,10 @@ def rank(
         seed: of the bootstrap.
     """
     limits = beyond or ("",) * len(candidates)
-    found, strategies = _after(tried, believed(candidates, labels, gains, seed))
+    found, strategies = _after(tried, expected(believed(candidates, labels, seed), gains, seed))
     best, intervals = found.best([not limit for limit in limits]), _intervals(found, confidence)
-    level, expected = level_set(best, confidence), [0.0] * len(best) if gains is None else gains.mean.tolist()
-    rows = zip(candidates, intervals, best.tolist(), limits, expected, strict=True)
+    level, shifts = level_set(best, confidence), [0.0] * len(best) if gains is None else gains.mean.tolist()
+    rows = zip(candidates, intervals, best.tolist(), limits, shifts, strict=True)
     scores = [
         replace(one.score, accuracy=interval, probability_best=chance, level=place in level, beyond=limit, gain=gain)
         for place, (one, interval, chance, limit, gain) in enumerate(rows)
@@ -147,23 +147,26 @@ def _after(tried: Tried | None, found: Posterior) -> tuple[Posterior, dict[int, 
     return Posterior(draws), strategies
 
 
-def believed(candidates: Sequence[Scored], labels: Tensor, gains: Gains | None = None, seed: int = 0) -> Posterior:
-    """Return what is believed of the candidates' accuracies; see `transfer.selection.posterior`.
-
-    Args:
-        candidates: scored on the same rows.
-        labels: of the rows, int64 (N,).
-        gains: what is expected of each beyond its probe; None for the probes alone.
-        seed: of the draws.
-    """
+def believed(candidates: Sequence[Scored], labels: Tensor, seed: int = 0) -> Posterior:
+    """Return what is believed of the accuracies of the candidates' probes; see `transfer.selection.posterior`."""
     import torch
 
     right = torch.stack([one.right for one in candidates])
     top1 = [one.score.imagenet_top1 for one in candidates]
-    found = posterior(right, labels, [None if value is None else value / 100 for value in top1], seed)
+    return posterior(right, labels, [None if value is None else value / 100 for value in top1], seed)
+
+
+def expected(probes: Posterior, gains: Gains | None, seed: int = 0) -> Posterior:
+    """Return what is believed of fine-tuned models.
+
+    Args:
+        probes: what `believed` returned.
+        gains: what is expected of each beyond its probe; None for nothing.
+        seed: of the draws.
+    """
     if gains is None:
-        return found
-    return Posterior((found.draws.logit() + gains.draws(len(found.draws), seed)).sigmoid())
+        return probes
+    return Posterior((probes.draws.logit() + gains.draws(len(probes.draws), seed)).sigmoid())
 
 
 def floor(pixels: Scored, labels: Tensor, confidence: float) -> CandidateScore:
