@@ -11,6 +11,7 @@ from adapters import run_memory
 from adapters.checkpoint_files import key_of
 from adapters.json_files import read_json, read_plain_json
 from adapters.manifest_file import Manifest, read_manifest
+from adapters.mlflow_runs import dataset_name
 from tasks.handoffs import FINETUNE_HISTORY, METRICS, MODEL, RANKING
 from tasks.history import STRATEGY
 from tasks.params import SelectParams, read_params
@@ -132,7 +133,7 @@ def _cases(candidates: Iterable[Mapping[str, Any]], strategy: str, manifest: Man
     from transfer.backbones.reference import BackboneReference
     from transfer.selection.gains import Case
 
-    task = f"{Path(read_params().data.path).resolve().name}/{key_of({'classes': [*manifest.classes]})[:8]}"
+    task = f"{dataset_name(read_params().data.path, Path.cwd())}/{key_of({'classes': [*manifest.classes]})[:8]}"
     rows_per_class = len(manifest.of_split("train")) / len(manifest.classes)
     found = []
     for row in candidates:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
 from transfer.metrics import classification, counted
+from transfer.metrics.classification import losses
 
 Drawn = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 SAME = {"rel": 1e-12, "abs": 1e-12}
@@ -33,7 +34,7 @@ def test_figures_are_scikit_learns_with_sample_weights(case: tuple[int, int, int
     predicted, n_classes = probabilities.argmax(axis=1), case[1]
     labels, wanted = list(range(n_classes)), np.eye(n_classes)[actual]
     figures = {
-        "nll": counted.mean_of(counted.losses(actual, probabilities)),
+        "nll": counted.mean_of(losses(actual, probabilities)),
         "brier": counted.mean_of(counted.squared_errors(actual, probabilities)),
         "recall": counted.means_by_class((actual == predicted).astype(float), actual),
         "balanced": counted.over_classes(counted.means_by_class((actual == predicted).astype(float), actual)),

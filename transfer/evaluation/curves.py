@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer.metrics.classification import Labels, Probabilities
+from transfer.metrics.classification import Labels, Probabilities, equal_mass
 from transfer.metrics.intervals import wilson_interval
 from transfer.records import Interval
 
@@ -51,7 +51,7 @@ def reliability(actual: Labels, probabilities: Probabilities, confidence: float,
         n_bins: fewer where there are fewer rows.
     """
     sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == actual
-    bins = np.array_split(np.argsort(sure, kind="stable"), min(n_bins, len(actual)))
+    bins = equal_mass(sure, n_bins)
     return tuple(
         Bin(float(sure[rows].mean()), wilson_interval(int(right[rows].sum()), len(rows), confidence), len(rows))
         for rows in bins

@@ -10,7 +10,7 @@ from transfer.evaluation.comparison import FEWEST, balanced_accuracy
 from transfer.metrics import counted
 from transfer.metrics.bootstrap import Resamples, bootstrapped, drawn_values, intervals_of
 from transfer.metrics.calibration import calibration_interval
-from transfer.metrics.classification import Labels, Probabilities
+from transfer.metrics.classification import Labels, Probabilities, losses
 from transfer.metrics.counted import Figure
 from transfer.metrics.intervals import f1_interval, mean_of_strata, share_interval, wider, wilson_interval
 from transfer.records import Interval
@@ -146,7 +146,7 @@ def _of_rows(actual: Labels, probabilities: Probabilities, confidence: float, ro
     wrong = probabilities.argmax(axis=1) != actual
     mistakes = wilson_interval(int(wrong.sum()), len(actual), confidence)
     of_one = {
-        "nll": counted.mean_of(counted.losses(actual, probabilities)),
+        "nll": counted.mean_of(losses(actual, probabilities)),
         "brier": counted.mean_of(counted.squared_errors(actual, probabilities)),
         "aurc": counted.risk_area(wrong, probabilities.max(axis=1)),
     }

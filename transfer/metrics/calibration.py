@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.metrics.classification import Labels, Probabilities, expected_calibration_error
+from transfer.metrics.classification import Labels, Probabilities, equal_mass, expected_calibration_error
 from transfer.metrics.intervals import wilson_interval
 from transfer.records import Interval
 
@@ -38,7 +38,7 @@ class Bins:
     def of(cls, actual: Labels, probabilities: Probabilities, n_bins: int) -> "Bins":
         """Bin labels int64 (N,) and probabilities float64 (N, C); fewer bins where there are fewer rows."""
         sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == actual
-        parts = np.array_split(np.argsort(sure, kind="stable"), min(n_bins, len(actual)))
+        parts = equal_mass(sure, n_bins)
         means = [[float(values[rows].mean()) for rows in parts] for values in (sure, right)]
         return cls(np.array([len(rows) for rows in parts]), np.array(means[0]), np.array(means[1]))
 

@@ -87,8 +87,17 @@ def negative_log_likelihood(actual: Labels, probabilities: Probabilities) -> flo
         probabilities: float64 (N, C), rows sum to 1.
     """
     _require_rows(actual, probabilities)
-    chosen = probabilities[np.arange(len(actual)), actual]
-    return float(-np.log(np.clip(chosen, _SMALLEST, 1.0)).mean())
+    return float(losses(actual, probabilities).mean())
+
+
+def losses(actual: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
+    """Return the negative log likelihood of every row, float64 (N,), nats.
+
+    Args:
+        actual: int64 (N,).
+        probabilities: float64 (N, C).
+    """
+    return -np.log(np.clip(probabilities[np.arange(len(actual)), actual], _SMALLEST, 1.0))
 
 
 def expected_calibration_error(actual: Labels, probabilities: Probabilities, n_bins: int = 15) -> float:
@@ -105,9 +114,19 @@ def expected_calibration_error(actual: Labels, probabilities: Probabilities, n_b
     _require_rows(actual, probabilities)
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == actual
-    bins = np.array_split(np.argsort(confidence, kind="stable"), min(n_bins, len(actual)))
+    bins = equal_mass(confidence, n_bins)
     gaps = [abs(right[rows].mean() - confidence[rows].mean()) * len(rows) for rows in bins]
     return float(sum(gaps) / len(actual))
+
+
+def equal_mass(confidence: NDArray[np.float64], n_bins: int) -> list[NDArray[np.int64]]:
+    """Return the places of the rows of each bin, by rising confidence; fewer bins where there are fewer rows.
+
+    Args:
+        confidence: float64 (N,), N at least 1.
+        n_bins: the first bins have a row more than the last ones where they do not come out even.
+    """
+    return np.array_split(np.argsort(confidence, kind="stable"), min(n_bins, len(confidence)))
 
 
 def _require_rows(actual: Labels, other: NDArray[np.generic]) -> None:

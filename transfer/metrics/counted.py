@@ -15,7 +15,6 @@ Counts = NDArray[np.float64]  # (N, B), whole numbers, at least 0
 Figure = Callable[[Counts], Floats]  # counts (N, B) -> a value a resample, (B,), or one for each of C classes, (C, B)
 
 _MOST_AT_ONCE = 1 << 22  # values in memory of one array, 32 MB
-_SMALLEST = 1e-15  # a probability is at least that where its logarithm is taken
 
 
 def in_parts(figure: Figure, counts: NDArray[np.generic]) -> Floats:
@@ -38,16 +37,6 @@ def mean_of(values: Floats) -> Figure:
         return np.asarray(np.divide(summed, there, out=np.full_like(summed, np.nan), where=there > 0))
 
     return figure
-
-
-def losses(actual: Labels, probabilities: Probabilities) -> Floats:
-    """Return the negative log likelihood of every row, float64 (N,), nats.
-
-    Args:
-        actual: int64 (N,).
-        probabilities: float64 (N, C).
-    """
-    return -np.log(np.clip(probabilities[np.arange(len(actual)), actual], _SMALLEST, 1.0))
 
 
 def squared_errors(actual: Labels, probabilities: Probabilities) -> Floats:
