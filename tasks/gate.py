@@ -164,7 +164,7 @@ def _size_bytes(release: Release) -> int:
 
 def _latency_ms(release: Release) -> float:
     from adapters.model_files import load_model
-    from transfer.backbones.latency import latency_p95_s
+    from transfer.backbones.speed import latency_p95_s
 
     found = 1000 * latency_p95_s(load_model(release.model)[0], time.perf_counter)
     observe("latency_p95_ms", round(found, 3))

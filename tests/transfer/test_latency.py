@@ -8,8 +8,8 @@ import torch
 
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
-from transfer.backbones.latency import latency_p95_s
 from transfer.backbones.reference import BackboneReference
+from transfer.backbones.speed import latency_p95_s
 
 
 @pytest.fixture(scope="module")
