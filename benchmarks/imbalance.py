@@ -10,7 +10,6 @@ docs/imbalance.md made from all of them.
 """
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor
 from adapters.image_files import list_images, load_examples
 from adapters.json_files import sha256_of
 from benchmarks.imbalance_tables import tables
+from benchmarks.kept import put_table, read_runs, write_runs
 from tasks.adaptation import MOST_KEPT_BYTES, budget
 from tasks.automatic import base_rate, first_batch_size
 from tasks.candidates import candidate
@@ -46,7 +46,6 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS, DOCUMENT = ROOT / "docs" / "imbalance.json", ROOT / "docs" / "imbalance.md"
 PLAIN = "off"
 _VAL_SHARE = 0.3  # of the training images, beside them
-_BEGIN, _END = "<!-- tables -->", "<!-- end of tables -->"
 
 
 def main() -> None:
@@ -62,8 +61,7 @@ def main() -> None:
                 _add({"data": options.name, "backbone": options.backbone, "ratio": ratio, "seed": seed, **found})
     text = tables(_read())
     print(text)
-    head, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
-    DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+    put_table(DOCUMENT, "tables", text)
 
 
 def run(images: Tensor, labels: Tensor, ratio: float, seed: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -166,7 +164,7 @@ def _options() -> argparse.Namespace:
 
 
 def _read() -> list[dict[str, Any]]:
-    return json.loads(RUNS.read_text(encoding="utf-8")) if RUNS.is_file() else []
+    return read_runs(RUNS)
 
 
 def _add(run: dict[str, Any]) -> None:
@@ -174,7 +172,7 @@ def _add(run: dict[str, Any]) -> None:
         return all(one[key] == run[key] for key in ("data", "backbone", "ratio", "seed"))
 
     runs = [one for one in _read() if not same(one)] + [run]
-    RUNS.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    write_runs(RUNS, runs)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.kept import put_table
 from transfer.evaluation.comparison import Groups, accuracy_interval, balanced_accuracy
 from transfer.evaluation.figures import figures
 from transfer.metrics import conformal
@@ -22,7 +23,6 @@ from transfer.metrics.bootstrap import Resamples, resamples
 from transfer.records import Interval
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "evaluation.md"
-_BEGIN, _END = "<!-- coverage -->", "<!-- end of coverage -->"
 _N_TRUTH, _CONFIDENCE, _N_DRAWS = 1_000_000, 0.95, 1000
 
 Rows = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -158,8 +158,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if not options.no_write:
-        head, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
-        DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+        put_table(DOCUMENT, "coverage", text)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ What came out is added to docs/real_verdicts.json; the table in docs/evaluation.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kept import put_table, read_runs, write_runs
 from benchmarks.pipeline_on import ROOT, SEEDED, environment, lay_out, read
 
 RUNS, DOCUMENT = ROOT / "docs" / "real_verdicts.json", ROOT / "docs" / "evaluation.md"
-_BEGIN, _END = "<!-- real -->", "<!-- end of real -->"
 _REFERENCES = ("scratch", "random_frozen", "probe", "nearest_mean")
 
 
@@ -64,18 +63,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--redraw", action="store_true", help="run nothing; write the table from the runs there are")
     options = parser.parse_args()
-    runs = json.loads(RUNS.read_text(encoding="utf-8")) if RUNS.is_file() else []
+    runs = read_runs(RUNS)
     done = {(run["name"], run["backbone"], run["seed"]) for run in runs}
     wanted = [] if options.redraw else [one for one in CASES if not options.only or one.name in options.only]
     for case, seed in ((case, seed) for case in wanted for seed in options.seeds):
         if (case.name, case.shown, seed) not in done:
             runs.append(ran(case, seed, options.shared.resolve()))
-            RUNS.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+            write_runs(RUNS, runs)
             print(line_of(runs[-1]), flush=True)
     text = table(runs)
     print(text)
-    head, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
-    DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+    put_table(DOCUMENT, "real", text)
 
 
 def ran(case: Case, seed: int, shared: Path) -> dict[str, Any]:

@@ -20,7 +20,6 @@ Runs are added to docs/verdicts.json, and the table in docs/evaluation.md is mad
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.kept import put_table, read_runs, write_runs
 from tasks.adaptation import budget
 from tasks.automatic import first_batch_size
 from tasks.params import FinetuneParams
@@ -56,7 +56,6 @@ from transfer.randomness import generator
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, DOCUMENT = ROOT / "docs" / "verdicts.json", ROOT / "docs" / "evaluation.md"
-_BEGIN, _END = "<!-- verdicts -->", "<!-- end of verdicts -->"
 GOOD, SHUFFLED, PERMUTED, FAR = "good", "shuffled labels", "permuted pixels", "far statistics"
 ALIKE, EXCHANGED = "trained alike", "exchanged answers"
 CASES = (GOOD, SHUFFLED, PERMUTED, FAR, ALIKE, EXCHANGED)
@@ -87,12 +86,12 @@ def main() -> None:
     parser.add_argument("--redraw", action="store_true", help="run nothing; write the table from the runs there are")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    runs = json.loads(RUNS.read_text(encoding="utf-8")) if RUNS.is_file() else []
+    runs = read_runs(RUNS)
     done = {run["seed"] for run in runs}
     for seed in () if options.redraw else (seed for seed in range(options.seeds) if seed not in done):
         began = time.perf_counter()
         runs += [{"seed": seed, **run} for run in cases(drawn(seed))]
-        RUNS.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+        write_runs(RUNS, runs)
         said = ", ".join(
             f"{run['case']} {run['verdict']} ({100 * run['true_gain']:+.1f})"
             for run in runs
@@ -101,8 +100,7 @@ def main() -> None:
         print(f"seed {seed}, {time.perf_counter() - began:.0f} s: {said}", flush=True)
     text = table(runs)
     print(text)
-    head, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(_BEGIN)
-    DOCUMENT.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{rest.partition(_END)[2]}", encoding="utf-8")
+    put_table(DOCUMENT, "verdicts", text)
 
 
 def drawn(seed: int) -> Draw:

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from adapters.json_files import atomic_write, sha256_of, write_json
+from adapters.json_files import sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.model_files import load_model
+from benchmarks.kept import read_runs, write_runs
 from benchmarks.selection.pool import label
 from benchmarks.selection.targets import Target
 from tasks import finetune, manifest
@@ -92,10 +93,7 @@ def _name_winner(candidate: str) -> None:
 
 def read(path: Path) -> dict[Key, dict[str, Any]]:
     """Return what was found before, by task, candidate and seed."""
-    if not path.is_file():
-        return {}
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    return {tuple(row[name] for name in KEY): row["found"] for row in rows}
+    return {tuple(row[name] for name in KEY): row["found"] for row in read_runs(path)}
 
 
 def contenders(kept: Mapping[Key, Mapping[str, Any]], target: str, near: float) -> set[str]:
@@ -109,9 +107,4 @@ def add(path: Path, target: Target, candidate: str, seed: int, found: Mapping[st
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = {**read(path), (target.name, label(candidate), seed): found}
-        rows = [
-            json.dumps({**dict(zip(KEY, key, strict=True)), "found": one}, sort_keys=True)
-            for key, one in sorted(kept.items())
-        ]
-        with atomic_write(path) as temporary:
-            temporary.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
+        write_runs(path, ({**dict(zip(KEY, key, strict=True)), "found": one} for key, one in sorted(kept.items())))
