@@ -17,7 +17,7 @@ def write_seen_rows(path: Path, digests: Iterable[str]) -> None:
         path: the text file, a line a row, sorted.
         digests: sha256 of each file.
     """
-    write_text(path, "".join(f"{short}\n" for short in sorted({digest[:_DIGITS] for digest in digests})))
+    write_text(path, "".join(f"{short}\n" for short in sorted({shortened(digest) for digest in digests})))
 
 
 def seen_among(path: Path, digests: Iterable[str]) -> set[str] | None:
@@ -30,4 +30,9 @@ def seen_among(path: Path, digests: Iterable[str]) -> set[str] | None:
     if not path.is_file():
         return None
     seen = set(path.read_text(encoding="utf-8").split())
-    return {digest for digest in digests if digest[:_DIGITS] in seen}
+    return {digest for digest in digests if shortened(digest) in seen}
+
+
+def shortened(digest: str) -> str:
+    """Return as much of a file's sha256 as tells it from other files."""
+    return digest[:_DIGITS]

@@ -33,7 +33,7 @@ def draw_tradeoff(
     """
     labels = [drawable(label) for label in labels_of([score.reference for score in scores])]
     with picture(path, 8.6, 2.0 + 0.34 * max(len(scores), _FEWEST_ROWS)) as axes:
-        _draw_front(axes, pareto_front(scores, costs), costs)
+        _draw_front(axes, scores, costs)
         for place, (score, label) in enumerate(zip(scores, labels, strict=True), start=1):
             x, found = costs[score.reference].latency_ms, score.accuracy
             shade = MUTED if score.beyond else ACCENT if place == 1 else THIRD
@@ -47,7 +47,6 @@ def draw_tradeoff(
         axes.grid(color=GRID, linewidth=0.8)
         axes.set_xlabel("milliseconds an image on this machine, one at a time")
         axes.set_ylabel(f"expected accuracy, {100 * confidence:g} % interval")
-        axes.set_title("The line: nothing is both more accurate and faster", loc="left", fontsize=10)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")
         axes.tick_params(axis="x", which="both", labelsize=7, labelcolor=INK)
@@ -59,7 +58,11 @@ def _draw_limit(axes: "Axes", max_latency_ms: float) -> None:
     axes.text(max_latency_ms, 0.02, " limit", color=SECOND, fontsize=8, transform=axes.get_xaxis_transform())
 
 
-def _draw_front(axes: "Axes", front: Sequence[CandidateScore], costs: Mapping[str, CandidateCost]) -> None:
+def _draw_front(axes: "Axes", scores: Sequence[CandidateScore], costs: Mapping[str, CandidateCost]) -> None:
+    """Draw the line and say what it is; one candidate alone is no line."""
+    front = pareto_front(scores, costs)
+    told = "The line: nothing is both" if len(front) > 1 else f"{scores.index(front[0]) + 1}: none is"
+    axes.set_title(f"{told} more accurate and faster", loc="left", fontsize=10)
     xs = [costs[score.reference].latency_ms for score in front]
     axes.step(xs, [score.accuracy.value for score in front], where="post", color=ACCENT, linewidth=1.2, alpha=0.6)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest
+from adapters.manifest_file import Manifest
 from tasks.examples import prepared
 from tasks.frozen_files import NEAREST_MEAN, Frozen, read_frozen
-from tasks.handoffs import FINETUNE_HISTORY, MODEL, RANDOM_FROZEN, RANKING, SCRATCH
+from tasks.handoffs import MODEL, RANDOM_FROZEN, SCRATCH
 from tasks.progress import progress
 from transfer.errors import UserError
 from transfer.records import Preprocess, Row
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 MODELS = {"transfer": MODEL, "scratch": SCRATCH, "random_frozen": RANDOM_FROZEN}
 UNTRANSFERRED = ("scratch", "random_frozen")
 PROBE, NEAREST = "probe", "nearest_mean"
-_READ_BY_REFERENCE = {
-    "manifest": MANIFEST,
-    "quarantine": QUARANTINE,
-    "ranking": RANKING,
-    "finetune_history": FINETUNE_HISTORY,
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ def answered(data_path: str, manifest: Manifest, rows: Sequence[Row]) -> Answers
     from adapters.model_files import load_card, load_head
     from transfer.data.detail import laplacian_variance
 
-    frozen, asked = read_frozen(_READ_BY_REFERENCE), _Asked(data_path, manifest, rows, {})
+    frozen, asked = read_frozen(), _Asked(data_path, manifest, rows, {})
     folders = {**MODELS, **({} if frozen.model_is_probe or not frozen.pretrained else {PROBE: frozen.folder})}
     found = {}
     for name, folder in folders.items():

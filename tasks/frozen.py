@@ -4,10 +4,8 @@ The probe is the model that fine-tuning would have ended with, had it kept no st
 probe, and is not stored twice; nor is a trunk that is the model's.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.json_files import read_json
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
     from transfer.data.examples import Target
 
 
-def write_frozen(params: Params, manifest: Manifest, made_from: Mapping[str, Path]) -> None:
+def write_frozen(params: Params, manifest: Manifest) -> None:
     """Fit both heads to the rows that fine-tuning had, and write what the model does not hold itself.
 
     Args:
         params: of the project, the strategy as `select` found it.
         manifest: whose rows.
-        made_from: what the stage reads, by name.
 
     Raises:
         UserError: the history was made from other inputs, or the winner cannot be built from its weights.
@@ -57,7 +54,7 @@ def write_frozen(params: Params, manifest: Manifest, made_from: Mapping[str, Pat
         if not found.model_is_probe:
             save_model(FROZEN, probe := _probe(backbone, target, params, parts), ModelCard.of(probe, manifest.classes))
         save_head(NEAREST_MEAN, nearest_mean(*_together(target, parts), target.n_classes))
-    found.write(made_from)
+    found.write()
 
 
 def _features(

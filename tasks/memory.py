@@ -12,6 +12,7 @@ from adapters.checkpoint_files import key_of
 from adapters.json_files import read_json, read_plain_json
 from adapters.manifest_file import Manifest, read_manifest
 from adapters.mlflow_runs import dataset_name
+from adapters.seen_rows import shortened
 from tasks.handoffs import FINETUNE_HISTORY, METRICS, MODEL, RANKING
 from tasks.history import STRATEGY
 from tasks.params import SelectParams, read_params
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 RANDOM = "random"
 _MOST = 1000  # runs that a choice reads, the newest
 _N_MARKS = 256  # images by which a data set is known again: a part of 5 % of it is missed two times in a million
-_MARK = 12  # digits of each
 _VERSION = 1
 _Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -102,7 +102,7 @@ def _remembered(manifest: Manifest) -> "list[Run]":
     Test images of a data set decide nothing about it: a run on a data set that shares any image with this one is left
     out, so far as its marks tell.
     """
-    own = {_mark(row.sha256) for row in manifest.rows}
+    own = {shortened(row.sha256) for row in manifest.rows}
     found: dict[tuple[str, ...], Remembered] = {}
     tasks: dict[str, list[set[str]]] = {}
     for line in run_memory.read(run_memory.memory_file(Path.cwd())):
@@ -146,8 +146,4 @@ def _cases(candidates: Iterable[Mapping[str, Any]], strategy: str, manifest: Man
 
 def _marks(manifest: Manifest) -> list[str]:
     """Return the smallest digests of its images: the same ones as the data set grows, but for a few."""
-    return sorted(_mark(row.sha256) for row in manifest.rows)[:_N_MARKS]
-
-
-def _mark(sha256: str) -> str:
-    return sha256[:_MARK]
+    return sorted(shortened(row.sha256) for row in manifest.rows)[:_N_MARKS]

@@ -76,13 +76,16 @@ def rollback(target: str, why: str) -> str:
         why: in words; kept in the ledger.
 
     Raises:
-        UserError: there was no champion before, or it was deleted.
+        UserError: there is no such model, there was no champion before, or it was deleted.
         EnvironmentFault: that version does not reproduce its golden outputs; the champion stays.
     """
     began = time.perf_counter()
     project, name = _entered(), target.removeprefix("models:/").partition("@")[0]
     settle(project)
-    now, number = champion(project, name), previous(read_ledger(project).of(name))
+    now, lines = champion(project, name), read_ledger(project).of(name)
+    if now is None and not lines:
+        raise _unknown(project, name)
+    number = previous(lines)
     if now is None or number is None:
         raise UserError(
             f"{name} has no champion before the present one; `rootstock champions {name}` shows its history."
@@ -134,12 +137,16 @@ def history(target: str | None, at: str | None) -> list[Line]:
         name = target.removeprefix("models:/").partition("@")[0]
         lines = tuple(line for line in lines if line.model == name)
         if not lines:
-            known = ", ".join(sorted({line.model for line in read_ledger(project).lines})) or "no model"
-            raise UserError(f"The ledger says nothing of {name}; it knows {known}.")
+            raise _unknown(project, name)
     if at is None:
         return list(lines)
     moment = _moment(at)
     return [*{line.model: line for line in lines if datetime.fromisoformat(line.time) <= moment}.values()]
+
+
+def _unknown(project: Path, name: str) -> UserError:
+    known = ", ".join(sorted({line.model for line in read_ledger(project).lines})) or "no model"
+    return UserError(f"The ledger says nothing of {name}; it knows {known}.")
 
 
 def faults(project: Path) -> list[str]:

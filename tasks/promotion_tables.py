@@ -26,13 +26,14 @@ def show_champions(model: str | None, at: str | None, *, verify: bool, as_json: 
     if as_json:
         print(json.dumps([asdict(line) for line in lines], indent=2, ensure_ascii=False))
     else:
-        _print(lines)
+        _print(lines, f"{model} had no champion then." if model else "No model has had a champion.")
     for sentence in wrong:
         say(f"{sentence}.")
     if wrong and verify:
         raise EnvironmentFault("The ledger is not as it was written; compare it with a copy of yours.")
     if verify:
-        say(f"The ledger holds: {len(lines)} lines shown, every hash is that of its line.")
+        shown = f"{len(lines)} line{'' if len(lines) == 1 else 's'} shown"
+        say(f"The ledger holds: {shown}, every hash is that of its line.")
 
 
 def promote(target: str, why: str, *, force: bool) -> None:
@@ -49,12 +50,12 @@ def rollback(model: str, why: str) -> None:
     print(f"{promotion.rollback(model, why)}.")
 
 
-def _print(lines: "Sequence[Line]") -> None:
+def _print(lines: "Sequence[Line]", none: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     if not lines:
-        print("No model has had a champion.")
+        print(none)
         return
     table = Table("since", "champion", "before", "by", "who", "why", box=None, pad_edge=False)
     for line in lines:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.json_files import read_json, write_json, write_plain_json
-from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
+from adapters.manifest_file import Manifest, read_manifest
 from tasks.adaptation import budget, training_target
 from tasks.candidates import random_candidate
 from tasks.finetune import read_settled
 from tasks.frozen import write_frozen
+from tasks.frozen_files import MADE_FROM
 from tasks.handoffs import FINETUNE_HISTORY, RANDOM_FROZEN, RANKING, REFERENCE_HISTORY, SCRATCH
 from tasks.history import BATCH_SIZE, Event, history, read_history, valid
 from tasks.imbalance import balance_in
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from transfer.data.examples import Target
 
 HISTORY = REFERENCE_HISTORY
-_MADE_FROM = {
-    "manifest": MANIFEST,
-    "quarantine": QUARANTINE,
-    "ranking": RANKING,
-    "finetune_history": FINETUNE_HISTORY,
-}
 _PART = "history.json"
 
 
@@ -98,7 +93,7 @@ def probe_random_features() -> None:
 @step
 def probe_pretrained_features() -> None:
     """Fit heads to the pretrained trunk as it came: what fine-tuning has to add to."""
-    write_frozen(read_settled(), read_manifest(), _MADE_FROM)
+    write_frozen(read_settled(), read_manifest())
 
 
 @step
@@ -126,7 +121,7 @@ def images_seen() -> int:
     Raises:
         UserError: the history was made from another manifest, quarantine or ranking.
     """
-    made_from = {name: _MADE_FROM[name] for name in ("manifest", "quarantine", "ranking")}
+    made_from = {name: MADE_FROM[name] for name in ("manifest", "quarantine", "ranking")}
     return sum(outcome.images_seen for outcome in read_history(FINETUNE_HISTORY, made_from)[1])
 
 
@@ -158,4 +153,4 @@ def _join() -> None:
 
     parts = [json.loads((folder / _PART).read_text(encoding="utf-8")) for folder in (SCRATCH, RANDOM_FROZEN)]
     joined = {key: [row for part in parts for row in part[key]] for key in ("epochs", "rescues", "steps")}
-    write_json(HISTORY, {"note": CAVEAT, **joined}, _MADE_FROM)
+    write_json(HISTORY, {"note": CAVEAT, **joined}, MADE_FROM)

@@ -46,6 +46,14 @@ def promote(project: Path, before: str | None, after: str, **more: Any) -> None:
     move(project, Move(NAME, before, after, GATE, f"{after} is better", **more))
 
 
+def promote_cut_off(project: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Begin to promote version 2 in place of version 1, and end at a step of it, as a killed process would."""
+    with monkeypatch.context() as patch:
+        patch.setattr(step, lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            promote(project, "1", "2")
+
+
 def state(project: Path) -> tuple[str | None, list[tuple[str | None, str | None, str]], bool]:
     """Return the alias, the moves of the ledger, and whether a move is pending."""
     found = promotions.aliased(project, NAME, CHAMPION)
@@ -134,10 +142,7 @@ def test_a_move_to_a_version_that_was_deleted_meanwhile_is_forgotten(
     versions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(versions, None, "1")
-    with monkeypatch.context() as patch:
-        patch.setattr("mlflow.MlflowClient.set_registered_model_alias", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            promote(versions, "1", "2")
+    promote_cut_off(versions, monkeypatch, "mlflow.MlflowClient.set_registered_model_alias")
     open_client(versions).delete_model_version(NAME, "2")
     found = champion(versions, NAME)
     assert found is not None
@@ -150,10 +155,7 @@ def test_what_a_person_did_after_a_move_was_cut_off_is_not_overwritten(
     versions: Path, monkeypatch: pytest.MonkeyPatch, step: str, chosen: str | None
 ) -> None:
     promote(versions, None, "1")
-    with monkeypatch.context() as patch:
-        patch.setattr(step, lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            promote(versions, "1", "2")
+    promote_cut_off(versions, monkeypatch, step)
     if chosen is None:
         open_client(versions).delete_registered_model_alias(NAME, CHAMPION)
     else:
@@ -170,10 +172,7 @@ def test_a_champion_that_was_set_back_after_the_line_was_written_stays(
     versions: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promote(versions, None, "1")
-    with monkeypatch.context() as patch:
-        patch.setattr("adapters.promotions._remember_head", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            promote(versions, "1", "2")
+    promote_cut_off(versions, monkeypatch, "adapters.promotions._remember_head")
     open_client(versions).set_registered_model_alias(NAME, CHAMPION, "1")
     settle(versions)
     assert state(versions) == ("1", [(None, "1", GATE), ("1", "2", GATE), ("2", "1", OUTSIDE)], False)

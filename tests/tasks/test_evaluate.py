@@ -101,7 +101,7 @@ def _reference_again() -> None:
         content = {key: value for key, value in read_json(path).items() if key not in ("version", "made_from")}
         write_json(path, content, made_from)
     content = {key: value for key, value in read_json(ABOUT).items() if key not in ("version", "made_from")}
-    write_json(ABOUT, content, answers._READ_BY_REFERENCE)
+    write_json(ABOUT, content, reference.MADE_FROM)
 
 
 def test_what_the_manifest_knows_and_what_the_user_adds_are_slices(trained: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_reference_that_had_too_few_images_is_said_to_have_had(trained: Path, 
     assert len(of_scratch) > 1
     for place, epoch in enumerate(of_scratch):
         epoch["val_nll"] = 1.0 - 0.01 * place if improves else 1.0 + 0.01 * place
-    write_json(reference.HISTORY, content, reference._MADE_FROM)
+    write_json(reference.HISTORY, content, reference.MADE_FROM)
     evaluate.measure()
     assert [text[:44] for text in read_json(VERDICT)["caveats"]] == [
         "The reference from scratch was still improvi"

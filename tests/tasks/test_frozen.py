@@ -15,7 +15,6 @@ from adapters.manifest_file import read_manifest
 from adapters.model_files import load_head, load_model
 from tasks import evaluate, finetune, reference
 from tasks.adaptation import training_target
-from tasks.answers import _READ_BY_REFERENCE
 from tasks.frozen_files import NEAREST_MEAN, read_frozen
 from tasks.handoffs import FROZEN, METRICS, MODEL, VERDICT
 from transfer.backbones.backbone import Backbone
@@ -38,7 +37,7 @@ def _say_that_a_step_was_kept() -> None:
 
 
 def test_the_model_that_kept_no_step_is_the_probe_and_is_not_compared_with_itself(trained: Path) -> None:
-    found = read_frozen(_READ_BY_REFERENCE)
+    found = read_frozen()
     assert (found.pretrained, found.model_is_probe, found.folder) == (True, True, MODEL)
     assert not (FROZEN / "model.safetensors").exists()
     evaluate.measure()
@@ -66,7 +65,7 @@ def test_where_a_step_was_kept_the_probe_is_what_would_have_been_there_without_i
     reference.train_from_scratch()
     reference.probe_random_features()
     reference.probe_pretrained_features()
-    found = read_frozen(_READ_BY_REFERENCE)
+    found = read_frozen()
     assert (found.pretrained, found.model_is_probe, found.folder) == (True, False, FROZEN)
     probe, card = load_model(FROZEN)
     target = training_target("data/digits", read_manifest(), card.preprocess, 60)
@@ -83,7 +82,7 @@ def test_without_pretrained_weights_there_is_nothing_to_probe(ranked: Path, set_
     reference.train_from_scratch()
     reference.probe_random_features()
     reference.probe_pretrained_features()
-    assert not read_frozen(_READ_BY_REFERENCE).pretrained
+    assert not read_frozen().pretrained
     evaluate.measure()
     verdict = read_json(VERDICT)
     assert set(verdict["comparisons"]) == {"scratch", "random_frozen"}

@@ -22,8 +22,8 @@ from tests.tasks.left_artifacts import champion, compare, leave_artifacts, set_p
     [
         ((20, 2, 300), "", "2", "Promoted as superior: +6.0 points against the champion on 300 test images"),
         ((2, 20, 300), "", "1", "Not promoted: the champion is better; -6.0 points"),
-        ((2, 3, 300), "", "1", "Not promoted: it is neither shown to be better nor to be at most 1 points worse"),
-        ((5, 5, 3000), "", "1", "Left to a person: at most 1 points worse than the champion, but not shown"),
+        ((2, 3, 300), "", "1", "Not promoted: it is neither shown to be better nor to be at most 1 point worse"),
+        ((5, 5, 3000), "", "1", "Left to a person: at most 1 point worse than the champion, but not shown"),
         ((20, 2, 300), "promote: by-hand", "1", "Left to a person: superior, but promotion is by hand"),
         ((20, 2, 300), "min_accuracy: 0.85", "1", "Not promoted: the lower bound of accuracy is 0.800, below 0.85"),
         ((20, 2, 300), "max_size_mb: 0.1", "1", "Not promoted: the size is above 0.1 MB"),

@@ -123,7 +123,7 @@ def test_a_run_that_was_repeated_counts_once_as_it_ended_last(elsewhere: dict[st
 
 def test_an_image_that_came_into_the_data_set_shuts_out_the_run_that_was_on_it(elsewhere: dict[str, Any]) -> None:
     row = read_manifest().of_split("train")[0]
-    _add(elsewhere | {"images": ["0" * 16, row.sha256[:12]]})
+    _add(elsewhere | {"images": ["0" * 16, row.sha256[:16]]})
     assert gains_of(_scores(), SelectParams())[1] == 0
 
 

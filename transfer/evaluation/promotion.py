@@ -244,7 +244,7 @@ def plain(decision: Decision, standing: Standing | None = None, paired: Paired |
 
 def _short_of(standing: Standing, policy: Policy, smaller: bool) -> tuple[str, ...]:
     """Return what a comparison lacks under a policy; a model that is worse lacks it under every one."""
-    points = f"{100 * policy.margin:g} points"
+    points = f"{100 * policy.margin:g} point{'' if policy.margin == 0.01 else 's'}"
     if policy.needs == BY_HAND and standing.relation in (SUPERIOR, NON_INFERIOR):
         return (f"{standing.relation}, but promotion is by hand",)
     if standing.relation == SUPERIOR:
