@@ -80,7 +80,7 @@ def draw_learning_curve(path: Path, epochs: Sequence[EpochRecord], outcomes: Seq
         axes.set_ylabel("validation NLL, nats", color=ACCENT)
         right.set_ylabel("validation accuracy", color=SECOND)
         axes.set_xlim(0, 1.015 * total)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])  # a marker at the top is drawn whole
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         _explain_lines(axes, rolled_back=not all(outcome.kept for outcome in outcomes))
 

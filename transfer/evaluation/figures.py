@@ -137,8 +137,7 @@ def _calibration(
     if not grouped:
         return ece, calm
     (more,) = bootstrapped(counted.calibration_error(actual, probabilities), rows, confidence)
-    low, high = (ece.low, ece.high) if more is None else (min(ece.low, more.low), max(ece.high, more.high))
-    return Interval(ece.value, low, high), calm
+    return (ece if more is None else wider(ece, more)), calm
 
 
 def _of_rows(actual: Labels, probabilities: Probabilities, confidence: float, rows: Resamples) -> dict[str, Interval]:
