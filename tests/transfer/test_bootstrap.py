@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from transfer.errors import UserError
 from transfer.metrics import counted
@@ -78,19 +79,17 @@ def test_one_row_or_one_group_is_refused(n_rows: int, groups: np.ndarray | None)
         resamples(n_rows, 10, 0, groups)
 
 
-def test_a_thousand_resamples_of_two_thousand_rows_take_about_a_second() -> None:
+def test_a_thousand_resamples_take_less_time_than_a_fifth_of_them_one_by_one() -> None:
     draw = np.random.default_rng(0)
     actual = draw.integers(0, 10, 2000)
     probabilities = draw.dirichlet(np.ones(10), 2000)
-    predicted = probabilities.argmax(axis=1)
     began = time.process_time()
-    rows = resamples(2000, 1000, 0)
-    for figure in (
-        counted.mean_of(counted.losses(actual, probabilities)),
-        counted.f1_scores(actual, predicted, 10),
-        counted.aurocs(actual, probabilities),
-        counted.calibration_error(actual, probabilities),
-        counted.risk_area(predicted != actual, probabilities.max(axis=1)),
-    ):
-        assert all(one is not None for one in bootstrapped(figure, rows, 0.95))
-    assert time.process_time() - began < 4
+    assert all(
+        one is not None for one in bootstrapped(counted.aurocs(actual, probabilities), resamples(2000, 1000, 0), 0.95)
+    )
+    ours = time.process_time() - began
+    began = time.process_time()
+    for seed in range(200):
+        drawn = np.random.default_rng(seed).integers(0, 2000, 2000)
+        roc_auc_score(actual[drawn], probabilities[drawn], multi_class="ovr")
+    assert ours < time.process_time() - began
