@@ -26,7 +26,7 @@ from benchmarks.kept import put_table, read_runs, write_runs
 from tasks.adaptation import MOST_KEPT_BYTES, budget
 from tasks.automatic import base_rate, first_batch_size
 from tasks.candidates import candidate
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.features import extract_features
 from transfer.backbones.reference import BackboneReference

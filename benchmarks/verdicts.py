@@ -36,7 +36,7 @@ from torch.nn import functional
 from benchmarks.kept import put_table, read_runs, write_runs
 from tasks.adaptation import budget
 from tasks.automatic import first_batch_size
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.features import extract_features

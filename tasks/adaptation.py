@@ -16,7 +16,8 @@ from tasks.examples import chosen_rows, prepared
 from tasks.features import PreparedOnce
 from tasks.history import Event
 from tasks.imbalance import balanced
-from tasks.params import FinetuneParams, Params
+from tasks.params import Params
+from tasks.params_blocks import FinetuneParams
 from tasks.plan_table import outcome_sentence, rescue_sentence, search_sentence, show_plan
 from tasks.probing import probed_on
 from tasks.progress import progress

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 
 if TYPE_CHECKING:
     from transfer.finetuning.plan import Step

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters import dvc_lock
-from tasks.params import PARAMS_FILE, REESTIMATED_NORMS, SELECTED, TRAINED_NORMS, Params, strategies_of
+from tasks.params import PARAMS_FILE, Params, strategies_of
+from tasks.params_blocks import REESTIMATED_NORMS, SELECTED, TRAINED_NORMS
 from transfer.backbones.reference import BackboneReference
 
 _ANYBODYS = ("staged", "features", "gradual", "full", "scratch")  # strategies that every architecture can follow

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters import measured
 from adapters.machine import machine_facts
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 from transfer.records import CandidateCost
 
 if TYPE_CHECKING:

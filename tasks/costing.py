@@ -11,7 +11,7 @@ from adapters.devices import free_device_bytes
 from tasks import decisions
 from tasks.automatic import fitting_batch_size
 from tasks.checkpoints import Checkpoints
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 from tasks.training_group import TrainingGroup
 from transfer.errors import UserError
 

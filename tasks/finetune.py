@@ -18,7 +18,8 @@ from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, LEARNING_CURVE, MODEL, RA
 from tasks.held_out import held_out
 from tasks.history import BATCH_SIZE, STRATEGY, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
-from tasks.params import SELECTED, FinetuneParams, Params, read_params
+from tasks.params import Params, read_params
+from tasks.params_blocks import SELECTED, FinetuneParams
 from tasks.plan_table import plain_plan
 from tasks.step import step
 from tasks.strategy import starting_backbone, strategy_steps

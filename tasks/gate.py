@@ -27,7 +27,7 @@ from adapters.promotions import (
 )
 from tasks.compared import identity_of
 from tasks.handoffs import CHAMPION, MODEL
-from tasks.params import RegisterParams
+from tasks.params_blocks import RegisterParams
 from tasks.stage import observe
 from transfer.evaluation import promotion
 from transfer.evaluation.promotion import Criteria, Decision, Measured, Paired, Policy

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import read_plain_json
 from tasks.automatic import first_batch_size
 from tasks.history import Event, event_of
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 from transfer.records import ClassBalance
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tasks.params import SelectParams
+from tasks.params_blocks import SelectParams
 from transfer.errors import UserError
 from transfer.records import CandidateCost
 

@@ -9,7 +9,8 @@ from adapters.class_folders import Listing
 from adapters.image_files import DescribedFile, list_images
 from adapters.image_files import describe as describe_files
 from adapters.manifest_file import MANIFEST, Header, read_frame, write_manifest
-from tasks.params import ManifestParams, read_params
+from tasks.params import read_params
+from tasks.params_blocks import ManifestParams
 from tasks.progress import progress
 from tasks.step import step
 from transfer.data.splits import assign_splits

@@ -15,7 +15,8 @@ from adapters.mlflow_runs import dataset_name
 from adapters.seen_rows import shortened
 from tasks.handoffs import FINETUNE_HISTORY, METRICS, MODEL, RANKING
 from tasks.history import STRATEGY
-from tasks.params import SelectParams, read_params
+from tasks.params import read_params
+from tasks.params_blocks import SelectParams
 from tasks.step import step
 from transfer.records import CandidateScore
 

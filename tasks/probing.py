@@ -9,7 +9,8 @@ from tasks.checkpoints import Checkpoints
 from tasks.features import features_of
 from tasks.history import Event
 from tasks.imbalance import decided
-from tasks.params import FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS, FinetuneParams, Params
+from tasks.params import Params
+from tasks.params_blocks import FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS, FinetuneParams
 from transfer.records import Row
 
 if TYPE_CHECKING:

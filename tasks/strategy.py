@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tasks.automatic import base_rate, with_searches
 from tasks.candidates import candidate, random_candidate
 from tasks.history import Event
-from tasks.params import AUTO_NORMS, TRAINED_NORMS, FinetuneParams
+from tasks.params_blocks import AUTO_NORMS, TRAINED_NORMS, FinetuneParams
 from transfer.records import StepOutcome
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.manifest_file import Manifest, read_columns
 from tasks.answers import Answers, answered
-from tasks.params import EvaluateParams, Params
+from tasks.params import Params
+from tasks.params_blocks import EvaluateParams
 from transfer.errors import UserError
 from transfer.records import Interval, Row
 

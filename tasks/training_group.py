@@ -16,7 +16,7 @@ from tasks.checkpoints import Checkpoints, from_plain, to_plain
 from tasks.features import machine_recipe
 from tasks.history import event_of, plain_of
 from tasks.kept_rows import kept_rows
-from tasks.params import FinetuneParams
+from tasks.params_blocks import FinetuneParams
 from transfer.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:

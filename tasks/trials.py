@@ -14,7 +14,8 @@ from tasks.candidates import candidate
 from tasks.checkpoints import Checkpoints
 from tasks.features import features_of, machine_recipe
 from tasks.memory import gains_of
-from tasks.params import FinetuneParams, Params
+from tasks.params import Params
+from tasks.params_blocks import FinetuneParams
 from tasks.scoring import Outcome, Pool, in_question, labels_of_rows
 from tasks.step import step
 from tasks.strategy import starting_backbone

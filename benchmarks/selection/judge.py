@@ -23,7 +23,7 @@ from tasks.candidates import candidate
 from tasks.features import features_of
 from tasks.handoffs import RANKING
 from tasks.memory import gains_of
-from tasks.params import SelectParams
+from tasks.params_blocks import SelectParams
 from tasks.select import training_rows
 from transfer.backbones.reference import BackboneReference
 from transfer.randomness import generator

@@ -10,7 +10,8 @@ import pytest
 from tasks import finetune, reference
 from tasks.automatic import base_rate, fitting_batch_size, with_searches
 from tasks.history import read_searches
-from tasks.params import FinetuneParams, check_params
+from tasks.params import check_params
+from tasks.params_blocks import FinetuneParams
 from transfer.errors import UserError
 from transfer.finetuning.plan import staged_plan
 

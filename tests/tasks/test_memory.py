@@ -13,7 +13,8 @@ from flows.select import rank_all
 from tasks import evaluate, memory
 from tasks import select as steps
 from tasks.memory import gains_of, remember
-from tasks.params import SelectParams, read_params
+from tasks.params import read_params
+from tasks.params_blocks import SelectParams
 from transfer.records import CandidateScore
 
 SetParams = Callable[..., None]
