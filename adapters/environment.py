@@ -7,6 +7,7 @@ PARENT_RUN = "ROOTSTOCK_PARENT_RUN"  # MLflow run id of the pipeline run
 PARENT_TASK_RUN = "ROOTSTOCK_PARENT_TASK_RUN"  # Prefect task run that started the stage
 LOCK_HOLDER = "ROOTSTOCK_LOCK_HOLDER"  # process id of the pipeline that holds the project's lock
 PROGRESS_FILE = "ROOTSTOCK_PROGRESS"  # where a stage writes its progress for the pipeline to draw
+STAGE = "ROOTSTOCK_STAGE"  # the word of the stage that this process runs
 STAGE_STARTED_MS = "ROOTSTOCK_STAGE_STARTED_MS"  # when the stage's process began, milliseconds since the epoch
 CACHE_GB = "ROOTSTOCK_CACHE_GB"  # how much of the disk computed rows may take
 MEMORY = "ROOTSTOCK_MEMORY"  # the file in which finished runs are remembered, relative to the project

@@ -1,5 +1,6 @@
 """What this machine lets the process use."""
 
+import getpass
 import hashlib
 import math
 import os
@@ -20,6 +21,14 @@ _ACCOUNTS = (  # what a control group holds, its limits, and what begins the nam
 )
 _DROPPABLE = ("inactive_file", "active_file", "slab_reclaimable")
 _UNWRITTEN = ("file_dirty", "file_writeback", "dirty", "writeback")  # the kernel cannot drop them before it wrote them
+
+
+def account() -> str:
+    """Return the name of the account that the process runs under."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an account
+        return "unknown"
 
 
 def usable_cores() -> int:

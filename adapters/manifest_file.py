@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 MANIFEST = Path("artifacts/manifest/manifest.parquet")
 QUARANTINE = Path("artifacts/validate/quarantine.json")
+TEST = "test"  # the split whose labels are sealed
+
+SEALED = -1  # the label of a test row, until `adapters.sealed_labels` opens it
 
 _VERSION = 1
 _HEADER_KEY = b"rootstock"
@@ -53,14 +56,14 @@ class Manifest:
 
     Args:
         classes: class names; a row's label is an index into them.
-        rows: readable and not quarantined, sorted by path.
+        rows: readable and not quarantined, sorted by path; the label of a test row is `SEALED`.
     """
 
     classes: tuple[str, ...]
     rows: tuple[Row, ...]
 
     def of_split(self, split: str) -> tuple[Row, ...]:
-        """Return the rows of one split, in the manifest's order."""
+        """Return the rows of one split, in the manifest's order; of "test" without their labels."""
         return tuple(row for row in self.rows if row.split == split)
 
 
@@ -114,7 +117,7 @@ def read_header(path: Path = MANIFEST) -> Header:
 
 
 def read_manifest(path: Path = MANIFEST, quarantine: Path = QUARANTINE) -> Manifest:
-    """Read the rows that later stages may use: readable and not quarantined.
+    """Read the rows that later stages may use: readable and not quarantined, test rows without their labels.
 
     Args:
         path: the Parquet file.
@@ -129,11 +132,24 @@ def read_manifest(path: Path = MANIFEST, quarantine: Path = QUARANTINE) -> Manif
     refused = set(read_json(quarantine, made_from={"manifest": path})["paths"])
     table = parquet.read_table(path, columns=["path", "label", "split", "sha256", "readable"])
     rows = tuple(
-        Row(path=row["path"], label=row["label"], split=row["split"], sha256=row["sha256"])
+        Row(row["path"], SEALED if row["split"] == TEST else row["label"], row["split"], row["sha256"])
         for row in table.to_pylist()
         if row["readable"] and row["path"] not in refused
     )
     return Manifest(header.classes, rows)
+
+
+def read_label_of(path: Path = MANIFEST) -> dict[str, int]:
+    """Read the labels of test rows: path -> class index. `adapters.sealed_labels` alone calls this.
+
+    Raises:
+        UserError: the file is missing, is no manifest, or has another version.
+    """
+    from pyarrow import parquet
+
+    read_header(path)
+    table = parquet.read_table(path, columns=["path", "label"], filters=[("split", "=", TEST)])
+    return dict(zip(table.column("path").to_pylist(), table.column("label").to_pylist(), strict=True))
 
 
 def read_columns(rows: Sequence[Row], path: Path = MANIFEST) -> dict[str, list[Any]]:

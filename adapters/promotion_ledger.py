@@ -1,23 +1,14 @@
-"""The ledger of promotions: a line a move of a champion, each with the hash of the line before; lines are only added.
+"""The ledger of promotions: a line a move of a champion, chained by hash; see `adapters.chained_lines`."""
 
-A line is written in one go and flushed. What a killed process left of a line that it had not finished does not end in a
-newline: it is no line, and the next one takes its place. Whoever changes a line later breaks its hash, and whoever
-computes that anew breaks the line after it.
-"""
-
-import hashlib
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from adapters.chained_lines import append_line, read_chain
 from adapters.mlflow_store import STORE
-from transfer.errors import EnvironmentFault
 
 LEDGER = STORE / "promotions.jsonl"
-_BEGINNING = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +71,9 @@ def read_ledger(project: Path) -> Ledger:
     Raises:
         EnvironmentFault: the file cannot be read.
     """
-    path = project / LEDGER
-    try:
-        content = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read ({error.strerror}); check the file and run again.") from error
-    *whole, rest = content.split(b"\n")
-    lines: list[Line] = []
-    problems: list[str] = []
-    previous = _BEGINNING
-    for number, raw in enumerate(whole, start=1):
-        line, problem = _checked(raw, number, previous)
-        if problem:
-            problems.append(f"line {number} of {LEDGER} {problem}")
-        if line is not None:
-            lines.append(line)
-        previous = line.hash if line is not None else hashlib.sha256(raw).hexdigest()
-    return Ledger(tuple(lines), tuple(problems), bool(rest))
+    chain = read_chain(project / LEDGER, _names())
+    problems = tuple(f"line {number} of {LEDGER} {problem}" for number, problem in chain.problems)
+    return Ledger(tuple(Line(**line) for line in chain.lines), problems, chain.half)
 
 
 def append(project: Path, entry: Mapping[str, Any]) -> Line:
@@ -109,60 +86,8 @@ def append(project: Path, entry: Mapping[str, Any]) -> Line:
     Raises:
         EnvironmentFault: the file cannot be written.
     """
-    path = project / LEDGER
-    try:
-        path.parent.mkdir(exist_ok=True)
-        with path.open("a+b") as stream:
-            stream.seek(0)
-            content = stream.read()
-            kept = content.rfind(b"\n") + 1
-            if kept < len(content):  # what a killed process left of its line
-                stream.truncate(kept)
-            *whole, _ = content[:kept].split(b"\n")
-            line = _next(whole, entry)
-            os.write(stream.fileno(), _text(line))
-            os.fsync(stream.fileno())
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{path} cannot be written ({error.strerror}); check the disk and run the same command again."
-        ) from error
-    return line
+    return Line(**append_line(project / LEDGER, entry, _names()))
 
 
-def _next(whole: list[bytes], entry: Mapping[str, Any]) -> Line:
-    previous = _BEGINNING
-    if whole:
-        last, _ = _parsed(whole[-1])
-        previous = last.hash if last is not None else hashlib.sha256(whole[-1]).hexdigest()
-    unsigned = Line(**{**entry, "number": len(whole) + 1, "previous": previous, "hash": ""})
-    return Line(**{**asdict(unsigned), "hash": _hash(unsigned)})
-
-
-def _checked(raw: bytes, number: int, previous: str) -> tuple[Line | None, str]:
-    """Return a line and what is wrong with it."""
-    line, problem = _parsed(raw)
-    if line is None:
-        return None, problem
-    if line.hash != _hash(line) or _text(line) != raw + b"\n":
-        return line, "was altered: its hash is not that of its words"
-    if line.number != number or line.previous != previous:
-        return line, "does not follow the line before it: lines were altered, removed or put in"
-    return line, ""
-
-
-def _parsed(raw: bytes) -> tuple[Line | None, str]:
-    try:
-        values = json.loads(raw)
-        return Line(**{field.name: values[field.name] for field in fields(Line)}), ""
-    except (ValueError, KeyError, TypeError):
-        return None, "is no line of the ledger"
-
-
-def _text(line: Line) -> bytes:
-    return (json.dumps(asdict(line), ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _hash(line: Line) -> str:
-    """Return the sha256 of everything in a line but its own hash."""
-    values = {name: value for name, value in asdict(line).items() if name != "hash"}
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def _names() -> tuple[str, ...]:
+    return tuple(field.name for field in fields(Line))

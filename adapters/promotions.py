@@ -6,7 +6,6 @@ it says, unless the alias is by then where the note does not know it. An alias t
 not moved back: the ledger says so instead.
 """
 
-import getpass
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import read_plain_json, write_plain_json
+from adapters.machine import account
 from adapters.mlflow_aliases import MODEL_TAG, AliasedVersion, aliased, numbered
 from adapters.mlflow_store import STORE, is_own, open_client, registry_uri, store_errors
 from adapters.promotion_ledger import Ledger, Line, append, read_ledger
@@ -189,14 +189,7 @@ def _head_tag(ledger: Ledger) -> str:
 
 
 def _signed(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {"time": datetime.now(UTC).isoformat(timespec="microseconds"), "who": _account(), **values}
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without an account
-        return "unknown"
+    return {"time": datetime.now(UTC).isoformat(timespec="microseconds"), "who": account(), **values}
 
 
 def _version(found: AliasedVersion | None) -> str | None:

@@ -26,9 +26,10 @@ from torch.nn import functional
 from adapters.checkpoint_files import STEPS
 from adapters.json_files import sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from adapters.model_files import load_model
+from adapters.model_files import WEIGHTS, load_model
 from adapters.processes import keep_freed_memory
 from adapters.project import state_folder
+from adapters.sealed_labels import open_labels
 from tasks import finetune, manifest, sample
 from tasks.examples import prepared
 from tasks.handoffs import MODEL, RANKING
@@ -99,7 +100,7 @@ def measured(key: Key, data: Path | None, backbone: str, max_images: int) -> dic
         finetune.train()
         seconds = time.perf_counter() - began
         described, (classifier, card) = read_manifest(), load_model(MODEL)
-        rows = described.of_split("test")
+        rows = open_labels(Path.cwd(), described.of_split("test"), "a benchmark", sha256_of(MODEL / WEIGHTS))
         examples = prepared(read_params().data.path, rows, card.preprocess)
     logits = predict_logits(classifier, examples.inputs).double()
     kept = [outcome.name for outcome in read_history(finetune.HISTORY)[1] if outcome.kept]

@@ -104,6 +104,20 @@ def champions(
 
 
 @app.command()
+def looks(
+    verify: Annotated[bool, typer.Option("--verify", help="Exit with 1 where a line was altered.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list of the ledger's lines.")] = False,
+) -> None:
+    """List every look at the labels of test images: when, at which images, about which model.
+
+    Each further model that the same test images are asked about widens what may be claimed of all of them.
+    """
+    from tasks.looks_table import show_looks
+
+    show_looks(verify=verify, as_json=as_json)
+
+
+@app.command()
 def promote(
     version: Annotated[str, typer.Argument(help="NAME@challenger, or NAME/VERSION.")],
     why: Annotated[str, typer.Option(help="The reason, which is kept in the ledger.")],

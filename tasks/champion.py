@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, Manifest, read_manifest
-from adapters.mlflow_aliases import AliasedVersion
+from adapters.mlflow_aliases import MODEL_TAG, AliasedVersion
 from adapters.model_files import CARD, WEIGHTS
 from adapters.promotions import champion
+from adapters.sealed_labels import looks_at, open_labels
 from adapters.seen_rows import EVIDENCE, SEEN_ROWS, seen_among, write_seen_rows
 from tasks.compared import identity_of, own_identity
 from tasks.evaluate import PREDICTIONS
@@ -70,35 +71,38 @@ def _asked(found: AliasedVersion, name: str, data_path: str, manifest: Manifest)
     folder = model_folder(str(version_folder(name, found.version, found.location)))
     classifier, card = load_model(folder)
     facts: dict[str, Any] = {"size_bytes": (folder / WEIGHTS).stat().st_size, "paired": None, "problem": None}
-    if set(card.classes) != set(manifest.classes):
-        other = ", ".join(sorted(set(card.classes) ^ set(manifest.classes)))
-        return {
-            **facts,
-            "problem": f"the champion, version {found.version}, knows other classes (not in both: {other})",
-        }
+    unknown = sorted(set(card.classes) ^ set(manifest.classes))
+    if unknown:
+        what = f"the champion, version {found.version}, knows other classes (not in both: {', '.join(unknown)})"
+        return {**facts, "problem": what}
     predicted = _predictions()
     asked = [row for row in manifest.rows if row.path in predicted]
     rows = [*{row.sha256: row for row in reversed(asked)}.values()][::-1]  # copies of a file are one image
     seen = seen_among(folder.parent / EVIDENCE / SEEN_ROWS, (row.sha256 for row in rows))
-    facts |= {"n_left_out": sum(row.sha256 in (seen or ()) for row in rows), "seen_known": seen is not None}
+    facts |= {
+        "n_challengers": _n_challengers(found, manifest),
+        "n_left_out": sum(row.sha256 in (seen or ()) for row in rows),
+        "seen_known": seen is not None,
+    }
     rows = [row for row in rows if row.sha256 not in (seen or ())]
     if not rows:
-        return {
-            **facts,
-            "problem": f"the champion, version {found.version}, has learned from every test image of today",
-        }
-    return {**facts, "paired": _paired(classifier, card, data_path, rows, manifest.classes, predicted)}
+        what = f"the champion, version {found.version}, has learned from every test image of today"
+        return {**facts, "problem": what}
+    choices = _choices(classifier, card, data_path, rows)
+    why = f"how the new model compares with the champion, version {found.version}"
+    who = found.tags.get(MODEL_TAG, f"version {found.version}")
+    opened = open_labels(Path.cwd(), rows, why, who, chosen=False)
+    return {**facts, "paired": _paired(opened, choices, manifest.classes, predicted)}
 
 
-def _paired(
-    classifier: "Classifier",
-    card: "ModelCard",
-    data_path: str,
-    rows: Sequence[Row],
-    classes: Sequence[str],
-    predicted: Mapping[str, str],
-) -> dict[str, int]:
-    """Count the rows that only one of the two got right."""
+def _n_challengers(found: AliasedVersion, manifest: Manifest) -> int:
+    """Return how many models but the champion the test images were asked about: each was a chance to look better."""
+    looks = looks_at(Path.cwd(), manifest.of_split("test"))
+    return len({look.model_sha256 for look in looks if look.chosen} - {found.tags.get(MODEL_TAG)})
+
+
+def _choices(classifier: "Classifier", card: "ModelCard", data_path: str, rows: Sequence[Row]) -> list[str]:
+    """Return the class that the champion answers with, of each row."""
     from tasks.examples import prepared
     from tasks.progress import progress
     from transfer.finetuning.measuring import predict_logits
@@ -106,8 +110,15 @@ def _paired(
     examples = prepared(data_path, rows, card.preprocess, "decoding test images")
     with progress("testing the champion", total=len(rows)) as bar:
         choices = predict_logits(classifier, examples.inputs, bar.advance).argmax(dim=1).tolist()
+    return [card.classes[choice] for choice in choices]
+
+
+def _paired(
+    rows: Sequence[Row], choices: Sequence[str], classes: Sequence[str], predicted: Mapping[str, str]
+) -> dict[str, int]:
+    """Count the rows, which are open, that only one of the two got right."""
     pairs = [
-        (predicted[row.path] == classes[row.label], card.classes[choice] == classes[row.label])
+        (predicted[row.path] == classes[row.label], choice == classes[row.label])
         for row, choice in zip(rows, choices, strict=True)
     ]
     return {

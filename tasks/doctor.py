@@ -60,6 +60,7 @@ def examine() -> list[Finding]:
         ("Prefect server", _prefect),
         ("MLflow store", _mlflow),
         ("promotions", _promotions),  # before the registry is mended, which may add a line to the ledger
+        ("test images", _looks),
         ("model registry", _registry),
         ("disk", _disk),
         ("lock", _lock),
@@ -220,6 +221,15 @@ def _promotions(project: Path) -> list[Finding]:
         text = "the last line of the ledger was half written by a process that was killed"
         found.append(Finding(NOTE, "promotions", text, "the next line takes its place; no promotion is lost"))
     return found or [Finding(OK, "promotions", f"{len(ledger.lines)} in the ledger, every hash is that of its line")]
+
+
+def _looks(project: Path) -> list[Finding]:
+    from adapters.sealed_labels import read_looks
+
+    looks = read_looks(project)
+    if looks.problems:
+        return [Finding(BAD, "test images", one, "compare it with a copy of yours") for one in looks.problems]
+    return [Finding(OK, "test images", f"{len(looks.lines)} looks in the ledger, every hash is that of its line")]
 
 
 def _disk(project: Path) -> list[Finding]:

@@ -1,9 +1,9 @@
 """The stage `evaluate`: the test rows, opened here and nowhere else; nothing is trained."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import atomic_write, read_json, read_plain_json, write_plain_json
 from adapters.manifest_file import read_manifest
@@ -14,6 +14,7 @@ from tasks.handoffs import (
     COMPARISON,
     CONFUSION,
     GAINS,
+    LOOKS,
     METRICS,
     RELIABILITY,
     RISK,
@@ -22,6 +23,7 @@ from tasks.handoffs import (
     VERDICT,
 )
 from tasks.judging import write_verdict
+from tasks.looks import write_looks
 from tasks.measures import class_lines, compared, figures_of, metrics_of, prediction_lines
 from tasks.params import read_params
 from tasks.slicing import write_slices
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
 _PICTURES = (CONFUSION, COMPARISON, RELIABILITY, RISK, SLICES_PICTURE, GAINS)
-_RECORDS = (PER_CLASS, PREDICTIONS, METRICS, CALIBRATION, SLICES, VERDICT, CHAMPION)
+_RECORDS = (PER_CLASS, PREDICTIONS, METRICS, CALIBRATION, SLICES, VERDICT, LOOKS, CHAMPION)
 
 
 @step
@@ -52,7 +54,7 @@ def measure() -> None:
     write_plain_json(METRICS, dict(sorted(metrics.items())))
     _write_csv(PREDICTIONS, prediction_lines(rows, sets))
     _write_csv(PER_CLASS, class_lines(rows, found))
-    print(write_verdict(rows, comparisons))
+    print(" ".join(filter(None, (write_verdict(rows, comparisons), write_looks(rows)))))
 
 
 @step
@@ -82,16 +84,22 @@ def record() -> None:
     """Record the stage as an MLflow run."""
     from adapters.mlflow_runs import stage_run
 
-    metrics, verdict = read_plain_json(METRICS), read_json(VERDICT)
+    metrics, verdict, looks = read_plain_json(METRICS), read_json(VERDICT), read_json(LOOKS)
     figures = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
     with stage_run("evaluate") as run:
         run.params({f"evaluate.{key}": value for key, value in read_params().evaluate.model_dump().items()})
-        run.metrics(figures)
+        run.metrics(figures | _of_looks(looks))
         run.tags({"verdict": verdict["sentence"], "verdict.word": verdict["verdict"]})
         run.tags({"model_sha256": verdict["model_sha256"], "worst_slice": metrics.get("worst_slice", "")})
         run.tags({"early_warnings": " ".join(verdict["early_warnings"])})
         for path in (*_PICTURES, *_RECORDS):
             run.artifact(path, "evaluate")
+
+
+def _of_looks(looks: Mapping[str, Any]) -> dict[str, float]:
+    """Return how many models the test images were asked about, and the accuracy as it holds for all of them."""
+    bounds = {f"accuracy_after_looks_{bound}": looks["accuracy"][bound] for bound in ("low", "high")}
+    return {"n_models_tested": looks["n_models"], **bounds}
 
 
 def _read_predictions(classes: Sequence[str]) -> "tuple[NDArray[np.int64], NDArray[np.int64]]":

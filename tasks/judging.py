@@ -15,6 +15,7 @@ from tasks.tested import Tested
 
 if TYPE_CHECKING:
     from transfer.evaluation.comparison import Comparison
+    from transfer.evaluation.verdict import Verdict
 
 _STEPS = {PROBE: "fine-tuning beyond a linear probe", NEAREST: "all training beyond the means of the classes"}
 _IS_PROBE = (
@@ -46,15 +47,8 @@ def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
     Raises:
         UserError: the ranking is missing.
     """
-    from transfer.evaluation.verdict import judge
-
     settings = rows.settings
-    judged = {name: comparisons[name] for name in UNTRANSFERRED}
-    pretrained = _is_pretrained()
-    warnings = _warnings(settings.confidence) if pretrained else ()
-    caveats = _caveats(rows)
-    doubt = _DOUBT if _STARVED in caveats and warnings else ""
-    verdict = judge(judged, settings.confidence, margin=settings.margin, pretrained=pretrained, doubt=doubt)
+    verdict, warnings, caveats = judged(rows, comparisons)
     made_from = {
         "manifest": MANIFEST,
         "quarantine": QUARANTINE,
@@ -72,10 +66,30 @@ def write_verdict(rows: Tested, comparisons: "Mapping[str, Comparison]") -> str:
         "parts": _parts(rows, comparisons),
         "classes": _classes(rows, verdict.against),
         "early_warnings": list(warnings),
-        "caveats": caveats,
+        "caveats": list(caveats),
     }
     write_json(VERDICT, record, made_from)
     return " ".join((verdict.sentence, *caveats, *warnings))
+
+
+def judged(rows: Tested, comparisons: "Mapping[str, Comparison]") -> "tuple[Verdict, tuple[str, ...], tuple[str, ...]]":
+    """Return the verdict, what the ranking warned of, and what has to be known of the references.
+
+    Args:
+        rows: what was tested.
+        comparisons: with every reference, at the confidence of the settings.
+
+    Raises:
+        UserError: the ranking is missing.
+    """
+    from transfer.evaluation.verdict import judge
+
+    settings, pretrained = rows.settings, _is_pretrained()
+    against = {name: comparisons[name] for name in UNTRANSFERRED}
+    warnings, caveats = _warnings(settings.confidence) if pretrained else (), _caveats(rows)
+    doubt = _DOUBT if _STARVED in caveats and warnings else ""
+    verdict = judge(against, settings.confidence, margin=settings.margin, pretrained=pretrained, doubt=doubt)
+    return verdict, warnings, caveats
 
 
 def _parts(rows: Tested, comparisons: "Mapping[str, Comparison]") -> dict[str, str]:
@@ -118,9 +132,9 @@ def _warnings(confidence: float) -> tuple[str, ...]:
     return early_warnings(winner, ranking["pixel_baseline"], random, confidence)
 
 
-def _caveats(rows: Tested) -> list[str]:
+def _caveats(rows: Tested) -> tuple[str, ...]:
     alike = [name for name in UNTRANSFERRED if len({*rows.predicted(name).tolist()}) == 1]
-    return [_STARVED] * _was_still_improving() + [_ALIKE.format(name) for name in alike]
+    return (*[_STARVED] * _was_still_improving(), *(_ALIKE.format(name) for name in alike))
 
 
 def _was_still_improving() -> bool:

@@ -131,6 +131,7 @@ class RegisterParams(BaseModel):
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     margin: float = Field(default=0.01, gt=0, lt=0.5)
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_worst_slice: Annotated[float, Field(ge=0, le=1)] | None = None
     max_ece: Annotated[float, Field(ge=0, le=1)] | None = None
     max_latency_p95_ms: Annotated[float, Field(gt=0)] | None = None
     max_size_mb: Annotated[float, Field(gt=0)] | None = None

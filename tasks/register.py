@@ -6,7 +6,7 @@ from adapters.json_files import write_json
 from adapters.mlflow_registry import Release, register, tag_version
 from adapters.model_files import CARD, WEIGHTS
 from tasks.gate import Judged, carry_out, judge
-from tasks.handoffs import CHAMPION, COMPARISON, CONFUSION, LEARNING_CURVE, METRICS, MODEL, REGISTRATION, VERDICT
+from tasks.handoffs import CHAMPION, COMPARISON, CONFUSION, LEARNING_CURVE, LOOKS, METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.licences import weights_tags
 from tasks.naming import model_name
 from tasks.origin import origin_tags
@@ -41,7 +41,7 @@ def publish() -> None:
     with stage_run("register") as run:
         run.params({f"register.{key}": value for key, value in settings.model_dump().items()})
         run.tags({**release.tags, **release.identity})
-        for path in (*_SHOWN, METRICS, VERDICT, CHAMPION):
+        for path in (*_SHOWN, METRICS, VERDICT, LOOKS, CHAMPION):
             if path.is_file():
                 run.artifact(path, "register")
         version = register(project, release, run)
@@ -71,5 +71,11 @@ def _write(release: Release, version: str, judged: Judged) -> None:
         **{tag: text for tag, text in release.tags.items() if is_origin(tag)},
         "promotion": judged.plain,
     }
-    made_from = {"weights": MODEL / WEIGHTS, "card": MODEL / CARD, "metrics": METRICS, "verdict": VERDICT}
+    made_from = {
+        "weights": MODEL / WEIGHTS,
+        "card": MODEL / CARD,
+        "metrics": METRICS,
+        "verdict": VERDICT,
+        "looks": LOOKS,
+    }
     write_json(REGISTRATION, record, {**made_from, "champion": CHAMPION})

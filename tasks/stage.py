@@ -35,6 +35,7 @@ def run_stage(stage_flow: Flow[[], None], follow: Callable[[], None] | None = No
         _follow(word, follow)
     environment.prepare(project)
     environment.quieten_prefect()
+    environment.put(environment.STAGE, word)
     environment.put(environment.STAGE_STARTED_MS, str(int(time.time() * 1000)))
     die_with_parent()
     end_when_orphaned()

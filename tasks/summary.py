@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, aliased
 from adapters.promotions import CHALLENGER, CHAMPION
-from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
+from tasks.handoffs import LOOKS, METRICS, RANKING, REGISTRATION, REPORT, VERDICT
 from tasks.params import read_params
 from transfer.evaluation.promotion import ASK
 
@@ -60,6 +60,9 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     yield from _references(metrics, verdict["comparisons"])
     yield "Verdict", " ".join([verdict["sentence"], *verdict.get("caveats", ()), *verdict.get("early_warnings", ())])
     yield from _where_and_what(metrics, verdict)
+    looks = read_json(project / LOOKS)
+    if looks["n_models"] > 1:
+        yield "Test images", looks["sentence"]
     yield "Promotion", registration["promotion"]["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.json_files import sha256_of
 from adapters.manifest_file import Manifest, read_columns
+from adapters.model_files import WEIGHTS
+from adapters.sealed_labels import open_labels
 from tasks.answers import Answers, answered
+from tasks.handoffs import MODEL
 from tasks.params import Params
 from tasks.params_blocks import EvaluateParams
 from transfer.errors import UserError
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from transfer.metrics.bootstrap import Resamples
 
 MODEL_NAME = "transfer"
+_WHY = "how good the model is, and whether transfer helped"
 _GROUP, _DIGITS = "group", 6
 
 
@@ -63,12 +69,12 @@ class Tested:
 
 
 def tested(params: Params, manifest: Manifest, rows: Sequence[Row]) -> Tested:
-    """Ask every model about the test rows, and draw the resamples.
+    """Ask every model about the test rows, open their labels, and draw the resamples.
 
     Args:
         params: of the project.
         manifest: whose rows.
-        rows: its test rows.
+        rows: its test rows, sealed.
 
     Raises:
         UserError: there are no test rows, or they are one group alone; or a model does not fit them.
@@ -82,6 +88,7 @@ def tested(params: Params, manifest: Manifest, rows: Sequence[Row]) -> Tested:
     if not rows:
         raise UserError(f"{params.data.path} has no test images; raise manifest.test_fraction or add a test/ folder.")
     answers, columns = answered(params.data.path, manifest, rows), read_columns(rows)
+    rows = open_labels(Path.cwd(), rows, _WHY, sha256_of(MODEL / WEIGHTS))
     places = np.unique(columns[_GROUP], return_inverse=True)[1].reshape(-1)
     drawn = resamples(len(rows), settings.resamples, settings.seed, places)
     groups = Groups(places, drawn) if places.max() + 1 < len(rows) else None

@@ -18,6 +18,7 @@ from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.model_files import load_model
 from adapters.processes import keep_freed_memory
 from adapters.row_cache import FOLDER
+from adapters.sealed_labels import open_labels
 from benchmarks.peers.clock import Clock
 from benchmarks.peers.images import accuracy
 from benchmarks.peers.plain import Task
@@ -134,7 +135,7 @@ def _backbone(weights: Path) -> Backbone:
 
 
 def _measure(task: Task, backbone: Backbone) -> Callable[[nn.Module], float]:
-    rows = read_manifest().of_split("test")
+    rows = open_labels(Path.cwd(), read_manifest().of_split("test"), "a benchmark", "")
     loaded = load_examples(task.folder, rows, backbone.preprocess, lambda _: None)
     pixels, labels = torch.cat(list(loaded)).permute(0, 3, 1, 2), torch.tensor([row.label for row in rows])
     return lambda network: accuracy(network, pixels, labels)

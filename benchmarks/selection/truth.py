@@ -13,7 +13,8 @@ from typing import Any
 
 from adapters.json_files import sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from adapters.model_files import load_model
+from adapters.model_files import WEIGHTS, load_model
+from adapters.sealed_labels import open_labels
 from benchmarks.kept import read_runs, write_runs
 from benchmarks.selection.pool import label
 from benchmarks.selection.targets import Target
@@ -52,7 +53,7 @@ def reached(target: Target, candidate: str, seed: int, data_sets: Path) -> dict[
             finetune.train()
             wall_s, cpu_s = time.perf_counter() - began, time.process_time() - processor
             described, (classifier, card) = read_manifest(), load_model(MODEL)
-            rows = described.of_split("test")
+            rows = open_labels(Path.cwd(), described.of_split("test"), "a benchmark", sha256_of(MODEL / WEIGHTS))
             examples = prepared(read_params().data.path, rows, card.preprocess)
         logits = predict_logits(classifier, examples.inputs)
         steps = [asdict(outcome) for outcome in read_history(finetune.HISTORY)[1]]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from adapters.json_files import write_json
-from adapters.manifest_file import Header, read_columns, read_frame, read_header, read_manifest, write_manifest
+from adapters.manifest_file import SEALED, Header, read_columns, read_frame, read_header, read_manifest, write_manifest
 from transfer.errors import UserError
 from transfer.records import Row
 
@@ -62,8 +62,8 @@ def test_the_same_rows_give_the_same_bytes(written: Path, tmp_path: Path) -> Non
 def test_unreadable_and_quarantined_rows_are_left_out(written: Path) -> None:
     manifest = read_manifest(written, _quarantine(written, ["c", "d"]))
     assert manifest.classes == ("cat", "dog")
-    assert manifest.rows == (Row("a", 0, "train", "aaaa"), Row("b", 1, "test", "bbbb"))
-    assert manifest.of_split("test") == (Row("b", 1, "test", "bbbb"),)
+    assert manifest.rows == (Row("a", 0, "train", "aaaa"), Row("b", SEALED, "test", "bbbb"))
+    assert manifest.of_split("test") == (Row("b", SEALED, "test", "bbbb"),)
     assert manifest.of_split("val") == ()
 
 

@@ -12,6 +12,7 @@ MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 300
 ROOMS = {"flows", "tasks", "adapters", "transfer"}
 HEAVY = ("torch", "torchvision", "mlflow", "great_expectations", "sklearn", "matplotlib", "pandas", "scipy")
+TESTING = (Path("tasks", "evaluate.py"), Path("tasks", "champion.py"))  # of the stage that opens test rows
 IMAGE_ROOMS = ("transfer/data/", "transfer/backbones/", "adapters/image_files.py")
 IMAGE_IMPORT = re.compile(r"^\s*(?:from|import) (?:PIL|torchvision\.(?:transforms|io|datasets))\b", re.MULTILINE)
 
@@ -88,11 +89,26 @@ def test_only_evaluate_opens_the_test_rows(root: Path, python_files: tuple[Path,
     guilty = [
         f"{path.relative_to(root)}:{node.lineno}"
         for path in python_files
-        if path.relative_to(root).parts[0] in ROOMS and path.relative_to(root) != Path("tasks", "evaluate.py")
+        if path.relative_to(root).parts[0] in ROOMS and path.relative_to(root) not in TESTING
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "of_split" and _asks_for_test(node)
     ]
     assert guilty == []
+
+
+def test_only_what_evaluate_runs_opens_labels_of_test_rows(root: Path, python_files: tuple[Path, ...]) -> None:
+    callers = {
+        (name, str(path.relative_to(root)))
+        for path in python_files
+        if path.relative_to(root).parts[0] in ROOMS
+        for name in ("open_labels", "read_label_of")
+        if re.search(rf"(?<!def )\b{name}\(", path.read_text())
+    }
+    assert callers == {
+        ("open_labels", "tasks/tested.py"),
+        ("open_labels", "tasks/champion.py"),
+        ("read_label_of", "adapters/sealed_labels.py"),
+    }
 
 
 def test_flows_and_tasks_evaluate_their_annotations(root: Path, python_files: tuple[Path, ...]) -> None:

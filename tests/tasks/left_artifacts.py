@@ -10,7 +10,7 @@ from adapters.mlflow_aliases import aliased
 from adapters.mlflow_store import open_client
 from adapters.model_files import save_model
 from tasks.compared import identity_of, own_identity
-from tasks.handoffs import CHAMPION, METRICS, MODEL, VERDICT
+from tasks.handoffs import CHAMPION, LOOKS, METRICS, MODEL, VERDICT
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.card import ModelCard
@@ -24,7 +24,14 @@ def leave_artifacts(seed: int = 0) -> None:
     figures = {"accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "n_test": 40, "references": "not converged"}
     write_plain_json(METRICS, figures)
     write_json(VERDICT, {"sentence": "It helped."}, {"transfer": MODEL / "model.safetensors"})
+    leave_looks()
     compare()
+
+
+def leave_looks(low: float = 0.8, n_models: int = 1) -> None:
+    """Write what the stage `evaluate` writes of the looks at the test images."""
+    looks = {"n_models": n_models, "accuracy": {"value": 0.9, "low": low, "high": 0.95}, "sentence": "A look."}
+    write_json(LOOKS, looks, {"weights": MODEL / "model.safetensors"})
 
 
 def compare(paired: tuple[int, int, int] | None = None, **more: Any) -> None:
@@ -35,7 +42,15 @@ def compare(paired: tuple[int, int, int] | None = None, **more: Any) -> None:
     if found is not None:
         record["champion"] = {"version": found.version, "identity": identity_of(found)}
         counts = dict(zip(("only_challenger", "only_champion", "n_rows"), paired or (0, 0, 40), strict=True))
-        record = {"paired": counts, "problem": None, "size_bytes": 10**6, "n_left_out": 0, "seen_known": True, **record}
+        more_facts = {
+            "paired": counts,
+            "problem": None,
+            "size_bytes": 10**6,
+            "n_challengers": 1,
+            "n_left_out": 0,
+            "seen_known": True,
+        }
+        record = {**more_facts, **record}
     write_json(CHAMPION, record, {"weights": MODEL / "model.safetensors", "card": MODEL / "card.json"})
 
 

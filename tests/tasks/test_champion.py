@@ -20,6 +20,7 @@ from adapters.mlflow_registry import Release, register
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import open_client
 from adapters.model_files import load_model, save_model
+from adapters.sealed_labels import open_labels
 from adapters.seen_rows import write_seen_rows
 from tasks import evaluate
 from tasks.champion import _compared, _predictions, compare_with_champion
@@ -29,6 +30,7 @@ from tasks.handoffs import CHAMPION, MODEL, SCRATCH, SEEN
 from transfer.backbones.card import ModelCard
 from transfer.errors import EnvironmentFault
 from transfer.finetuning.measuring import predict_logits
+from transfer.records import Row
 
 ORDER = [2, 0, 1]
 PARTS = ("only_challenger", "only_champion", "n_rows")
@@ -82,6 +84,10 @@ def by_hand(folder: Path, rows: Any) -> tuple[int, int, int]:
     return int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum()), len(rows)
 
 
+def opened() -> tuple[Row, ...]:
+    return open_labels(Path.cwd(), read_manifest().of_split("test"), "a test", "", chosen=False)
+
+
 def test_without_a_champion_there_is_nobody_to_compare_with(evaluated: Path) -> None:
     record = compared()
     assert (record["model"], record["champion"]) == ("digits", None)
@@ -97,7 +103,7 @@ def test_both_are_asked_about_the_same_rows(evaluated: Path) -> None:
     folder = mixed_up()
     crown(folder, SEEN)
     record = compared()
-    assert tuple(record["paired"][part] for part in PARTS) == by_hand(folder, read_manifest().of_split("test"))
+    assert tuple(record["paired"][part] for part in PARTS) == by_hand(folder, opened())
     assert record["paired"]["only_challenger"] > 0
     assert (record["problem"], record["n_left_out"], record["seen_known"]) == (None, 0, True)
     assert record["size_bytes"] == (folder / "model.safetensors").stat().st_size
@@ -108,7 +114,7 @@ def test_both_are_asked_about_the_same_rows(evaluated: Path) -> None:
 
 
 def test_rows_that_the_champion_has_learned_from_are_left_out(evaluated: Path) -> None:
-    rows = read_manifest().of_split("test")
+    rows = opened()
     write_seen_rows(Path("others.txt"), [row.sha256 for row in rows[:3]] + ["0" * 64])
     folder = mixed_up()
     crown(folder, Path("others.txt"))
@@ -146,7 +152,7 @@ def test_classes_in_another_order_are_told_by_their_names(evaluated: Path) -> No
     classifier, _ = load_model(folder)
     save_model(Path("turned"), classifier, replace(card, classes=tuple(card.classes[place] for place in ORDER)))
     crown(Path("turned"))
-    found, rows = compared()["paired"], read_manifest().of_split("test")
+    found, rows = compared()["paired"], opened()
     assert tuple(found[part] for part in PARTS) == by_hand(SCRATCH, rows) != by_hand(folder, rows)
 
 

@@ -15,6 +15,7 @@ from pyarrow import parquet
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.model_files import load_model, save_model
+from adapters.sealed_labels import open_labels
 from tasks import answers, evaluate, finetune, judging, reference, tested
 from tasks.examples import prepared
 from tasks.frozen_files import ABOUT
@@ -173,7 +174,7 @@ def test_the_temperature_is_in_the_model_once(trained: Path) -> None:
     assert found["nll_untempered"] > found["nll_as_it_is"]  # ridge scores lie between 0 and 1
     assert _metrics()["nll_untempered"] == found["nll_untempered"]
     classifier, card = load_model(finetune.MODEL)
-    rows = read_manifest().of_split("test")
+    rows = open_labels(trained, read_manifest().of_split("test"), "a test", "")
     inputs = prepared("data/digits", rows, card.preprocess).inputs
     raw = predict_logits(classifier, inputs).double() / found["inverse"]
     plain = float(torch.nn.functional.cross_entropy(raw, torch.tensor([row.label for row in rows])))

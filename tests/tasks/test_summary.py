@@ -7,7 +7,7 @@ import pytest
 
 from adapters.json_files import read_json, read_plain_json, write_json, write_plain_json
 from tasks import summary
-from tasks.handoffs import METRICS, VERDICT
+from tasks.handoffs import LOOKS, METRICS, VERDICT
 
 STAGES = [
     {"stage": "manifest", "ran": True, "seconds": 4.2, "compute_s": 1.5},
@@ -29,6 +29,7 @@ def finished(project: Path) -> Path:
     write_plain_json(project / METRICS, figures)
     surely = {name: {"better": True} for name in ("scratch", "random_frozen")}
     write_json(project / VERDICT, {"sentence": "It helped [really].", "comparisons": surely})
+    write_json(project / LOOKS, {"n_models": 1, "sentence": "One look."})
     report = {"summary": "45 files; 19 of 19 expectations hold.", "quarantined": []}
     write_json(project / "artifacts/validate/report.json", report)
     write_json(project / "artifacts/select/ranking.json", {"why": "rootstock/strokes wins."})
@@ -77,6 +78,12 @@ def test_what_is_known_of_parts_and_slices_is_said(finished: Path) -> None:
     assert rows["Verdict"] == "It helped [really]. It was starved."
     assert rows["Parts"] == "The model is the linear probe. All training gave much."
     assert rows["Worst slice"] == "class b: 0.500 (0.300 to 0.700) on 22 images"
+
+
+def test_looks_are_told_where_another_model_was_tested_too(finished: Path) -> None:
+    assert "Test images" not in dict(summary.facts(finished))
+    write_json(finished / LOOKS, {"n_models": 2, "sentence": "Two models [really]."})
+    assert dict(summary.facts(finished))["Test images"] == "Two models [really]."
 
 
 def test_next_steps_can_be_pasted(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,12 +25,14 @@ class Criteria:
 
     Args:
         min_accuracy: that the lower bound of accuracy must reach, in [0, 1].
+        min_worst_slice: that the lower bound of accuracy on the worst slice must reach, in [0, 1].
         max_ece: expected calibration error, in [0, 1].
         max_size_mb: megabytes (10^6 bytes) of its weights.
         max_latency_p95_ms: milliseconds in which 95 of 100 single images are through.
     """
 
     min_accuracy: float | None = None
+    min_worst_slice: float | None = None
     max_ece: float | None = None
     max_size_mb: float | None = None
     max_latency_p95_ms: float | None = None
@@ -44,6 +46,7 @@ class Measured:
         accuracy: on the test rows, with its interval.
         verdict: positive, neutral, negative or inconclusive: whether the transfer helped.
         size_mb: see `Criteria`.
+        worst_slice: accuracy on the worst slice, with its interval; None where no slice is large enough.
         ece: see `Criteria`; None where it was not measured.
         latency_p95_ms: see `Criteria`; None where it was not measured.
     """
@@ -51,6 +54,7 @@ class Measured:
     accuracy: Interval
     verdict: str
     size_mb: float
+    worst_slice: Interval | None = None
     ece: float | None = None
     latency_p95_ms: float | None = None
 
@@ -130,6 +134,8 @@ def broken(measured: Measured, criteria: Criteria) -> tuple[str, ...]:
         )
     if criteria.min_accuracy is not None and measured.accuracy.low < criteria.min_accuracy - _SHOWN:
         reasons.append(f"the lower bound of accuracy is {measured.accuracy.low:.3f}, below {criteria.min_accuracy:g}")
+    if criteria.min_worst_slice is not None:
+        reasons.extend(_slice_fault(measured.worst_slice, criteria.min_worst_slice))
     figures = (
         ("the calibration error", measured.ece, criteria.max_ece, ""),
         ("the size", measured.size_mb, criteria.max_size_mb, " MB"),
@@ -141,6 +147,14 @@ def broken(measured: Measured, criteria: Criteria) -> tuple[str, ...]:
         elif limit is not None and value is not None and value > limit + _SHOWN:
             reasons.append(f"{what} is above {limit:g}{unit}")
     return tuple(reasons)
+
+
+def _slice_fault(worst: Interval | None, limit: float) -> list[str]:
+    if worst is None:
+        return ["the worst slice is not known, since no slice has enough test images"]
+    if worst.low < limit - _SHOWN:
+        return [f"the lower bound of accuracy on the worst slice is {worst.low:.3f}, below {limit:g}"]
+    return []
 
 
 def compared(paired: Paired, policy: Policy) -> Standing:

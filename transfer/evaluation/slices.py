@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from transfer.evaluation.comparison import FEWEST
 from transfer.metrics.intervals import wilson_interval
-from transfer.metrics.multiplicity import holm
+from transfer.metrics.multiplicity import bonferroni, holm
 from transfer.records import Interval
 
 Values = Sequence[float | str | None]
@@ -97,7 +97,7 @@ def worst(slices: Sequence[Slice], confidence: float) -> tuple[Slice, Interval] 
         return None
     lowest, accuracy = min(able, key=lambda pair: (pair[1].value, -pair[0].n_rows))
     n_right = round(accuracy.value * lowest.n_rows)
-    return lowest, wilson_interval(n_right, lowest.n_rows, 1 - (1 - confidence) / len(able))
+    return lowest, wilson_interval(n_right, lowest.n_rows, bonferroni(confidence, len(able)))
 
 
 def _p_value(right: Members, members: Members) -> float | None:

@@ -23,6 +23,18 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
+def bonferroni(confidence: float, n_claims: int) -> float:
+    """Return the confidence that each of some claims needs, so that all of them hold together with a given one.
+
+    Args:
+        confidence: of all of them together, in (0, 1).
+        n_claims: how many there are, at least 1.
+
+    Source: Dunn 1961, Multiple comparisons among means, Journal of the American Statistical Association 56(293).
+    """
+    return 1 - (1 - confidence) / n_claims
+
+
 def sign_flip_p(sums: Sequence[int]) -> float:
     """Return the exact two-sided p-value of sums of paired differences, a sum a group; 1 where all are 0.
 

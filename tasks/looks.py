@@ -1,0 +1,60 @@
+"""How often the test images were asked about a model, and what may still be claimed after that."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from adapters.json_files import sha256_of, write_json
+from adapters.manifest_file import MANIFEST, QUARANTINE
+from adapters.model_files import WEIGHTS
+from adapters.sealed_labels import looks_at
+from tasks.handoffs import LOOKS, MODEL
+from tasks.judging import judged
+from tasks.measures import compared
+from tasks.stage import observe
+from tasks.tested import Tested
+
+
+def write_looks(rows: Tested) -> str:
+    """Write how many models the test images were asked about, and what holds for all of them together.
+
+    Of the best of many models a figure is too good: with each look the chance grows that one of the intervals misses.
+    At a confidence of 1 - (1 - c) / n all n of them hold together with confidence c (Bonferroni).
+
+    Args:
+        rows: what was tested; its look is in the ledger.
+
+    Returns:
+        A sentence; "" where no other model was asked about.
+
+    Raises:
+        EnvironmentFault: the ledger cannot be read.
+    """
+    from transfer.evaluation.comparison import accuracy_interval
+    from transfer.metrics.multiplicity import bonferroni
+
+    looks = looks_at(Path.cwd(), rows.rows)
+    n_models = len({look.model_sha256 for look in looks if look.chosen})
+    settings = rows.settings
+    together = bonferroni(settings.confidence, n_models)
+    widened = replace(rows, settings=settings.model_copy(update={"confidence": together}))
+    accuracy = accuracy_interval(rows.actual, rows.predicted(), together, rows.groups)
+    verdict, *_ = judged(widened, compared(widened))
+    sentence = (
+        f"The test images were asked about {n_models} models; what holds for all of them together, at "
+        f"{100 * settings.confidence:g} %: accuracy {accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), "
+        f"and the verdict is {verdict.verdict}."
+        if n_models > 1
+        else "The test images were asked about this model alone, so that every figure holds as it stands."
+    )
+    observe("n_looks", len(looks))  # in the record a repeated look at the same model would make later stages stale
+    record = {
+        "model_sha256": sha256_of(MODEL / WEIGHTS),
+        "test_set": looks[-1].test_set,
+        "n_models": n_models,
+        "confidence": together,
+        "accuracy": asdict(accuracy),
+        "verdict": {"verdict": verdict.verdict, "sentence": verdict.sentence},
+        "sentence": sentence,
+    }
+    write_json(LOOKS, record, {"manifest": MANIFEST, "quarantine": QUARANTINE, "weights": MODEL / WEIGHTS})
+    return sentence if n_models > 1 else ""

@@ -1,0 +1,56 @@
+"""What the command about looks at test images prints."""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from tasks.cli import console, say
+from transfer.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adapters.sealed_labels import Look
+
+_N_SHOWN = 12  # characters of a digest
+
+
+def show_looks(*, verify: bool, as_json: bool) -> None:
+    """Print every look at test labels: when, on whose account, at which images, about which model.
+
+    Raises:
+        UserError: the current directory is in no project.
+        EnvironmentFault: the ledger is to be verified and is not as it was written.
+    """
+    from adapters.project import enter_project
+    from adapters.sealed_labels import read_looks
+
+    looks = read_looks(enter_project())
+    if as_json:
+        print(json.dumps([asdict(line) for line in looks.lines], indent=2, ensure_ascii=False))
+    else:
+        _print(looks.lines)
+    for sentence in looks.problems:
+        say(f"{sentence}.")
+    if looks.problems and verify:
+        raise EnvironmentFault("The ledger of looks is not as it was written; compare it with a copy of yours.")
+
+
+def _print(lines: "Sequence[Look]") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not lines:
+        print("Nobody has looked at test labels yet.")
+        return
+    table = Table("when", "test set", "images", "model", "who", "why", box=None, pad_edge=False)
+    for line in lines:
+        place = f"{line.who}, {line.stage or 'outside of a stage'}"
+        when = f"{line.time[:19].replace('T', ' ')} UTC"
+        shown = (when, line.test_set[:_N_SHOWN], str(line.n_rows), line.model_sha256[:_N_SHOWN], place, line.why)
+        table.add_row(*map(escape, shown))
+    with console() as printed:
+        printed.print(table)
+    models = {(line.test_set, line.model_sha256) for line in lines if line.chosen}
+    sets = {test_set for test_set, _ in models}
+    print(f"{len(lines)} looks; {len(models)} models at {len(sets)} set{'' if len(sets) == 1 else 's'} of test images.")
