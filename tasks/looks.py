@@ -12,6 +12,7 @@ from tasks.judging import judged
 from tasks.measures import compared
 from tasks.stage import observe
 from tasks.tested import Tested
+from transfer.records import Interval
 
 
 def write_looks(rows: Tested) -> str:
@@ -39,13 +40,7 @@ def write_looks(rows: Tested) -> str:
     widened = replace(rows, settings=settings.model_copy(update={"confidence": together}))
     accuracy = accuracy_interval(rows.actual, rows.predicted(), together, rows.groups)
     verdict, *_ = judged(widened, compared(widened))
-    sentence = (
-        f"The test images were asked about {n_models} models; what holds for all of them together, at "
-        f"{100 * settings.confidence:g} %: accuracy {accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), "
-        f"and the verdict is {verdict.verdict}."
-        if n_models > 1
-        else "The test images were asked about this model alone, so that every figure holds as it stands."
-    )
+    sentence = _sentence(n_models, settings.confidence, accuracy, verdict.verdict)
     observe("n_looks", len(looks))  # in the record a repeated look at the same model would make later stages stale
     record = {
         "model_sha256": sha256_of(MODEL / WEIGHTS),
@@ -58,3 +53,13 @@ def write_looks(rows: Tested) -> str:
     }
     write_json(LOOKS, record, {"manifest": MANIFEST, "quarantine": QUARANTINE, "weights": MODEL / WEIGHTS})
     return sentence if n_models > 1 else ""
+
+
+def _sentence(n_models: int, confidence: float, accuracy: Interval, verdict: str) -> str:
+    if n_models == 1:
+        return "The test images were asked about this model alone, so that every figure holds as it stands."
+    return (
+        f"The test images were asked about {n_models} models; what holds for all of them together, at "
+        f"{100 * confidence:g} %: accuracy {accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f}), and the "
+        f"verdict is {verdict}."
+    )

@@ -53,4 +53,6 @@ def _print(lines: "Sequence[Look]") -> None:
         printed.print(table)
     models = {(line.test_set, line.model_sha256) for line in lines if line.chosen}
     sets = {test_set for test_set, _ in models}
-    print(f"{len(lines)} looks; {len(models)} models at {len(sets)} set{'' if len(sets) == 1 else 's'} of test images.")
+    numbers = ((len(lines), "look"), (len(models), "model"), (len(sets), "set"))
+    looks, tested, places = (f"{number} {word}{'' if number == 1 else 's'}" for number, word in numbers)
+    print(f"{looks}: {tested} at {places} of test images.")

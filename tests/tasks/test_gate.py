@@ -14,7 +14,7 @@ from tasks.gate import judge
 from tasks.handoffs import MODEL, REGISTRATION, VERDICT
 from tasks.params import read_params
 from tasks.register import _release, publish
-from tests.tasks.left_artifacts import champion, compare, leave_artifacts, set_param
+from tests.tasks.left_artifacts import champion, compare, leave_artifacts, leave_looks, set_param
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ from tests.tasks.left_artifacts import champion, compare, leave_artifacts, set_p
         ((20, 2, 300), "max_size_mb: 0.1", "1", "Not promoted: the size is above 0.1 MB"),
         ((20, 2, 300), "max_latency_p95_ms: 0.0001", "1", "the 95th percentile of latency is above 0.0001 ms"),
         ((20, 2, 300), "max_latency_p95_ms: 60000", "2", "Promoted as superior"),
+        ((20, 2, 300), "min_worst_slice: 0.7", "1", "Not promoted: the worst slice is not known"),
         ((20, 2, 300), "max_ece: 0.1", "1", "Not promoted: the calibration error was not measured"),
     ],
 )
@@ -47,6 +48,25 @@ def test_the_gate_decides_who_is_champion(
     assert (judged.decision.outcome == "promote") == (expected == "2")
     assert (judged.before, judged.against) == ("1", judged.tags["gate_against"])
     assert judged.plain["sentence"] == judged.decision.sentence
+
+
+@pytest.mark.parametrize(("n_challengers", "outcome"), [(1, "promote"), (10, "ask")])
+def test_of_many_challengers_each_has_to_show_more(mlflow_project: Path, n_challengers: int, outcome: str) -> None:
+    leave_artifacts()
+    publish()
+    leave_artifacts(1)
+    compare((14, 3, 300), n_challengers=n_challengers)  # exact one-sided p = 0.0064; 0.025 and 0.0025 are asked
+    judged = judge(mlflow_project, _release(), "2", read_params().register)
+    assert judged.decision.outcome == outcome
+    assert ("asked about 10 models beside the champion" in judged.decision.sentence) == (n_challengers == 10)
+
+
+def test_the_bound_of_accuracy_is_the_one_after_all_looks(mlflow_project: Path) -> None:
+    leave_artifacts()
+    leave_looks(low=0.7, n_models=9)
+    set_param("  min_accuracy: null", "  min_accuracy: 0.75")
+    judged = judge(mlflow_project, _release(), "1", read_params().register)
+    assert judged.decision.sentence.startswith("Not promoted: the lower bound of accuracy is 0.700, below 0.75")
 
 
 def test_what_the_gate_says_is_done_and_written_down(mlflow_project: Path) -> None:

@@ -2,12 +2,13 @@
 
 from itertools import combinations, product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.metrics.intervals import mcnemar_p
-from transfer.metrics.multiplicity import holm, sign_flip_p
+from transfer.metrics.intervals import mcnemar_p, wilson_interval
+from transfer.metrics.multiplicity import bonferroni, holm, sign_flip_p
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=6)
 
@@ -44,3 +45,20 @@ def test_groups_are_tested_by_writing_out_every_flip(sums: list[int]) -> None:
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_of_single_rows_it_is_mcnemars_exact_test(first: int, second: int) -> None:
     assert sign_flip_p([1] * first + [-1] * second) == pytest.approx(mcnemar_p(first, second), rel=1e-7)
+
+
+def test_all_of_many_intervals_hold_together_as_often_as_asked() -> None:
+    n_rows, n_models, n_draws = 300, 20, 2000
+    right = np.random.default_rng(0).binomial(n_rows, 0.9, (n_draws, n_models))
+    holds = {}
+    for confidence in (0.95, bonferroni(0.95, n_models)):
+        bounds = [wilson_interval(n, n_rows, confidence) for n in range(n_rows + 1)]
+        inside = np.array([one.low <= 0.9 <= one.high for one in bounds])
+        holds[confidence] = inside[right].all(axis=1).mean()
+    assert holds[0.95] < 0.5, "at the level of one, most families of twenty have one that misses"
+    assert 0.94 <= holds[bonferroni(0.95, n_models)] <= 0.99
+
+
+def test_one_claim_needs_the_confidence_itself() -> None:
+    assert bonferroni(0.9, 1) == pytest.approx(0.9)
+    assert bonferroni(0.9, 10) == pytest.approx(0.99)

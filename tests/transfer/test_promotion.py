@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.promotion import promotes, share, simulated
+from benchmarks.promotion import any_promoted, promotes, share, simulated
 from transfer.evaluation.promotion import (
     ASK,
     BY_HAND,
@@ -29,7 +29,8 @@ from transfer.evaluation.promotion import (
 from transfer.metrics.intervals import wilson_interval
 from transfer.records import Interval
 
-GOOD = Measured(Interval(0.9, 0.87, 0.92), "positive", size_mb=10.0, ece=0.02, latency_p95_ms=5.0)
+WORST = Interval(0.8, 0.6, 0.9)
+GOOD = Measured(Interval(0.9, 0.87, 0.92), "positive", 10.0, WORST, ece=0.02, latency_p95_ms=5.0)
 EQUAL, WORSE, BETTER = Paired(20, 20, 2000), Paired(10, 40, 500), Paired(40, 10, 500)
 
 
@@ -53,6 +54,11 @@ def test_a_smaller_challenger_that_is_worse_by_more_than_the_margin_is_seldom_pr
 
 def test_of_200_challengers_better_by_5_points_nine_in_ten_are_promoted() -> None:
     assert share(0.05, 500, runs=200, seed=2) >= 0.9
+
+
+def test_of_many_equal_challengers_one_is_seldom_promoted_where_each_is_counted() -> None:
+    counted, alone = any_promoted(20, 500, runs=200, seed=4), any_promoted(20, 500, runs=200, seed=4, counted=False)
+    assert counted <= 0.12 < alone
 
 
 def test_equal_models_are_not_promoted_for_being_non_inferior() -> None:
@@ -140,9 +146,13 @@ def test_a_broken_criterion_refuses_the_best_model(criteria: Criteria, words: st
 
 
 def test_figures_at_their_limit_keep_it_and_one_that_was_not_measured_does_not() -> None:
-    assert broken(GOOD, Criteria(0.87, 0.02, 10.0, 5.0)) == ()
+    limits = Criteria(min_accuracy=0.87, min_worst_slice=0.6, max_ece=0.02, max_size_mb=10.0, max_latency_p95_ms=5.0)
+    assert broken(GOOD, limits) == ()
+    beyond = Criteria(min_worst_slice=0.601)
+    assert broken(GOOD, beyond) == ("the lower bound of accuracy on the worst slice is 0.600, below 0.601",)
     blank = Measured(GOOD.accuracy, "inconclusive", 10.0)
-    assert broken(blank, Criteria(max_ece=1.0, max_latency_p95_ms=9.0)) == (
+    assert broken(blank, Criteria(min_worst_slice=0.0, max_ece=1.0, max_latency_p95_ms=9.0)) == (
+        "the worst slice is not known, since no slice has enough test images",
         "the calibration error was not measured",
         "the 95th percentile of latency was not measured",
     )
