@@ -8,7 +8,7 @@ import pytest
 from adapters.json_files import read_json
 from adapters.mlflow_store import open_client
 from tasks import evaluate as steps
-from tasks.handoffs import SEEN, VERDICT
+from tasks.handoffs import LOOKS, SEEN, VERDICT
 
 
 def test_the_flow_writes_its_files(in_staged: Path) -> None:
@@ -18,6 +18,7 @@ def test_the_flow_writes_its_files(in_staged: Path) -> None:
         "comparison.png",
         "confusion.png",
         "gains.png",
+        "looks.json",
         "metrics.json",
         "per_class.csv",
         "predictions.csv",
@@ -36,7 +37,9 @@ def test_mlflow_has_the_figures_and_the_verdict(in_staged: Path) -> None:
     (run,) = client.search_runs([experiment.experiment_id], "tags.stage = 'evaluate'")
     metrics = json.loads(steps.METRICS.read_text(encoding="utf-8"))
     figures = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
-    assert run.data.metrics == pytest.approx(figures)
+    looks = json.loads(LOOKS.read_text(encoding="utf-8"))
+    bounds = {f"accuracy_after_looks_{bound}": looks["accuracy"][bound] for bound in ("low", "high")}
+    assert run.data.metrics == pytest.approx({**figures, **bounds, "n_models_tested": 1})
     assert run.data.tags["verdict"] == read_json(VERDICT)["sentence"]
     listed = {Path(entry.path).name for entry in client.list_artifacts(run.info.run_id, "evaluate")}
     assert run.data.tags["verdict.word"] == read_json(VERDICT)["verdict"]
