@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.manifest_file import Manifest
 from tasks.examples import prepared
-from tasks.frozen_files import NEAREST_MEAN, Frozen, read_frozen
+from tasks.frozen_files import NEAREST_MEAN, SOURCE_HEAD, Frozen, read_frozen
 from tasks.handoffs import MODEL, RANDOM_FROZEN, SCRATCH
 from tasks.progress import progress
 from transfer.errors import UserError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MODELS = {"transfer": MODEL, "scratch": SCRATCH, "random_frozen": RANDOM_FROZEN}
 UNTRANSFERRED = ("scratch", "random_frozen")
-PROBE, NEAREST = "probe", "nearest_mean"
+PROBE, NEAREST, AS_IT_CAME = "probe", "nearest_mean", "source_head"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def answered(data_path: str, manifest: Manifest, rows: Sequence[Row]) -> Answers
         found[name] = _shares(classifier.head, features)
         if frozen.pretrained and folder == frozen.folder:
             found[NEAREST] = _shares(load_head(NEAREST_MEAN), features)
-    order = [name for name in (*MODELS, PROBE, NEAREST) if name in found]
+            if frozen.source_classes:
+                found[AS_IT_CAME] = _shares(load_head(SOURCE_HEAD), features)
+    order = [name for name in (*MODELS, PROBE, NEAREST, AS_IT_CAME) if name in found]
     inputs = asked.images(load_card(MODEL)[0].preprocess).inputs
     return Answers({name: found[name] for name in order}, frozen, laplacian_variance(inputs).numpy())
 

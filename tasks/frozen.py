@@ -4,6 +4,7 @@ The probe is the model that fine-tuning would have ended with, had it kept no st
 probe, and is not stored twice; nor is a trunk that is the model's.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from adapters.json_files import read_json
 from adapters.manifest_file import Manifest
 from tasks.adaptation import chosen_splits, training_target
-from tasks.frozen_files import NEAREST_MEAN, Frozen
+from tasks.frozen_files import NEAREST_MEAN, SOURCE_HEAD, Frozen
 from tasks.handoffs import FINETUNE_HISTORY, FROZEN, RANKING
 from tasks.history import read_history
 from tasks.imbalance import balance_in
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from transfer.backbones.backbone import Backbone, Classifier
+    from transfer.backbones.reference import BackboneReference
     from transfer.data.examples import Target
 
 
@@ -54,7 +56,24 @@ def write_frozen(params: Params, manifest: Manifest) -> None:
         if not found.model_is_probe:
             save_model(FROZEN, probe := _probe(backbone, target, params, parts), ModelCard.of(probe, manifest.classes))
         save_head(NEAREST_MEAN, nearest_mean(*_together(target, parts), target.n_classes))
+        found = replace(found, source_classes=_write_source_head(winner, recorded, manifest.classes))
     found.write()
+
+
+def _write_source_head(
+    winner: "BackboneReference", weights_sha256: str | None, classes: Sequence[str]
+) -> tuple[str, ...]:
+    """Write the part of the weights' own head that tells the classes; return its names for them, none where it cannot."""
+    from adapters.model_files import save_head
+    from adapters.weights_files import load_weights
+    from transfer.backbones.source_head import source_head
+
+    weights = load_weights(winner, weights_sha256)
+    found = source_head(weights.reference, weights.state_dict or {}, classes)
+    if found is None:
+        return ()
+    save_head(SOURCE_HEAD, found[0])
+    return found[1]
 
 
 def _features(

@@ -14,7 +14,8 @@ MADE_FROM = {  # what the stage reads, by name
     "finetune_history": FINETUNE_HISTORY,
 }
 NEAREST_MEAN, ABOUT = FROZEN / "nearest_mean.safetensors", FROZEN / "frozen.json"
-_PRETRAINED, _IS_PROBE = "pretrained", "model_is_probe"
+SOURCE_HEAD = FROZEN / "source_head.safetensors"
+_PRETRAINED, _IS_PROBE, _SOURCE_CLASSES = "pretrained", "model_is_probe", "source_classes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,13 @@ class Frozen:
     Args:
         pretrained: whether fine-tuning began with pretrained weights; nothing else is stored where it did not.
         model_is_probe: whether the fine-tuned model is the probe: no step of fine-tuning was kept.
+        source_classes: what the head that the weights came with calls each class, in order; empty where it does not
+            know all of them.
     """
 
     pretrained: bool
     model_is_probe: bool
+    source_classes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -36,7 +40,8 @@ class Frozen:
 
     def write(self) -> None:
         """Write the record of it."""
-        write_json(ABOUT, {_PRETRAINED: self.pretrained, _IS_PROBE: self.model_is_probe}, MADE_FROM)
+        about = {_PRETRAINED: self.pretrained, _IS_PROBE: self.model_is_probe, _SOURCE_CLASSES: [*self.source_classes]}
+        write_json(ABOUT, about, MADE_FROM)
 
 
 def read_frozen() -> Frozen:
@@ -46,4 +51,4 @@ def read_frozen() -> Frozen:
         UserError: it is missing, or was made from other inputs.
     """
     about = read_json(ABOUT, MADE_FROM)
-    return Frozen(about[_PRETRAINED], about[_IS_PROBE])
+    return Frozen(about[_PRETRAINED], about[_IS_PROBE], tuple(about[_SOURCE_CLASSES]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE
 from adapters.model_files import WEIGHTS
-from tasks.answers import MODELS, NEAREST, PROBE, UNTRANSFERRED
+from tasks.answers import AS_IT_CAME, MODELS, NEAREST, PROBE, UNTRANSFERRED
 from tasks.frozen_files import ABOUT
 from tasks.handoffs import MODEL, RANKING, REFERENCE_HISTORY, VERDICT
 from tasks.history import read_history
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from transfer.evaluation.comparison import Comparison
     from transfer.evaluation.verdict import Verdict
 
-_STEPS = {PROBE: "fine-tuning beyond a linear probe", NEAREST: "all training beyond the means of the classes"}
+_STEPS = {
+    PROBE: "fine-tuning beyond a linear probe",
+    NEAREST: "all training beyond the means of the classes",
+    AS_IT_CAME: "all training beyond the pretrained network as it came",
+}
 _IS_PROBE = (
     "The model is the linear probe: no step of fine-tuning lowered the validation loss beyond noise, so that there is "
     "nothing to compare it with."

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,19 @@ import torch
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torchvision import models
 
-from adapters.json_files import read_json, write_json
+from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import read_manifest
-from adapters.model_files import load_head, load_model
+from adapters.model_files import load_head, load_model, save_head
 from tasks import evaluate, finetune, reference
 from tasks.adaptation import training_target
-from tasks.frozen_files import NEAREST_MEAN, read_frozen
+from tasks.frozen import _write_source_head
+from tasks.frozen_files import NEAREST_MEAN, SOURCE_HEAD, read_frozen
 from tasks.handoffs import FROZEN, METRICS, MODEL, VERDICT
 from transfer.backbones.backbone import Backbone
 from transfer.backbones.features import extract_features
+from transfer.backbones.reference import BackboneReference
 from transfer.data.examples import Target
 from transfer.errors import UserError
 
@@ -93,3 +97,24 @@ def test_a_missing_or_damaged_head_is_refused(trained: Path) -> None:
     NEAREST_MEAN.write_bytes(b"no tensors")
     with pytest.raises(UserError, match="is missing or damaged"):
         evaluate.measure()
+
+
+def test_the_head_that_the_weights_came_with_is_kept_where_it_knows_the_classes(project: Path) -> None:
+    network = models.get_model("resnet18", weights=None)
+    torch.save(network.state_dict(), "weights.pth")
+    winner = BackboneReference.parse("torchvision/resnet18@weights.pth")
+    assert _write_source_head(winner, sha256_of(Path("weights.pth")), ("ants", "wasps")) == ()
+    assert not SOURCE_HEAD.exists()
+    assert _write_source_head(winner, sha256_of(Path("weights.pth")), ("ants", "bees")) == ("ant", "bee")
+    assert torch.equal(load_head(SOURCE_HEAD).weight, network.fc.weight[[310, 309]])
+
+
+def test_a_head_that_knows_the_classes_is_a_reference_of_the_model(trained: Path) -> None:
+    save_head(SOURCE_HEAD, load_head(NEAREST_MEAN))
+    replace(read_frozen(), source_classes=("bar", "dot", "ring")).write()
+    evaluate.measure()
+    metrics, verdict = json.loads(METRICS.read_text(encoding="utf-8")), read_json(VERDICT)
+    assert metrics["source_head_accuracy"] == metrics["nearest_mean_accuracy"]
+    assert verdict["parts"]["source_head"].startswith(
+        "What all training beyond the pretrained network as it came gave:"
+    )

@@ -110,6 +110,15 @@ def dropped_names(reference: BackboneReference, names: Iterable[str]) -> tuple[s
     return outside(parts.trunk.state_dict(), names, parts.heads)
 
 
+def head_names(reference: BackboneReference) -> tuple[str, ...]:
+    """Return the names of the modules that the full architecture has behind the trunk, its last layer first.
+
+    Raises:
+        UserError: the architecture or an option does not fit.
+    """
+    return _source_of(reference).parts_of(reference, preprocess_of(reference), 0, SHAPES).heads
+
+
 def _source_of(reference: BackboneReference) -> Source:
     if reference.source not in _SOURCES:
         raise UserError(f"{reference} names no architecture; it stands for the one that its registered model has.")

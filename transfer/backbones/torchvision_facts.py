@@ -30,6 +30,25 @@ class PublishedFacts:
     crop_px: int
 
 
+def class_names(arch: str, name: str | None, n_classes: int) -> tuple[str, ...]:
+    """Return what published weights call their classes; empty where they are not as many as asked.
+
+    Args:
+        arch: an architecture.
+        name: of published weights; None for the first of the architecture that tell as many classes.
+        n_classes: that the head tells.
+
+    Raises:
+        UserError: the architecture or the name is unknown.
+    """
+    from torchvision import models
+
+    require_weights_name(arch, name or "DEFAULT")
+    enum = models.get_model_weights(arch)
+    found = (entry.meta.get("categories", ()) for entry in ([enum[name]] if name is not None else enum))
+    return next((tuple(names) for names in found if len(names) == n_classes), ())
+
+
 def published_facts(arch: str, name: str) -> PublishedFacts:
     """Return what torchvision records of published weights.
 
