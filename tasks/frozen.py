@@ -63,7 +63,7 @@ def write_frozen(params: Params, manifest: Manifest) -> None:
 def _write_source_head(
     winner: "BackboneReference", weights_sha256: str | None, classes: Sequence[str]
 ) -> tuple[str, ...]:
-    """Write the part of the weights' own head that tells the classes; return its names for them, none where it cannot."""
+    """Write the part of the weights' own head that tells the classes; return its names for them, if it knows all."""
     from adapters.model_files import save_head
     from adapters.weights_files import load_weights
     from transfer.backbones.source_head import source_head

@@ -115,6 +115,4 @@ def test_a_head_that_knows_the_classes_is_a_reference_of_the_model(trained: Path
     evaluate.measure()
     metrics, verdict = json.loads(METRICS.read_text(encoding="utf-8")), read_json(VERDICT)
     assert metrics["source_head_accuracy"] == metrics["nearest_mean_accuracy"]
-    assert verdict["parts"]["source_head"].startswith(
-        "What all training beyond the pretrained network as it came gave:"
-    )
+    assert "beyond the pretrained network as it came" in verdict["parts"]["source_head"]
