@@ -43,6 +43,8 @@ def lineage_of(target: str) -> list[Fact] | MadeFrom:
         UserError: there is no such version, data set or revision.
         EnvironmentFault: the store cannot be read.
     """
+    if not target.strip():
+        raise UserError("Nothing is named; write NAME of a registered model, or data/NAME of a data set.")
     typed_in, project = Path.cwd(), enter_project()
     environment.prepare(project)
     mlflow_lineage.prepare(project)

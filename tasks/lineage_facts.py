@@ -115,23 +115,23 @@ def _code(project: Path, version: Version, origin: Path | None) -> Iterator[Fact
     commit = _known(version.tags.get(COMMIT))
     here = commit is not None and git_copies.has_commit(project, commit)
     yield Fact("code", "commit", commit, "" if here or commit is None else "no longer in this repository")
-    yield Fact("code", "changes", version.tags.get(DIRTY), _changes(version, origin))
+    yield Fact("code", "beyond the commit", _changes(version, origin))
     yield Fact("code", "code sha256", version.tags.get(CODE_TAG), "of what travels with the model")
 
 
-def _changes(version: Version, origin: Path | None) -> str:
-    """Say in words what the code was beside its commit."""
-    files = kept_files(version)
+def _changes(version: Version, origin: Path | None) -> str | None:
+    """Say what the code was beside its commit; None where that was not recorded."""
+    files, changed = kept_files(version), version.tags.get(DIRTY) == "true"
     if not files:
-        return "what they were is not recorded" if version.tags.get(DIRTY) == "true" else ""
+        return None if changed or DIRTY not in version.tags else "nothing"
     if origin_files.ARCHIVE in files:
-        return "without a commit: the code itself is kept with the version"
+        return "all of it: it was in no commit, and is kept with the version"
     said = files.get(origin_files.PATCH)
     if said is None:
-        return "none to the code" if version.tags.get(DIRTY) == "true" else "none"
-    if said.startswith(NOT_KEPT) or origin is None:
-        return f"of the code {said if said.startswith(NOT_KEPT) else 'are gone'}"
-    return f"of the code: {(origin / origin_files.PATCH)}"
+        return "nothing of the code" if changed else "nothing"
+    if said.startswith(NOT_KEPT):
+        return said
+    return "changes of the code, which are gone" if origin is None else str(origin / origin_files.PATCH)
 
 
 def _params(project: Path, version: Version, parent: Run | None, origin: Path | None) -> Iterator[Fact]:

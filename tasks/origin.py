@@ -5,12 +5,14 @@ import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters import git_commands, installed
 from adapters.json_files import sha256_of
 from adapters.origin_files import FILES_TAG
-from tasks.params import Params, flatten
+
+if TYPE_CHECKING:
+    from tasks.params import Params
 
 COMMIT, DIRTY, PARAMS, ENVIRONMENT = "git_commit", "git_dirty", "params_sha256", "environment"
 DATA_PATH = "data_path"
@@ -19,13 +21,15 @@ _TOOLS = ("torch", "torchvision", "onnxruntime", "mlflow")
 _SHOWN = 16
 
 
-def origin_tags(project: Path, params: Params) -> dict[str, str]:
+def origin_tags(project: Path, params: "Params") -> dict[str, str]:
     """Return what a version says of the code, the parameters and the machine that made it.
 
     Args:
         project: the project's folder.
         params: that it was made with.
     """
+    from tasks.params import flatten  # pydantic, which whoever only reads the tags does without
+
     return {
         COMMIT: git_commands.head(project) or "none",
         DIRTY: str(git_commands.is_dirty(project)).lower(),
