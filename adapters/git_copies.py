@@ -8,6 +8,8 @@ from pathlib import Path
 
 from transfer.errors import EnvironmentFault
 
+_ALWAYS = ("-c", "advice.detachedHead=false", "-c", f"core.hooksPath={os.devnull}")
+
 
 def has_commit(project: Path, commit: str) -> bool:
     """Say whether the repository still holds a commit."""
@@ -76,7 +78,7 @@ def check_out(project: Path, commit: str, target: Path) -> Path:
     root = _output(project, "rev-parse", "--show-toplevel").decode().strip()
     within = _output(project, "rev-parse", "--show-prefix").decode().strip()
     _output(project, "clone", "--quiet", "--shared", "--no-checkout", root, str(target))
-    _output(target, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit)
+    _output(target, "checkout", "--quiet", "--detach", commit)
     return target / within
 
 
@@ -105,7 +107,11 @@ def _output(place: Path, *arguments: str, more: Mapping[str, str] | None = None)
 def _ask(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=place, capture_output=True, check=False, env={**os.environ, **(more or {})}
+            ["git", *_ALWAYS, *arguments],
+            cwd=place,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **(more or {})},
         )
     except FileNotFoundError:
         return subprocess.CompletedProcess(["git"], 127, b"", b"git is not installed")

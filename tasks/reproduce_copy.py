@@ -13,8 +13,10 @@ from adapters.lock_records import StageRecord
 from adapters.origin_files import ARCHIVE, CODE, LOCK, MEMORY, PACKAGES, PATCH, SETTINGS
 from adapters.project import state_folder
 from adapters.registered_models import version_folder
+from adapters.registry_copies import lend_registry
 from adapters.run_memory import FILE
 from adapters.version_records import Version
+from adapters.weights_cards import declaration_of
 from adapters.working_copies import depth, lend, lend_measured, place_for_copy
 from tasks.lineage_facts import NOT_KEPT, kept_files, origin_folder
 from tasks.origin import COMMIT
@@ -22,6 +24,7 @@ from transfer.errors import UserError
 
 LAST = "evaluate"  # the stage up to which a model is made again; what comes after writes outside the project
 _SHORT = 12
+_REGISTERED = "models:/"  # what the record of a registered model's weights begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,9 @@ def lay_out(project: Path, origin: Origin, room: Path) -> Path:
         UserError: the data or weights cannot be brought back as they were.
         EnvironmentFault: git or DVC failed.
     """
-    weights = [path for path in origin.settings["select"].get("weights_sha256") or {} if ":/" not in path]
+    recorded = origin.settings["select"].get("weights_sha256") or {}
+    weights = {path: digest for path, digest in recorded.items() if not path.startswith(_REGISTERED)}
+    registered = {uri: digest for uri, digest in recorded.items() if uri.startswith(_REGISTERED)}
     place = place_for_copy(room, depth([origin.data_path, *weights]))
     place.parent.mkdir(parents=True, exist_ok=True)
     copy = _code(project, origin, place)
@@ -106,6 +111,8 @@ def lay_out(project: Path, origin: Origin, room: Path) -> Path:
     lend_measured(project, copy)
     _data(project, origin, copy)
     _weights(project, origin, copy, weights)
+    if registered:
+        lend_registry(project, copy, registered)
     return copy
 
 
@@ -177,17 +184,17 @@ def _data(project: Path, origin: Origin, copy: Path) -> None:
     dvc_copies.bring_back(project, copy, path, digest)
 
 
-def _weights(project: Path, origin: Origin, copy: Path, paths: list[str]) -> None:
+def _weights(project: Path, origin: Origin, copy: Path, recorded: Mapping[str, str]) -> None:
     """Give the copy the local weights files, each with what is declared of it."""
-    for path in paths:
-        file, digest = (project / Path(path).expanduser()), origin.settings["select"]["weights_sha256"][path]
+    for path, digest in recorded.items():
+        file = project / Path(path).expanduser()
         found = sha256_of(file) if file.is_file() else "gone"
         if found != digest:
             raise UserError(
                 f"The weights file {path} is not the one that {origin.version} was made from (sha256 "
                 f"{digest[:_SHORT]}..., now {found[:_SHORT]}); put it back and run the same command again."
             )
-        for name in (path, f"{path}.card.json"):
+        for name in (path, declaration_of(Path(path)).as_posix()):
             lend(project, copy, name)
 
 

@@ -43,7 +43,7 @@ def sentence_of(found: Reproduction) -> str:
             f"the predicted one differs by {agreement.largest:.2g} at most (tolerance {comparison.tolerance:g})"
         )
     where = (
-        "" if first is None else f" It diverges first at {first.name}, {_few(first.differing)}; {_why(found, first)}."
+        "" if first is None else f" It diverges first at {first.name}, {_few(first.differing)}: {_why(found, first)}."
     )
     return f"{comparison.outcome.capitalize()}: {far} ({took}).{where}"
 
