@@ -47,16 +47,15 @@ def bring_back(project: Path, copy: Path, path: str, digest: str) -> None:
 
 
 def _check_out(project: Path, copy: Path, path: str, digest: str) -> None:
-    kept = dvc_cache.kept(project, digest)
-    said = "" if dvc_cache.remote(project) is not None else ", and there is no remote"
-    if not kept.whole and not said:
-        said = dvc_commands.complaint_of(copy, "fetch", f"{path}.dvc")
-        kept = dvc_cache.kept(project, digest)
+    kept, remote, why = dvc_cache.kept(project, digest), dvc_cache.remote(project), "there is no remote"
+    if not kept.whole and remote is not None:
+        problem = dvc_commands.complaint_of(copy, "fetch", f"{path}.dvc")
+        kept, why = dvc_cache.kept(project, digest), f"the remote {remote} gave no more{problem and f' ({problem})'}"
     if not kept.whole:
         left = "nothing" if kept.n_files is None else f"{kept.n_here} of {kept.n_files} files"
         raise UserError(
-            f"The data {path} of the digest {digest} cannot be brought back: the DVC cache holds {left} of it{said}; "
-            f"`dvc pull` them from where they were pushed to, or put that state of the folder back and `dvc add` it."
+            f"The data {path} of the digest {digest} cannot be brought back: the DVC cache holds {left} of it, and "
+            f"{why}; put that state of the folder back and `dvc add` it, or `dvc pull` it from where it was pushed to."
         )
     problem = dvc_commands.complaint_of(copy, "checkout", "--force", f"{path}.dvc")
     if problem:

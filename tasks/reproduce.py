@@ -1,5 +1,6 @@
 """Make a registered model again, from its own data, code and parameters, and say whether it is the same."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def rerun(origin: Origin, copy: Path, tell: Callable[[str], None]) -> dict[str, 
     seconds: dict[str, float] = {}
     with apart(copy), warm_process(copy):
         for place, stage in enumerate(origin.stages):
-            tell(f"{stage} ({place + 1} of {len(origin.stages)})")
+            if not sys.stderr.isatty():  # where a line is drawn for each stage
+                tell(f"{stage} ({place + 1} of {len(origin.stages)})")
             began = time.perf_counter()
             _run(copy, stage, first=place == 0)
             seconds[stage] = round(time.perf_counter() - began, 1)
