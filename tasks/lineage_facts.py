@@ -47,7 +47,7 @@ def facts_of(project: Path, version: Version) -> Iterator[Fact]:
     register = mlflow_lineage.run(project, version.run_id) if version.run_id else None
     parent = mlflow_lineage.parent_of(project, version.run_id) if version.run_id else None
     origin = origin_folder(version, register)
-    yield from _version(version, lines)
+    yield from _version(project, version, lines)
     yield from _data(project, version)
     yield from _code(project, version, origin)
     yield from _params(project, version, parent, origin)
@@ -79,7 +79,7 @@ def origin_folder(version: Version, register: Run | None) -> Path | None:
     return origin_files.find([place for place in places if place is not None], digests) if digests else None
 
 
-def _version(version: Version, lines: Sequence[Line]) -> Iterator[Fact]:
+def _version(project: Path, version: Version, lines: Sequence[Line]) -> Iterator[Fact]:
     yield Fact("version", "model", version.name)
     yield Fact("version", "version", version.number)
     yield Fact("version", "aliases", list(version.aliases))
@@ -91,7 +91,7 @@ def _version(version: Version, lines: Sequence[Line]) -> Iterator[Fact]:
     yield Fact("version", "card sha256", version.tags.get(CARD_TAG))
     folder = folder_at(version.location)
     gone = folder is not None and not (folder / "MLmodel").is_file()
-    yield Fact("version", "files", version.location, "gone" if gone else "")
+    yield Fact("version", "files", _near(project, version.location), "gone" if gone else "")
 
 
 def _data(project: Path, version: Version) -> Iterator[Fact]:
@@ -115,11 +115,11 @@ def _code(project: Path, version: Version, origin: Path | None) -> Iterator[Fact
     commit = _known(version.tags.get(COMMIT))
     here = commit is not None and git_copies.has_commit(project, commit)
     yield Fact("code", "commit", commit, "" if here or commit is None else "no longer in this repository")
-    yield Fact("code", "beyond the commit", _changes(version, origin))
+    yield Fact("code", "beyond the commit", _changes(project, version, origin))
     yield Fact("code", "code sha256", version.tags.get(CODE_TAG), "of what travels with the model")
 
 
-def _changes(version: Version, origin: Path | None) -> str | None:
+def _changes(project: Path, version: Version, origin: Path | None) -> str | None:
     """Say what the code was beside its commit; None where that was not recorded."""
     files, changed = kept_files(version), version.tags.get(DIRTY) == "true"
     if not files:
@@ -131,19 +131,19 @@ def _changes(version: Version, origin: Path | None) -> str | None:
         return "nothing of the code" if changed else "nothing"
     if said.startswith(NOT_KEPT):
         return said
-    return "changes of the code, which are gone" if origin is None else str(origin / origin_files.PATCH)
+    return "changes of the code, which are gone" if origin is None else _near(project, origin / origin_files.PATCH)
 
 
 def _params(project: Path, version: Version, parent: Run | None, origin: Path | None) -> Iterator[Fact]:
     digest = version.tags.get(PARAMS)
     texts = {} if parent is None else mlflow_lineage.params_of(project, parent.run_id)
     values = {key: _value(text) for key, text in sorted(texts.items())}
-    agree = params_digest(values) == digest
-    said = f"{len(values)} values, which {'it fits' if agree else 'it does not fit'}" if values else ""
+    whose = f"the digest of the {len(values)} values of the run"
+    said = (whose if params_digest(values) == digest else f"not {whose}, which were altered") if values else ""
     yield Fact("params", "sha256", digest, said)
     yield Fact("params", "values", values or None)
     file = None if origin is None else origin / origin_files.SETTINGS
-    yield Fact("params", "file", str(file) if file is not None and file.is_file() else None)
+    yield Fact("params", "file", _near(project, file) if file is not None and file.is_file() else None)
 
 
 def _value(text: str) -> Any:
@@ -185,17 +185,17 @@ def _runs(project: Path, register: Run | None, parent: Run | None) -> Iterator[F
     below = [] if parent is None else mlflow_lineage.children_of(project, parent.run_id)
     stages = {one.stage: one.run_id for one in below if one.stage}
     yield Fact("runs", "stages", stages or None)
-    yield Fact("runs", "report", _report(below))
+    yield Fact("runs", "report", _report(project, below))
 
 
-def _report(below: Sequence[Run]) -> str | None:
+def _report(project: Path, below: Sequence[Run]) -> str | None:
     """Return where the report of a pipeline run lies: its page on this disk, else its run."""
     found = [one for one in below if one.stage == REPORT.parent.name]
     if not found:
         return None
     folder = folder_at(found[-1].place)
     pages = [] if folder is None else [page for page in (folder / REPORT, folder / REPORT.name) if page.is_file()]
-    return str(pages[0]) if pages else f"{found[-1].place} (run {found[-1].run_id})"
+    return _near(project, pages[0]) if pages else f"{found[-1].place} (run {found[-1].run_id})"
 
 
 def _gone(run: Run | None) -> str:
@@ -228,3 +228,9 @@ def _promotions(version: Version, lines: Sequence[Line]) -> Iterator[Fact]:
 
 def _known(value: str | None) -> str | None:
     return None if value in (None, "none", "unknown") else value
+
+
+def _near(project: Path, place: str | Path) -> str:
+    """Return a place as the project sees it: relative where it lies inside."""
+    inside = ":/" not in str(place) and Path(place).is_relative_to(project)
+    return str(Path(place).relative_to(project) if inside else place)

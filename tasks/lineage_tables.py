@@ -13,6 +13,7 @@ from tasks.lineage_facts import Fact
 UNKNOWN = "not recorded"
 _MOST_ROWS = 50
 _COUNTED = ("values", "packages")  # too long for a row: the number of them, and JSON has them all
+_TIMES = ("champion since", "registered")
 
 
 def show_lineage(target: str, *, as_json: bool) -> None:
@@ -59,6 +60,8 @@ def _print_facts(facts: Sequence[Fact]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")  # no digest and no path is cut
     before = ""
     for fact in facts:
         part, before = ("" if fact.part == before else fact.part), fact.part
@@ -72,11 +75,12 @@ def _text(fact: Fact) -> str:
     if fact.label in _COUNTED and isinstance(value, Mapping):
         text = f"{value.get('number', len(value))}, which --json lists"
     elif isinstance(value, Mapping):
-        text = ", ".join(f"{name} {inner}" for name, inner in value.items())
+        between = "\n" if fact.part == "runs" else ", "
+        text = between.join(f"{name} {inner}" for name, inner in value.items())
     elif isinstance(value, list):
         text = "; ".join(map(_line, value)) or "none"
     elif value is not None:
-        text = str(value)
+        text = _moment(value) if fact.label in _TIMES else str(value)
     return f"{text} ({fact.note})" if fact.note else text
 
 
@@ -84,7 +88,11 @@ def _line(entry: Any) -> str:
     if not isinstance(entry, Mapping):
         return str(entry)
     moved = f"version {entry['from']} -> version {entry['to']}" if entry["from"] else f"version {entry['to']}"
-    return f"{entry['time'][:19].replace('T', ' ')} UTC {moved} by {entry['by']}: {entry['why']}"
+    return f"{_moment(entry['time'])} {moved} by {entry['by']}: {entry['why']}"
+
+
+def _moment(iso: str) -> str:
+    return f"{iso[:19].replace('T', ' ')} UTC"
 
 
 def _print_versions(found: MadeFrom) -> None:

@@ -97,7 +97,9 @@ def test_a_version_tells_what_it_was_made_from(published: Path) -> None:
     assert found["data", "path"].value == "data/digits"
     assert found["data", "digest"].value == SECOND
     assert found["data", "digest"].note == "its files are not in the DVC cache"
-    assert found["params", "sha256"].note.endswith("values, which it fits")
+    assert (
+        found["params", "sha256"].note == f"the digest of the {len(found['params', 'values'].value)} values of the run"
+    )
     values = {
         f"{block}.{key}": value for block, keys in read(Path("params.yaml")).items() for key, value in keys.items()
     }
@@ -134,7 +136,7 @@ def test_the_code_is_a_commit_and_what_it_lacks(published: Path) -> None:
 def test_changed_parameters_of_a_run_are_noticed(published: Path) -> None:
     with contextlib.closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
         connection.execute("update params set value = '99' where key = 'finetune.epochs'")
-    assert told("digits")["params", "sha256"].note.endswith("which it does not fit")
+    assert told("digits")["params", "sha256"].note.endswith("of the run, which were altered")
 
 
 def test_a_name_is_its_champion_or_its_newest_version(published: Path) -> None:
