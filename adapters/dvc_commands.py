@@ -87,6 +87,12 @@ def add(project: Path, folder: str) -> None:
         raise UserError(f"`dvc add {folder}` failed: {_essence(done.err)}.")
 
 
+def complaint_of(project: Path, *arguments: str) -> str:
+    """Run a DVC command; return why it failed in DVC's own words, "" when it did not."""
+    done = _run(*arguments, project=project)
+    return "" if done.code == 0 else _essence(done.err)
+
+
 def complaint(log: Path) -> str:
     """Return the last error line that DVC left in a log, or a note that it left none."""
     return _essence(log.read_text(encoding="utf-8", errors="replace"))

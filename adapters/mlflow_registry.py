@@ -16,6 +16,7 @@ from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import STORE, open_client, registry_uri, store_errors
 from adapters.model_files import CARD, WEIGHTS
 from adapters.model_names import check_name
+from adapters.origin_files import ORIGIN
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,6 +40,7 @@ class Release:
         tags: what can be searched for, name -> text.
         metrics: figures of the test rows.
         seen_rows: file of the rows that the model may have learned from; None where nobody knows.
+        origin: folder of what it takes to make the model again, see `adapters.origin_files`; None where it is not kept.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Release:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     seen_rows: Path | None = None
+    origin: Path | None = None
 
     @property
     def identity(self) -> dict[str, str]:
@@ -126,6 +129,8 @@ def _create_within(client: "MlflowClient", release: Release, run: "StageRun") ->
         with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
             folder = Path(scratch) / "model"
             package(release.model, folder, tags, release.seen_rows)
+            if release.origin is not None:
+                shutil.copytree(release.origin, folder / ORIGIN)
             client.log_model_artifacts(stored.model_id, str(folder))
         client.finalize_logged_model(stored.model_id, "READY")
     except BaseException:

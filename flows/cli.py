@@ -156,6 +156,51 @@ def rollback(
 
 
 @app.command()
+def lineage(
+    target: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS, NAME/VERSION; or data/NAME, data/NAME@REVISION.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell what a model was made from, or which models were made from a data set.
+
+    A revision is one of git, or the beginning of a digest.
+
+    **Examples**
+
+    - `rootstock lineage digits`
+    - `rootstock lineage digits/3 --json`
+    - `rootstock lineage data/digits`
+    - `rootstock lineage data/photos@HEAD~1`
+    - `rootstock lineage ../photos@32440f1d`
+    """
+    from tasks.lineage_tables import show_lineage
+
+    show_lineage(target, as_json=as_json)
+
+
+@app.command()
+def reproduce(
+    model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS or NAME/VERSION.")],
+    into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the working copy goes.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the working copy there.")] = False,
+    tolerance: Annotated[float, typer.Option(min=0, max=1, help="Of a probability, that counts as none.")] = 0.01,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a model again from its own data, code and parameters, and tell whether it is the same.
+
+    Everything runs in a working copy: registry, ledger, memory and cache of the project stay as they are. Exit code 0
+    when it is identical or within tolerance, 1 when it is different.
+
+    **Examples**
+
+    - `rootstock reproduce digits`
+    - `rootstock reproduce digits/3 --into /tmp/again --keep`
+    """
+    from tasks.reproduce_tables import show_reproduction
+
+    raise typer.Exit(show_reproduction(model, into, keep=keep, tolerance=tolerance, as_json=as_json))
+
+
+@app.command()
 def doctor() -> None:
     """Check every tool, version, server, weights file and path: what works, what does not, what to do.
 

@@ -8,13 +8,15 @@ from typing import Any
 from adapters.json_files import read_plain_json, sha256_of
 from adapters.model_files import CARD
 from adapters.weights_cards import provenance_of, tags_of
-from tasks.handoffs import MODEL
+from tasks.handoffs import MODEL, RANKING
 from transfer.backbones.provenance import Provenance
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import UserError
 
 WEIGHTS_TAGS = "weights_"  # what the names of tags about the weights begin with
 UNKNOWN_TAG = f"{WEIGHTS_TAGS}unknown"
+WEIGHTS_DIGEST = f"{WEIGHTS_TAGS}sha256"
+RANDOM_WEIGHTS = "none"  # the value of WEIGHTS_DIGEST where they were drawn at random
 _ALLOWED = "register.allow_unknown_licence"
 
 
@@ -39,7 +41,17 @@ def weights_tags(project: Path, *, allow_unknown: bool) -> dict[str, str]:
             f"takes up what was done."
         )
     allowed = {UNKNOWN_TAG: f"{missing}, allowed by {_ALLOWED}"} if missing else {}
-    return tags_of(provenance) | allowed
+    return tags_of(provenance) | allowed | _digest(reference, project)
+
+
+def _digest(reference: BackboneReference, project: Path) -> dict[str, str]:
+    """Return the digest of the weights that the winner of the ranking was scored with."""
+    if reference.is_random:
+        return {WEIGHTS_DIGEST: RANDOM_WEIGHTS}
+    if not (project / RANKING).is_file():
+        return {}
+    digest = read_plain_json(project / RANKING)["candidates"][0]["weights_sha256"]
+    return {} if digest is None else {WEIGHTS_DIGEST: str(digest)}
 
 
 def declaring(reference: BackboneReference) -> str:

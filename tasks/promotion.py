@@ -1,6 +1,5 @@
 """Promote a version by a person's word, go back to the champion before, and tell who was champion when."""
 
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from adapters import environment
 from adapters.golden_outputs import Proof, prove
-from adapters.mlflow_aliases import MODEL_TAG, AliasedVersion, aliased, all_aliases, numbered
+from adapters.mlflow_aliases import MODEL_TAG, AliasedVersion, numbered
 from adapters.project import enter_project
 from adapters.promotion_ledger import Line, read_ledger
 from adapters.promotions import (
@@ -25,10 +24,9 @@ from adapters.promotions import (
     move,
     settle,
 )
+from tasks.versions import named_version
 from transfer.errors import EnvironmentFault, UserError
 from transfer.evaluation.promotion import REFUSE
-
-_NAMED = re.compile(r"(?:models:/)?(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))")
 
 
 def promote(target: str, why: str, *, force: bool) -> str:
@@ -46,7 +44,7 @@ def promote(target: str, why: str, *, force: bool) -> str:
     if not why.strip():
         raise UserError("A promotion needs a reason that is kept with it; say it with --why TEXT.")
     project = _entered()
-    name, found = _version(project, target)
+    name, found = named_version(project, target)
     now = champion(project, name)
     if now is not None and now.version == found.version:
         return f"{name} version {found.version} is the champion already"
@@ -171,18 +169,6 @@ def _entered() -> Path:
     project = enter_project()
     environment.prepare(project)
     return project
-
-
-def _version(project: Path, target: str) -> tuple[str, AliasedVersion]:
-    parts = _NAMED.fullmatch(target)
-    if parts is None:
-        raise UserError(f"{target!r} names no version; write NAME@challenger or NAME/VERSION, for example digits/3.")
-    name, alias, number = parts.group("name", "alias", "version")
-    found = numbered(project, name, number) if number else aliased(project, name, alias)
-    if found is None:
-        known = ", ".join(f"{model}@{named}" for model, named in all_aliases(project)) or "nothing"
-        raise UserError(f"There is no {target} in the registry; it has {known}.")
-    return name, found
 
 
 def _objection(found: AliasedVersion, now: AliasedVersion | None) -> str:

@@ -1,10 +1,15 @@
 """The stage `register`: a version in the MLflow registry, the gate's decision, and the record of both."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from adapters.json_files import write_json
 from adapters.mlflow_registry import Release, register, tag_version
 from adapters.model_files import CARD, WEIGHTS
+from adapters.origin_files import FILES_TAG, ORIGIN, gather
 from tasks.gate import Judged, carry_out, judge
 from tasks.handoffs import CHAMPION, COMPARISON, CONFUSION, LEARNING_CURVE, LOOKS, METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.licences import weights_tags
@@ -37,13 +42,15 @@ def publish() -> None:
     """
     from adapters.mlflow_runs import stage_run
 
-    release, settings, project = _release(), read_params().register, Path.cwd()
-    with stage_run("register") as run:
+    settings, project = read_params().register, Path.cwd()
+    with _with_origin(project) as release, stage_run("register") as run:
         run.params({f"register.{key}": value for key, value in settings.model_dump().items()})
         run.tags({**release.tags, **release.identity})
         for path in (*_SHOWN, METRICS, VERDICT, LOOKS, CHAMPION):
             if path.is_file():
                 run.artifact(path, "register")
+        if release.origin is not None:
+            run.artifact(release.origin, ORIGIN)
         version = register(project, release, run)
         judged = judge(project, release, version, settings)
         run.tags({"model_version": f"{release.name}/{version}", **judged.tags})
@@ -60,6 +67,15 @@ def _release() -> Release:
     return read_release(
         project, model_name(params, project), params.data.path, {**weights, **origin_tags(project, params)}
     )
+
+
+@contextmanager
+def _with_origin(project: Path) -> Iterator[Release]:
+    """Yield the release with what it takes to make its model again."""
+    with TemporaryDirectory(prefix="rootstock-") as scratch:
+        release = _release()
+        said = {FILES_TAG: gather(project, Path(scratch))}
+        yield replace(release, tags={**release.tags, **said}, origin=Path(scratch))
 
 
 def _write(release: Release, version: str, judged: Judged) -> None:

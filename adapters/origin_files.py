@@ -1,0 +1,111 @@
+"""The files that say how a version was made, kept with it: what it takes to make it again.
+
+They lie in the version's own folder and, a second time, with the run that registered it, so that neither a repair of
+the one nor the end of the other loses them.
+"""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from adapters import git_commands, git_copies, run_memory
+from adapters.json_files import sha256_of
+from transfer.errors import EnvironmentFault, RootstockError
+
+ORIGIN = "origin"  # the folder of these files
+FILES_TAG = "origin_files"  # of a version: name -> sha256 of each, JSON
+LOCK, SETTINGS, PATCH, ARCHIVE = "dvc.lock", "params.yaml", "changes.patch", "code.tar.gz"
+PACKAGES, MEMORY = "packages.txt", "memory.jsonl"
+# What decides how a stage runs, beside the data and the parameters.
+CODE = ("flows", "tasks", "adapters", "transfer", "backbones", "dvc.yaml", ".dvcignore", "requirements.lock")
+_MOST_BYTES = 8_000_000  # of a file
+
+
+def gather(project: Path, folder: Path) -> str:
+    """Write the files of the project as it is now; return name -> sha256, or why it is not kept, as JSON.
+
+    Args:
+        project: the project's folder, in which the stages up to `evaluate` have run.
+        folder: an empty folder.
+    """
+    sources = {LOCK: project / LOCK, SETTINGS: project / SETTINGS, MEMORY: run_memory.memory_file(project)}
+    for name, source in sources.items():
+        if source.is_file():
+            shutil.copyfile(source, folder / name)
+    (folder / PACKAGES).write_text("".join(f"{line}\n" for line in packages()), encoding="utf-8")
+    said = _keep_code(project, folder)
+    for path in folder.iterdir():
+        too_large = path.stat().st_size > _MOST_BYTES
+        said[path.name] = f"not kept: {path.stat().st_size / 1e6:.0f} MB" if too_large else sha256_of(path)
+        if too_large:
+            path.unlink()
+    return json.dumps(said, sort_keys=True)
+
+
+def packages() -> list[str]:
+    """Return name==version of everything that is installed, sorted."""
+    found = {one.name.lower().replace("_", "-"): one.version for one in metadata.distributions() if one.name}
+    return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
+def moved(recorded: Iterable[str]) -> list[str]:
+    """Return a phrase for every package that is installed in another version than was recorded, or is not.
+
+    Args:
+        recorded: what `packages` returned then.
+    """
+    then, now = (dict(line.split("==", 1) for line in lines) for lines in (recorded, packages()))
+    changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    return [f"{name} {now.get(name, 'missing')}, was {then.get(name, 'missing')}" for name in changed]
+
+
+def find(places: Iterable[Path], digests: Mapping[str, str]) -> Path | None:
+    """Return the first folder that holds the files as they were kept; None where there is none.
+
+    Args:
+        places: of the version's files, and of its run's, on this disk.
+        digests: what `gather` returned.
+    """
+    kept = {name: digest for name, digest in digests.items() if not digest.startswith("not kept")}
+    for place in places:
+        folder = place / ORIGIN
+        if all((folder / name).is_file() and sha256_of(folder / name) == digest for name, digest in kept.items()):
+            return folder
+    return None
+
+
+def unpack_code(archive: Path, target: Path) -> None:
+    """Put the code of an archive into a folder.
+
+    Raises:
+        EnvironmentFault: it cannot be read.
+    """
+    try:
+        with tarfile.open(archive) as stream:
+            stream.extractall(target, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise EnvironmentFault(f"{archive} cannot be unpacked ({error}); restore it from a copy.") from error
+
+
+def _keep_code(project: Path, folder: Path) -> dict[str, str]:
+    """Keep what no commit holds of the code; return what cannot be kept, and why."""
+    if git_commands.head(project) is None:
+        with tarfile.open(folder / ARCHIVE, "w:gz") as stream:
+            for name in CODE:
+                if (project / name).exists():
+                    stream.add(project / name, name, filter=_is_code)
+        return {}
+    try:
+        patch = git_copies.changes(project, CODE)
+    except RootstockError as error:  # a repository that cannot be read is no reason to lose a model
+        return {PATCH: f"not kept: {error}"}
+    if patch:
+        (folder / PATCH).write_bytes(patch)
+    return {}
+
+
+def _is_code(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if "__pycache__" in entry.name else entry

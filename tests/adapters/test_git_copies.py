@@ -1,0 +1,107 @@
+"""Code as it was: a commit, and what no commit holds, brought back into a copy."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adapters import git_copies
+from adapters.git_commands import head
+from transfer.errors import EnvironmentFault
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(("git", *arguments), cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return the code of a folder."""
+    files = [path for name in ("tasks", "backbones") for path in (folder / name).rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(params=["", "inner"])
+def changed(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Make a project, at the top of a repository or below it, whose code no commit holds; return its folder."""
+    repository = tmp_path / "repository"
+    project = repository / request.param
+    for name in ("tasks", "backbones", "data"):
+        (project / name).mkdir(parents=True)
+    git(repository, "init", "--quiet")
+    git(repository, "config", "user.name", "tests")
+    git(repository, "config", "user.email", "tests@example.invalid")
+    (project / "tasks" / "kept.py").write_text("one\n", encoding="utf-8")
+    (project / "tasks" / "gone.py").write_text("two\n", encoding="utf-8")
+    (project / "backbones" / "weights").write_bytes(bytes(range(256)))
+    (project / ".gitignore").write_text("*.pyc\n", encoding="utf-8")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "first")
+    (project / "tasks" / "kept.py").write_text("one, changed \n", encoding="utf-8")
+    (project / "tasks" / "gone.py").unlink()
+    (project / "tasks" / "new.py").write_text("three", encoding="utf-8")
+    (project / "tasks" / "new.pyc").write_text("ignored", encoding="utf-8")
+    (project / "backbones" / "weights").write_bytes(bytes(range(255, -1, -1)))
+    (project / "data" / "picture").write_bytes(b"no code")
+    return project
+
+
+def test_a_copy_at_the_commit_with_the_changes_is_the_code_as_it_was(changed: Path, tmp_path: Path) -> None:
+    patch = tmp_path / "changes.patch"
+    patch.write_bytes(git_copies.changes(changed, ("tasks", "backbones", "nosuch")))
+    wanted = tree(changed)
+    commit = head(changed)
+    assert commit is not None
+    git(changed, "add", "-A", ".")
+    git(changed, "commit", "--quiet", "-m", "later")
+    copy = git_copies.check_out(changed, commit, tmp_path / "copy")
+    assert tree(copy) != wanted
+    git_copies.apply(tmp_path / "copy", patch)
+    del wanted["tasks/new.pyc"]
+    assert tree(copy) == wanted
+    assert not (copy / "data").exists()
+
+
+def test_reading_changes_leaves_the_repository_alone(changed: Path) -> None:
+    def contents() -> dict[str, int]:
+        top = Path(git(changed, "rev-parse", "--absolute-git-dir"))
+        return {str(path): path.stat().st_mtime_ns for path in top.rglob("*") if path.is_file()}
+
+    before = contents()
+    staged = git(changed, "diff", "--cached")
+    assert git_copies.changes(changed, ("tasks",))
+    assert contents() == before
+    assert git(changed, "diff", "--cached") == staged
+
+
+def test_clean_code_has_no_changes(changed: Path) -> None:
+    git(changed, "add", "-A", ".")
+    git(changed, "commit", "--quiet", "-m", "all")
+    assert git_copies.changes(changed, ("tasks", "backbones")) == b""
+
+
+def test_revisions_are_those_of_git_and_no_options(changed: Path) -> None:
+    commit = head(changed)
+    assert commit is not None
+    assert git_copies.commit_of(changed, "HEAD") == git_copies.commit_of(changed, commit[:9]) == commit
+    for nothing in ("nosuch", "HEAD~5", "--all", "-h", ""):
+        assert git_copies.commit_of(changed, nothing) is None
+    assert git_copies.has_commit(changed, commit)
+    assert not git_copies.has_commit(changed, "0" * 40)
+    assert git_copies.text_at(changed, commit, "tasks/kept.py") == "one\n"
+    assert git_copies.text_at(changed, commit, "tasks/new.py") is None
+
+
+def test_a_patch_that_does_not_fit_is_a_fault(changed: Path, tmp_path: Path) -> None:
+    patch = tmp_path / "changes.patch"
+    patch.write_bytes(git_copies.changes(changed, ("tasks",)))
+    with pytest.raises(EnvironmentFault, match="`git apply` failed"):
+        git_copies.apply(Path(git(changed, "rev-parse", "--show-toplevel")), patch)
+
+
+def test_without_a_repository_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_copies.commit_of(tmp_path, "HEAD") is None
+    assert not git_copies.has_commit(tmp_path, "HEAD")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_copies.text_at(tmp_path, "HEAD", "a") is None
