@@ -9,13 +9,13 @@ from pathlib import Path
 from adapters import dvc_cache, lock_records
 from adapters.lock_records import StageRecord
 from adapters.origin_files import LOCK
-from tasks.handoffs import CHAMPION
+from tasks.handoffs import CHAMPION, LOOKS
 from tasks.reproduce_copy import Origin
 
 IDENTICAL, WITHIN, DIFFERENT = "identical", "within tolerance", "different"
 PREDICTIONS = "artifacts/evaluate/predictions.csv"
-# What may differ without the model being another one: it tells of the registry on the day that the stage ran.
-OF_THE_DAY = frozenset({str(CHAMPION)})
+# What may differ without the model being another one: it tells of the registry, and of looks at test images, that day.
+OF_THE_DAY = frozenset({str(CHAMPION), str(LOOKS)})
 
 
 @dataclass(frozen=True, slots=True)
