@@ -10,7 +10,7 @@ from adapters.svg import Frame, axes, box, cut, dot, line, path, picture, short,
 
 _WIDTH, _HEIGHT = 380.0, 270.0
 _FEWEST_POINTS = 2
-_NAMED_CELLS, _WIDE_CELLS = 14, 26  # classes up to which a cell is large, and up to which it holds its count
+_FEW_CELLS, _NAMED_CELLS, _WIDE_CELLS = 5, 14, 26  # classes up to which a cell is larger, large, holds its count
 MOST_CLASSES = 50  # of a confusion matrix that is drawn
 _LONGEST_NAME = 18
 _DARK = 0.55
@@ -44,7 +44,7 @@ def learning_curve(steps: Sequence[Step], title: str) -> Markup:
     """
     highest = max(nll for step in steps for _, nll in step.points)
     total = max(step.end for step in steps)
-    frame = Frame(46, 34, _WIDTH - 16, _HEIGHT - 44, (0, total), (0, 1.08 * highest or 1))
+    frame = Frame(46, 34, _WIDTH - 16, _HEIGHT - 44, (0, total), (0, 1.22 * highest or 1))
     parts = []
     for place, step in enumerate(steps):
         left, right = frame.x(step.start), frame.x(step.end)
@@ -136,7 +136,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
         title: what it is of.
     """
     n = len(classes)
-    cell = 30.0 if n <= _NAMED_CELLS else 22.0 if n <= _WIDE_CELLS else 14.0
+    cell = 52.0 if n <= _FEW_CELLS else 30.0 if n <= _NAMED_CELLS else 22.0 if n <= _WIDE_CELLS else 14.0
     names = [cut(name, _LONGEST_NAME) for name in classes]
     margin = 26.0 + 6.6 * max(map(len, names))
     level = cell >= 30 and max(map(len, names)) <= 3

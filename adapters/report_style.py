@@ -36,6 +36,9 @@ table { font-size: .92rem; } td .badge { margin-right: .2rem; } td { overflow-wr
 .scroll { margin: .8rem 0; } .tiles { margin: 1rem 0 .6rem; }
 .scroll td.long { min-width: 14rem; } caption { text-align: left; color: var(--soft); font-size: .88rem;
   padding: .7rem .9rem .2rem; }
+.card > h3 { margin-top: .1rem; } .sheet { margin: .8rem 0; } .half { max-width: 37rem; }
+.badge.quiet { background: var(--shade); } .name-cell.wide { min-width: 13rem;
+  max-width: 30rem; }
 .name-cell { min-width: 8rem; max-width: 20rem; overflow-wrap: anywhere; unicode-bidi: isolate; }
 .rows { display: grid; gap: .15rem; margin: .5rem 0; }
 .row { display: grid; grid-template-columns: minmax(6rem, 15rem) minmax(6rem, 1fr) minmax(8.5rem, 14rem);
@@ -74,11 +77,16 @@ svg .fill.c, .key .c { fill: var(--accent-2); background: var(--accent-2); }
   vertical-align: -.05rem; }
 svg.plot { width: 100%; max-width: 34rem; height: auto; display: block; }
 .matrix-box { overflow-x: auto; } svg.matrix { width: var(--wide); height: auto; display: block; max-width: none; }
-.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)); gap: .9rem; }
-.gallery figure { margin: 0; } .gallery img, .shot { width: 100%; aspect-ratio: 1; object-fit: contain;
-  background: var(--shade); border-radius: .5rem; display: block; image-rendering: auto; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.5rem, 1fr)); gap: .7rem; }
+.gallery figure, .case figure { margin: 0; } .shot { width: 100%; min-height: 2rem; max-height: 18rem;
+  object-fit: contain; background: var(--shade); border-radius: .5rem; display: block; }
+.cases { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1rem; }
+.gallery.three { grid-template-columns: repeat(3, minmax(0, 1fr)); } .pair > .scroll { margin: 1rem 0; }
+.gallery .shot { aspect-ratio: 1; } bdi { font-weight: 600; }
+.clip { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden;
+  unicode-bidi: isolate; } code { unicode-bidi: isolate; }
 .gallery figcaption { overflow-wrap: anywhere; font-size: .82rem; } .case { display: grid;
-  grid-template-columns: minmax(9rem, 13rem) 1fr; gap: 1rem; align-items: start; }
+  grid-template-columns: minmax(8rem, 11rem) minmax(0, 1fr); gap: 1rem; align-items: start; }
 .card dl, dl.facts { display: grid; grid-template-columns: minmax(7rem, 13rem) minmax(0, 1fr); gap: .45rem 1.2rem;
   margin: .6rem 0; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; } .unsaid { color: var(--soft);
   font-style: italic; }
@@ -94,9 +102,10 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } .tile { padding: .7rem .8rem; } }
 @media print { @page { size: A4; margin: 14mm 13mm; } :root { color-scheme: light; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } body { font-size: 10.5pt; background: #fff; }
-  main { max-width: none; padding: 0; } nav { display: none; } h2 { margin-top: 1.6rem; break-after: avoid; }
-  h3, figcaption, .keys { break-after: avoid; } figure, .tile, .decision, .row, .case, tr, .notes li, dd, dt {
+  main { max-width: none; padding: 0; } nav { display: none; } h2 { margin-top: 1.6rem; }
+  h2, h2 + p { break-after: avoid; }
+  h3, .keys { break-after: avoid; } figure, .tile, .decision, .row, .case, tr, .notes li, dd, dt {
   break-inside: avoid; } .scroll, .matrix-box { overflow: visible; } table { font-size: 8.5pt; }
   th, td { padding: .3rem .45rem; } th { white-space: normal; } thead { display: table-header-group; }
-  svg.matrix { max-width: 100%; } .pair { grid-template-columns: 1fr 1fr; } }
+  svg.matrix { max-width: 100%; } .pair { grid-template-columns: 1fr 1fr; } .half { max-width: 55%; } }
 """

@@ -38,7 +38,7 @@ HEAD = """<!doctype html>
 <p>The model beside models that cost no more, on the same test images. A line is a {{ confidence }} interval; where it
 crosses 0 the two are not told apart.</p>
 <figure class="card">{{ gains.picture }}
-<figcaption>{% if gains.margin %}Grey: gains within {{ '%g' % gains.margin }} points, too small to matter. {% endif %}
+<figcaption>{% if gains.margin %}Grey: gains within {{ gains.margin }}, too small to matter. {% endif %}
 Green: surely better; red: surely worse, by the exact McNemar test, corrected for the number of comparisons.
 </figcaption>
 </figure>
@@ -70,7 +70,7 @@ Green: surely better; red: surely worse, by the exact McNemar test, corrected fo
 {% if data.n_left_out %}<figcaption>The largest and the smallest classes; {{ data.n_left_out }} between them are left
 out here and stand in artifacts/validate/report.html.</figcaption>{% endif %}</figure>
 {% if data.n_quarantined %}<h3>Quarantine</h3>
-<p class="soft">No stage uses these {{ data.n_quarantined }} files.</p>
+<p class="soft">Files that could not be read and that no stage uses: {{ data.n_quarantined }}.</p>
 <div class="scroll"><table><thead><tr><th>File</th><th>Why</th></tr></thead><tbody>
 {% for file in data.quarantined %}<tr><td class="name-cell"><code>{{ file.path }}</code></td><td class="long">
 {{ file.problem }}</td></tr>{% endfor %}</tbody></table></div>
@@ -87,15 +87,17 @@ out here and stand in artifacts/validate/report.html.</figcaption>{% endif %}</f
 images{{ choice.remembered }};
 lines are intervals.</figcaption></figure>
 <div class="scroll"><table>
-<thead><tr><th>Candidate</th><th class="number">Is the best</th><th class="number">ms an image</th>
+<thead><tr><th class="number">#</th><th>Candidate</th>
+<th class="number">Is the best</th><th class="number">ms an image</th>
 <th class="number">MB</th><th class="number">Training, s</th><th>Licence</th></tr></thead>
-<tbody>{% for row in choice.rows %}<tr><td class="name-cell">{{ loop.index }}. {{ row.name }}
+<tbody>{% for row in choice.rows %}<tr><td class="number">{{ loop.index }}</td>
+<td class="name-cell wide">{{ row.name }}
 {% if row.won %}<span class="badge good">chosen</span>
 {% elif row.level %}<span class="badge warn">level</span>{% endif %}
 {% if row.beyond %}<span class="badge warn">{{ row.beyond }}</span>{% endif %}</td>
 <td class="number">{{ row.best }}</td><td class="number">{{ row.latency }}</td><td class="number">{{ row.size }}</td>
 <td class="number">{{ row.training }}</td><td>{{ row.licence }}</td></tr>{% endfor %}</tbody></table></div>
-{% if choice.tradeoff %}<figure class="card">{{ choice.tradeoff }}
+{% if choice.tradeoff %}<figure class="card half">{{ choice.tradeoff }}
 <figcaption>Numbers are those of the table; up and to the left is better.</figcaption></figure>{% endif %}
 {% for row in choice.failed %}<p class="soft">{{ row.reference }} could not be scored: {{ row.why }}</p>{% endfor %}
 </section>
@@ -122,6 +124,8 @@ that it was not given its best.</figcaption></figure>{% endif %}
 <td class="number">{{ step.noise }}</td>
 <td class="number">{{ step.accuracy }}</td><td class="number">{{ step.seen }}</td></tr>{% endfor %}
 </tbody></table></div>
+<p class="soft">Noise: by how much the difference of two such losses varies through the choice of validation
+images.</p>
 {% if training.plan %}<h3>What was decided before training</h3>
 <div class="scroll"><table><thead><tr><th>Step</th><th class="number">Trains</th><th class="number">Images</th>
 <th class="number">Batch</th><th>What is computed once</th></tr></thead><tbody>

@@ -1,9 +1,11 @@
 """The second half of the report's page: mistakes, confidence, slices, examples, cost, lineage, the model card."""
 
-REST = """
+REST = """{% macro named(words) %}<span class="clip" title="{{ words }}">{{ words }}</span>{% endmacro %}
+
 <section id="confusion">
 <h2>Confusion</h2>
 <p>{{ answers.n_wrong }} of {{ answers.n_test }} test images are answered wrongly.</p>
+<div class="{{ 'pair' if answers.is_small else '' }}">
 {% if answers.matrix %}<figure class="card">{{ answers.matrix }}
 <figcaption>Rows are what an image is, columns what the model says; the darker, the larger the share of the row. Orange
 cells are mistakes.</figcaption></figure>
@@ -11,19 +13,21 @@ cells are mistakes.</figcaption></figure>
 mistakes, and the whole of it is in artifacts/evaluate/predictions.csv.</p>{% endif %}
 {% if answers.pairs %}<div class="scroll"><table><caption>The most frequent mistakes</caption>
 <thead><tr><th>Is</th><th>Taken for</th><th class="number">Images</th><th class="number">Of its test images</th></tr>
-</thead><tbody>{% for pair in answers.pairs %}<tr><td class="name-cell">{{ pair.actual }}</td>
-<td class="name-cell">{{ pair.predicted }}</td><td class="number">{{ pair.n }}</td><td class="number">{{ pair.of }}</td>
+</thead><tbody>{% for pair in answers.pairs %}<tr><td class="name-cell">{{ named(pair.actual) }}</td>
+<td class="name-cell">{{ named(pair.predicted) }}</td><td class="number">{{ pair.n }}</td>
+<td class="number">{{ pair.of }}</td>
 </tr>{% endfor %}</tbody></table></div>
 {% if answers.n_pairs_left_out %}<p class="soft">{{ answers.n_pairs_left_out }} rarer mistakes are left out.</p>
 {% endif %}
 {% endif %}
+</div>
 <h3>Class by class</h3>
 <div class="scroll"><table><thead><tr><th>Class</th><th class="number">Test images</th>
 <th class="number" title="share of the images of the class that are found">Recall</th>
 <th class="number" title="share of the answers with this class that are right">Precision</th>
 <th class="number" title="precision and recall in one">F1</th>
 <th class="number" title="chance that an image of the class is ranked above another">AUROC</th></tr></thead><tbody>
-{% for row in answers.classes %}<tr><td class="name-cell">{{ row.name }}</td><td class="number">{{ row.n }}</td>
+{% for row in answers.classes %}<tr><td class="name-cell">{{ named(row.name) }}</td><td class="number">{{ row.n }}</td>
 <td class="number">{{ row.recall }}</td><td class="number">{{ row.precision }}</td><td class="number">{{ row.f1 }}</td>
 <td class="number">{{ row.auroc }}</td></tr>{% endfor %}</tbody></table></div>
 <p class="soft">Recall: share of a class that is found. Precision: share of the answers with this class that are right.
@@ -54,7 +58,8 @@ on {{ sureness.n_validation }} validation images: {{ sureness.how }}.</p>
 {% for one in sureness.sets %}<tr><td class="long">{{ one.name }}</td><td class="number">{{ one.asked }}</td>
 <td class="number">{{ one.value }}</td><td class="number">{{ one.coverage }}</td><td class="number">{{ one.chance }}
 {% if one.off %}<span class="badge warn">outside</span>{% endif %}</td><td class="number">{{ one.size }}</td>
-<td class="number">{{ one.empty }}</td><td class="name-cell">{{ one.worst }}</td></tr>{% endfor %}</tbody></table></div>
+<td class="number">{{ one.empty }}</td><td class="name-cell">{{ named(one.worst) }}</td></tr>
+{% endfor %}</tbody></table></div>
 <p class="soft">By chance: between which shares it lies, if validation and test images are alike. Outside of it, do not
 trust the sets.</p>
 </section>
@@ -72,15 +77,16 @@ the number of slices.
 claimed of them.{% endif %}</figcaption></figure>{% endif %}
 </section>
 
-{% macro shot(picture, words) %}{% if picture %}<img class="shot" src="{{ picture }}" alt="{{ words }}" loading="lazy">
+{% macro shot(picture, words) %}{% if picture %}<img class="shot" src="{{ picture }}" alt="{{ words }}">
 {% else %}<div class="shot"></div>{% endif %}{% endmacro %}
 {% macro case(one) %}<div class="case card"><figure>{{ shot(one.picture, one.actual ~ ' taken for ' ~ one.predicted) }}
-<figcaption>{% if one.actual == one.predicted %}<b>{{ one.actual }}</b>, {{ one.probability }} sure{% else %}
-<b>{{ one.actual }}</b> taken for <b>{{ one.predicted }}</b>, {{ one.probability }} sure{% endif %}<br>
+<figcaption>{% if one.actual == one.predicted %}<bdi>{{ one.actual }}</bdi>, {{ one.probability }} sure{% else %}
+<bdi>{{ one.actual }}</bdi> taken for <bdi>{{ one.predicted }}</bdi>, {{ one.probability }} sure{% endif %}<br>
 <code>{{ one.path }}</code></figcaption></figure>
 <div>{% if one.nearest %}<p class="soft">Most alike among {{ examples.nearest_of or 'the training images' }}</p>
-<div class="gallery">{% for near in one.nearest %}<figure>{{ shot(near.picture, near.class) }}
-<figcaption>{{ near.class }}, likeness {{ near.similarity }}</figcaption></figure>{% endfor %}</div>{% endif %}</div>
+<div class="gallery three">{% for near in one.nearest %}<figure>{{ shot(near.picture, near.class) }}
+<figcaption><bdi>{{ near.class }}</bdi>, likeness {{ near.similarity }}</figcaption></figure>
+{% endfor %}</div>{% endif %}</div>
 </div>{% endmacro %}
 <section id="examples">
 <h2>Examples</h2>
@@ -91,14 +97,17 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 {{ 'sanity check passed' if map.sanity.passed else 'sanity check failed' }}</span>
 {{ map.sanity.sentence }}</p>{% endif %}
 </div>{% endfor %}
-{% if examples.errors %}<h3>Sure, and wrong</h3>{% for one in examples.errors %}{{ case(one) }}{% endfor %}
+{% if examples.errors %}<h3>Sure, and wrong</h3><div class="cases">
+{% for one in examples.errors %}{{ case(one) }}{% endfor %}</div>
 {% else %}<p class="soft">No mistake that the model was sure of.</p>{% endif %}
 {% if examples.pairs %}<h3>Classes that are confused</h3>
-{% for pair in examples.pairs %}<div class="card"><p><b>{{ pair.actual }}</b> taken for <b>{{ pair.predicted }}</b>:
+{% for pair in examples.pairs %}<div class="card sheet"><p>
+<bdi>{{ pair.actual }}</bdi> taken for <bdi>{{ pair.predicted }}</bdi>:
 {{ pair.n }} images, {{ pair.share }} of the class</p><div class="gallery">
 {% for picture in pair.pictures %}<figure>{{ shot(picture, pair.actual ~ ' taken for ' ~ pair.predicted) }}</figure>
 {% endfor %}</div></div>{% endfor %}{% endif %}
-{% if examples.right %}<h3>Images of each kind</h3>{% for one in examples.right %}{{ case(one) }}{% endfor %}{% endif %}
+{% if examples.right %}<h3>Further examples</h3>
+<div class="cases">{% for one in examples.right %}{{ case(one) }}{% endfor %}</div>{% endif %}
 {% if examples.left_out %}<p class="soft">Left out here: {{ examples.left_out }}; all are in artifacts/explain/.</p>
 {% endif %}
 {% if examples.n_unread %}<p class="soft">{{ examples.n_unread }} pictures are missing or did not fit into this page;
@@ -129,12 +138,12 @@ below does not hold all of it.</li></ul>{% endif %}
 <section id="card">
 <h2>Model card</h2>
 <p>After Mitchell et al. 2019 (arXiv:1810.03993); the same text is model_card.md beside this page.</p>
-{% for section in card %}<div class="card"><h3>{{ section.heading }}</h3><dl>
+{% for section in card %}<div class="card sheet"><h3>{{ section.heading }}</h3><dl>
 {% for field in section.fields %}<dt>{{ field.label }}</dt>
 <dd{% if not field.stated %} class="unsaid"{% endif %}>{{ field.text }}</dd>{% endfor %}</dl></div>
 {% endfor %}</section>
-<footer>Written {{ written }} by Rootstock from the records in artifacts/; who is champion now, `rootstock champions`
-tells. This page is one file: it loads nothing and runs no script.</footer>
+<footer>Written {{ written }} by Rootstock from the records in artifacts/; who is champion now,
+<code>rootstock champions</code> tells. This page is one file: it loads nothing and runs no script.</footer>
 </main>
 </body>
 </html>

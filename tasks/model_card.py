@@ -11,18 +11,18 @@ from typing import Any
 from tasks.params_blocks import ReportParams
 from tasks.report_records import Records
 from tasks.report_result import warnings
-from tasks.report_words import helped, interval, percent, served, with_range
+from tasks.report_words import column_named, helped, interval, isolated, percent, served, slice_named, with_range
 
 _MOST_NAMED = 20
 _UNSAID = {
     "owner": "Who answers for the model",
     "contact": "Where questions and complaints go",
     "licence": "Under which licence others may use the model",
-    "intended_use": "What the model is meant for, and by whom",
+    "intended_use": "What the model is meant for, and by whom it is to be used,",
     "out_of_scope": "What the model must not be used for",
-    "factors": "Which groups of people, devices or conditions results may differ by",
-    "training_data": "Where the images come from, who made them and under which licence",
-    "ethics": "Which ethical considerations, risks and harms there are",
+    "factors": "By which groups of people, devices or conditions results may differ",
+    "training_data": "Where the images come from, who made them, and under which licence,",
+    "ethics": "Which ethical considerations, risks and harms there are,",
     "caveats": "What else whoever uses the model should know",
 }
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -89,7 +89,9 @@ def _said(settings: ReportParams, key: str, label: str) -> Field:
     said = getattr(settings, key)
     if said is not None:
         return Field(label, said.strip())
-    return Field(label, f"{_UNSAID[key]} is not stated; report.{key} in params.yaml says it.", stated=False)
+    return Field(
+        label, f"{_UNSAID[key]} is not stated; report.{key} in params.yaml is the place to state it.", stated=False
+    )
 
 
 def _details(records: Records, written: str) -> Iterator[Field]:
@@ -111,9 +113,9 @@ def _details(records: Records, written: str) -> Iterator[Field]:
     )
     yield Field(
         "Pretrained weights",
-        f"{registration.get('weights_origin', 'origin not known')}; "
-        f"licence {registration.get('weights_licence', 'not known')}; "
-        f"trained on {registration.get('weights_training_data', 'data that is not known')}",
+        f"origin: {registration.get('weights_origin', 'unknown')}; "
+        f"licence: {registration.get('weights_licence', 'unknown')}; "
+        f"training data: {registration.get('weights_training_data', 'unknown')}",
     )
     yield _said(settings, "licence", "Licence of the model")
 
@@ -124,7 +126,7 @@ def _intended(settings: ReportParams) -> Iterator[Field]:
 
 
 def _factors(records: Records) -> Iterator[Field]:
-    columns = dict.fromkeys(one["column"] for one in records.slices["slices"])
+    columns = dict.fromkeys(column_named(one["column"]) for one in records.slices["slices"])
     yield _said(records.params.report, "factors", "Relevant factors")
     yield Field("Measured factors", f"{', '.join(columns)}: the accuracy of each part is in the report, section Slices")
 
@@ -149,7 +151,7 @@ def _metrics(records: Records) -> Iterator[Field]:
 def _evaluation_data(records: Records) -> Iterator[Field]:
     params, given = records.params, records.validation["given_splits"]
     how = (
-        f"the folders {', '.join(given)} of the data set"
+        "the folder test of the data set"
         if "test" in given
         else f"{percent(params.manifest.test_fraction)} of each class, drawn by content"
     )
@@ -163,7 +165,7 @@ def _evaluation_data(records: Records) -> Iterator[Field]:
 
 def _training_data(records: Records) -> Iterator[Field]:
     counts, classes = records.validation["counts"], records.card["classes"]
-    named = ", ".join(classes[:_MOST_NAMED]) + (
+    named = ", ".join(map(isolated, classes[:_MOST_NAMED])) + (
         f" and {len(classes) - _MOST_NAMED} more" * (len(classes) > _MOST_NAMED)
     )
     yield Field(
@@ -186,7 +188,9 @@ def _analyses(records: Records) -> Iterator[Field]:
     )
     if "worst_slice" in metrics:
         worst = with_range(*interval(metrics, "worst_slice_accuracy"))
-        yield Field("Lowest slice", f"{metrics['worst_slice']}: {worst} on {metrics['worst_slice_n']} images")
+        yield Field(
+            "Lowest slice", f"{slice_named(metrics['worst_slice'])}: {worst} on {metrics['worst_slice_n']} images"
+        )
     yield Field("Several factors at once", "not measured: each slice is a part of one factor")
     told = helped(records)
     yield Field("Did the transfer help", f"{told['word']}: {told['sentence']}")

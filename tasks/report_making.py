@@ -126,7 +126,7 @@ def _steps(epochs: list[dict[str, Any]], kept: Mapping[str, bool]) -> list[Step]
 
 
 def _outcome(one: Mapping[str, Any]) -> dict[str, Any]:
-    before = "none" if one["val_nll_before"] is None else f"{one['val_nll_before']:.4f}"
+    before = "" if one["val_nll_before"] is None else f"{one['val_nll_before']:.4f}"
     kept = one["kept"]
     ending = (
         "kept"

@@ -7,15 +7,15 @@ from adapters import environment
 from tasks.report_records import Records
 from tasks.report_words import served
 
-_UNKNOWN = "not known"
+_UNKNOWN, _NONE = "unknown", "none"  # what is not known; a project without a commit
 
 
 def lineage(records: Records) -> dict[str, Any]:
     """Return facts of the model's origin, and the commands that make and use it."""
     registration, winner = records.registration, records.ranking["candidates"][0]
     gate = served(records)
-    changed = registration.get("git_dirty") == "true"
-    commit = registration.get("git_commit", _UNKNOWN)
+    commit = registration.get("git_commit", _NONE)
+    changed = registration.get("git_dirty") == "true" and commit != _NONE
     run = environment.get(environment.PARENT_RUN)
     facts = [
         ("Model", f"{records.model}, alias {gate['alias']} when this was written"),
@@ -27,7 +27,7 @@ def lineage(records: Records) -> dict[str, Any]:
         ("Their training data", registration.get("weights_training_data", _UNKNOWN)),
         ("Data set", records.params.data.path),
         ("Digest of the data", records.data_digest or _UNKNOWN),
-        ("Code", f"commit {commit}{', with uncommitted changes' if changed else ''}"),
+        ("Code", _code(commit, changed=changed)),
         ("Parameters", f"sha256 {registration.get('params_sha256', _UNKNOWN)}"),
         ("Environment", registration.get("environment", _UNKNOWN)),
         (
@@ -38,8 +38,14 @@ def lineage(records: Records) -> dict[str, Any]:
     return {"facts": facts, "commands": _commands(records, gate, commit), "changed": changed}
 
 
+def _code(commit: str, *, changed: bool) -> str:
+    if commit == _NONE:
+        return "in no commit: the project has none"
+    return f"commit {commit}{', with uncommitted changes' if changed else ''}"
+
+
 def _commands(records: Records, gate: dict[str, Any], commit: str) -> list[tuple[str, str]]:
-    shown = [] if commit in (_UNKNOWN, "none") else [(f"git checkout {commit[:12]}", "the code of this model")]
+    shown = [] if commit == _NONE else [(f"git checkout {commit[:12]}", "the code of this model")]
     data = shlex.quote(records.params.data.path)
     return [
         *shown,

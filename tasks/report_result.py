@@ -7,16 +7,25 @@ from typing import Any
 from adapters.report_charts import MOST_CLASSES, confusion, reliability, risk_curve
 from adapters.report_rows import Span, interval_rows
 from tasks.report_records import Records
-from tasks.report_words import REFERENCES, in_points, interval, percent, three, with_range
+from tasks.report_words import (
+    REFERENCES,
+    column_named,
+    in_points,
+    interval,
+    isolated,
+    percent,
+    points,
+    readable,
+    slice_named,
+    three,
+    with_range,
+)
 
 MOST_ROWS = 60  # of a table; what is left out is said and lies in a file
 _MOST_PAIRS = 12
+_MOST_NAMED = 5
+_SMALL_MATRIX = 12  # classes up to which a matrix leaves room beside it
 _MOST_SLICES = 20
-_COLUMNS = {
-    "class": "class", "size_px": "image size, px", "aspect": "width over height", "detail": "detail (low: blurred)",
-    "brightness": "brightness", "mode": "colour mode", "format": "file format",
-    "exif_orientation": "camera orientation",
-}  # fmt: skip
 _SETS = {"lac": "LAC: the smallest sets on average", "aps": "APS: larger where an image is hard"}
 
 
@@ -48,7 +57,9 @@ def _tile(what: str, figure: tuple[float, float, float], means: str) -> dict[str
 def warnings(records: Records) -> list[str]:
     """Return what a reader must not overlook."""
     verdict = records.verdict
-    found = [*verdict.get("caveats", ()), *verdict.get("early_warnings", ())]
+    found = [readable(text) for text in (*verdict.get("caveats", ()), *verdict.get("early_warnings", ()))]
+    if (records.registration.get("weights_licence") or "unknown") == "unknown":
+        found.append("The licence of the pretrained weights is unknown: find out before you pass the model on.")
     report = records.validation
     if report["n_warnings"]:
         named = [check["says"] for check in report["checks"] if not check["passed"]]
@@ -62,7 +73,8 @@ def warnings(records: Records) -> list[str]:
     found += [_uncovered(name, one) for name, one in records.calibration["sets"].items() if _is_off(one)]
     surely = records.slices["surely_worse"]
     if surely:
-        found.append(f"The model does surely worse on {len(surely)} slices: {', '.join(surely[:5])}.")
+        parts = ", ".join(map(slice_named, surely[:_MOST_NAMED]))
+        found.append(f"The model does surely worse on parts of the test images ({len(surely)}): {parts}.")
     return found
 
 
@@ -99,8 +111,8 @@ def gains(records: Records) -> dict[str, Any]:
     return {
         "picture": drawn,
         "rows": rows,
-        "margin": 100 * margin,
-        "parts": [*records.verdict.get("parts", {}).values()],
+        "margin": points(margin),
+        "parts": [readable(text) for text in records.verdict.get("parts", {}).values()],
     }
 
 
@@ -121,7 +133,8 @@ def answers(records: Records) -> dict[str, Any]:
     ordered = sorted(records.classes, key=lambda row: (float(row["recall"]), -int(row["support"])))
     shown = ordered[:MOST_ROWS] if len(ordered) > MOST_ROWS else list(records.classes)
     return {
-        "matrix": matrix, "most_classes": MOST_CLASSES, "pairs": pairs, "n_wrong": sum(count for _, count in wrong),
+        "matrix": matrix, "is_small": len(names) <= _SMALL_MATRIX, "most_classes": MOST_CLASSES, "pairs": pairs,
+        "n_wrong": sum(count for _, count in wrong),
         "n_pairs_left_out": max(0, len(wrong) - _MOST_PAIRS), "classes": [_class(row) for row in shown],
         "n_left_out": len(ordered) - len(shown), "n_test": records.metrics["n_test"],
     }  # fmt: skip
@@ -180,7 +193,7 @@ def slices(records: Records) -> dict[str, Any]:
     shown = ordered[:_MOST_SLICES]
     spans = [
         Span(
-            f"{_COLUMNS.get(one['column'], one['column'])} {one['part']}",
+            f"{column_named(one['column'])} {one['part']}",
             *three(one["accuracy"], 100),
             f"{percent(one['accuracy']['value'])} of {one['n_rows']}",
             "bad" if one["worse"] else "other",
@@ -189,7 +202,8 @@ def slices(records: Records) -> dict[str, Any]:
     ]
     drawn = interval_rows(spans, "accuracy, %", limits=(0.0, 100.0)) if spans else None
     return {
-        "picture": drawn, "worst": _worst(record["worst"], accuracy), "surely": record["surely_worse"][:MOST_ROWS],
+        "picture": drawn, "worst": _worst(record["worst"], accuracy),
+        "surely": [slice_named(name) for name in record["surely_worse"][:MOST_ROWS]],
         "n_small": len(record["slices"]) - len(enough), "fewest": record["fewest_images"],
         "n_left_out": len(ordered) - len(shown),
     }  # fmt: skip
@@ -199,7 +213,7 @@ def _worst(worst: Mapping[str, Any] | None, accuracy: float) -> str:
     if worst is None:
         return "No slice has enough images to say anything of it."
     value, low, high = three(worst["accuracy"])
-    name = f"{_COLUMNS.get(worst['column'], worst['column'])} {worst['part']}"
+    name = f"{column_named(worst['column'])} {isolated(worst['part'])}"
     return (
         f"Lowest is {name}: {percent(value)} of {worst['n_rows']} images right ({percent(low)} to {percent(high)} with "
         f"an interval wide enough for the lowest of all slices), beside {percent(accuracy)} of all."

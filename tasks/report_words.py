@@ -1,6 +1,8 @@
 """How the report says things: figures with their intervals, verdicts and the gate's word in plain sentences."""
 
+import re
 import shlex
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,15 +23,20 @@ _HELPED = {
     "negative": ("No: it did harm", "bad"),
     "inconclusive": ("These test images cannot tell", "warn"),
 }
+_DIRECTED = ("R", "AL", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI", "PDF", "PDI")
 _SO = {
     "positive": "The model is surely better than the same network without pretrained weights and than random features.",
-    "neutral": "The gain is surely smaller than the {margin:g} points that matter, so a network trained from scratch "
+    "neutral": "The gain is surely smaller than the {margin} that matter, so a network trained from scratch "
     "would do as well here. The accuracy stands all the same.",
     "negative": "A network without the pretrained weights does surely better on these images. Try another backbone, or "
     "train from scratch.",
     "inconclusive": "That says nothing against the accuracy of the model, only that its gain is not told from chance, "
     "or not from a weak comparison. More test images or a longer training of the reference would tell.",
 }
+_COLUMNS = {
+    "size_px": "image size (px)", "aspect": "width over height", "detail": "detail (low: blurred)",
+    "mode": "colour mode", "format": "file format", "exif_orientation": "camera orientation",
+}  # fmt: skip
 _GATE = {
     PROMOTE: ("Yes: it is the champion", "good"),
     KEEP: ("Yes: it is the champion already", "good"),
@@ -38,12 +45,43 @@ _GATE = {
 _REFUSED = ("No: the gate refused it", "bad")
 
 
+def readable(text: str) -> str:
+    """Return a sentence of another stage with the references called as the report calls them."""
+    text = re.sub(rf"\bover ({'|'.join(REFERENCES)})\b", lambda found: f"over the {REFERENCES[found[1]][0]}", text)
+    return re.sub(
+        rf"\breference ({'|'.join(REFERENCES)})\b", lambda found: f"reference, the {REFERENCES[found[1]][0]},", text
+    )
+
+
+def column_named(column: str) -> str:
+    """Return how the report calls a column that slices are cut by."""
+    return _COLUMNS.get(column, column)
+
+
+def isolated(name: str) -> str:
+    """Keep a name's own direction of writing from what stands around it; most names come back as they are."""
+    strong = any(unicodedata.bidirectional(one) in _DIRECTED for one in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if strong else name
+
+
+def slice_named(name: str) -> str:
+    """Return how the report calls a slice that a record names by column and part."""
+    column, _, part = name.partition(" ")
+    return f"{column_named(column)} {isolated(part)}"
+
+
 def helped(records: Records) -> dict[str, str]:
     """Return the verdict on the transfer: headline, what it means, the figures, the class of its colour."""
     kind = kind_of(records.verdict)
     headline, colour = _HELPED[kind]
-    so = _SO[kind].format(margin=100 * records.verdict.get("margin", 0.0))
-    return {"word": kind, "headline": headline, "so": so, "sentence": records.verdict["sentence"], "kind": colour}
+    so = _SO[kind].format(margin=points(records.verdict.get("margin", 0.0)))
+    return {
+        "word": kind,
+        "headline": headline,
+        "so": so,
+        "sentence": readable(records.verdict["sentence"]),
+        "kind": colour,
+    }
 
 
 def served(records: Records) -> dict[str, Any]:
@@ -59,10 +97,19 @@ def served(records: Records) -> dict[str, Any]:
     force = "" if told["outcome"] == ASK else " --force"
     command = f"rootstock promote {target} --why REASON{force}" if alias == CHALLENGER else ""
     reasons = [reason for reason in told.get("reasons", ()) if reason not in told["sentence"]]
+    reasons += _beside_champion(told)
     return {
         "headline": headline, "so": so, "sentence": told["sentence"], "kind": colour, "command": command,
         "reasons": reasons, "alias": alias, "uri": f"models:/{name}@{alias}",
     }  # fmt: skip
+
+
+def _beside_champion(told: Mapping[str, Any]) -> list[str]:
+    if "gain" not in told:
+        return []
+    gain = in_points(told["gain"], told["gain_low"], told["gain_high"])
+    only = f"only the new model got {told['only_challenger']} right, only the champion {told['only_champion']}"
+    return [f"Beside the champion: {gain} points. Of {told['n_rows']} images {only}."]
 
 
 def interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float, float]:
@@ -79,6 +126,11 @@ def three(found: Mapping[str, float], factor: float = 1.0) -> tuple[float, float
 def with_range(value: float, low: float, high: float, digits: int = 3) -> str:
     """Return a figure with its interval as text."""
     return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def points(share: float) -> str:
+    """Return a share as percentage points."""
+    return f"{100 * share:g} point{'' if share == 0.01 else 's'}"
 
 
 def in_points(value: float, low: float, high: float) -> str:

@@ -147,7 +147,9 @@ def test_no_field_of_the_card_is_blank(project: Path) -> None:
     assert len(unsaid(card)) == len(ReportParams.model_fields) - 1  # a title has no field of its own
     keys = [key for key in ReportParams.model_fields if key != "title"]
     text = as_markdown(card, "digits")
-    assert [key for key in keys if f"report.{key.replace('_', chr(92) + '_')} in params.yaml says it" not in text] == []
+    assert [
+        key for key in keys if f"report.{key.replace('_', chr(92) + '_')} in params.yaml is the place" not in text
+    ] == []
 
 
 def test_what_the_owner_says_stands_in_the_card(project: Path, set_params: Any) -> None:
@@ -161,8 +163,8 @@ def test_what_the_owner_says_stands_in_the_card(project: Path, set_params: Any) 
     assert "lacks" not in SUMMARY.read_text(encoding="utf-8")
 
 
-def test_examples_travel_inside_the_page_and_are_bounded(project: Path) -> None:
-    written()
+def leave_explanations() -> None:
+    """Write what `explain` leaves: more than a page shows, and a picture that lies outside its folder."""
     folder = EXPLANATIONS.parent
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
@@ -179,6 +181,11 @@ def test_examples_travel_inside_the_page_and_are_bounded(project: Path) -> None:
         "nearest_of": "the training images",
     }
     write_json(EXPLANATIONS, record)
+
+
+def test_examples_travel_inside_the_page_and_are_bounded(project: Path) -> None:
+    written()
+    leave_explanations()
     page = rewritten()
     for words in (
         "ant/<0>.png", "taken for", "98.7 % sure", "likeness 0.91", "sanity check failed",
