@@ -15,6 +15,7 @@ from tasks.model_card import as_markdown, model_card, unsaid
 from tasks.params_blocks import ReportParams
 from tasks.report import write
 from tasks.report_records import EXPLANATIONS, LOOKS, read_records
+from tasks.report_words import duration, isolated, readable, slice_named
 from tests.tasks.left_records import leave_records
 from transfer.errors import UserError
 
@@ -196,6 +197,43 @@ def test_examples_travel_inside_the_page_and_are_bounded(project: Path) -> None:
     assert len(shown) == 8 * 2 + 1 + 4
     assert all(source.startswith("data:image/jpeg;base64,") for source in shown)
     assert REPORT_PAGE.stat().st_size < 3_000_000
+
+
+def test_other_stages_sentences_call_references_as_the_report_does() -> None:
+    said = (
+        "+0.6 points over scratch (equal images), over nearest_mean. The reference scratch answers all alike. Scratch."
+    )
+    assert readable(said) == (
+        "+0.6 points over the network from scratch (equal images), over the class means. "
+        "The reference, the network from scratch, answers all alike. Scratch."
+    )
+
+
+def test_a_name_written_from_right_to_left_turns_nothing_else_around() -> None:
+    assert isolated("ant 1") == "ant 1"
+    assert isolated("\u202etna") == "\u2068\u202etna\u2069"
+    assert slice_named("size_px 3 to 4") == "image size (px) 3 to 4"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (3660, "1 h 1 min")],
+)
+def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_champion_beside_the_new_model_is_told_in_numbers(project: Path) -> None:
+    beside = {
+        "gain": 0.02,
+        "gain_low": -0.01,
+        "gain_high": 0.05,
+        "n_rows": 40,
+        "only_challenger": 3,
+        "only_champion": 2,
+    }
+    page = written(promotion={"outcome": "refuse", "sentence": "Not shown to be better.", "reasons": [], **beside})
+    assert "+2.0 (-1.0 to +5.0) points. Of 40 images only the new model got 3 right, only the champion 2." in page.text
 
 
 def test_the_summary_is_short_and_links_the_page(project: Path) -> None:
