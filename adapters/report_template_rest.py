@@ -140,7 +140,7 @@ below does not hold all of it.</li></ul>{% endif %}
 <p>After Mitchell et al. 2019 (arXiv:1810.03993); the same text is model_card.md beside this page.</p>
 {% for section in card %}<div class="card sheet"><h3>{{ section.heading }}</h3><dl>
 {% for field in section.fields %}<dt>{{ field.label }}</dt>
-<dd{% if not field.stated %} class="unsaid"{% endif %}>{{ field.text }}</dd>{% endfor %}</dl></div>
+<dd{% if field.unsaid %} class="unsaid"{% endif %}>{{ field.text }}</dd>{% endfor %}</dl></div>
 {% endfor %}</section>
 <footer>Written {{ written }} by Rootstock from the records in artifacts/; who is champion now,
 <code>rootstock champions</code> tells. This page is one file: it loads nothing and runs no script.</footer>

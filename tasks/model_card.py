@@ -35,12 +35,12 @@ class Field:
     Args:
         label: what it is about.
         text: what is said.
-        stated: False where only the owner could say it, and did not.
+        unsaid: key of params.yaml where only the owner could say it, and did not; else "".
     """
 
     label: str
     text: str
-    stated: bool = True
+    unsaid: str = ""
 
 
 Card = Sequence[tuple[str, Sequence[Field]]]  # heading, fields
@@ -90,7 +90,9 @@ def _said(settings: ReportParams, key: str, label: str) -> Field:
     if said is not None:
         return Field(label, said.strip())
     return Field(
-        label, f"{_UNSAID[key]} is not stated; report.{key} in params.yaml is the place to state it.", stated=False
+        label,
+        f"{_UNSAID[key]} is not stated; report.{key} in params.yaml is the place to state it.",
+        unsaid=f"report.{key}",
     )
 
 
@@ -209,8 +211,8 @@ def _caveats(records: Records) -> Iterator[Field]:
 
 
 def unsaid(card: Card) -> list[str]:
-    """Return the labels of what the owner has not said."""
-    return [field.label for _, fields in card for field in fields if not field.stated]
+    """Return the keys of what the owner has not said."""
+    return [field.unsaid for _, fields in card for field in fields if field.unsaid]
 
 
 def plain(card: Card) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from tasks.model_card import Card, as_markdown, escaped, model_card, plain, unsa
 from tasks.report_examples import examples
 from tasks.report_origin import lineage
 from tasks.report_records import Records, read_records
-from tasks.report_words import helped, in_points, interval, served, three, with_range
+from tasks.report_words import helped, in_points, interval, reference_named, served, three, with_range
 from tasks.step import step
 
 ARTIFACT_KEY = "report"
@@ -109,7 +109,7 @@ def summary(records: Records, card: Card) -> str:
     """Return the report in a few lines of Markdown."""
     metrics, verdict, gate = records.metrics, helped(records), served(records)
     gains = [
-        f"| over {name.replace('_', ' ')} | {in_points(*three(one['gain']))} |"
+        f"| over the {reference_named(name)} | {in_points(*three(one['gain']))} |"
         for name, one in records.verdict["comparisons"].items()
     ]
     lines = [
@@ -122,8 +122,12 @@ def summary(records: Records, card: Card) -> str:
     ]
     missing = unsaid(card)
     if missing:
-        lines.append(f"The model card lacks what only its owner can say: {', '.join(missing).lower()}.")
+        lines.append(f"The model card lacks what only its owner can say: {', '.join(map(_code, missing))}.")
     return "\n\n".join([*lines, f"The whole report: `{REPORT_PAGE}`"]) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
 
 
 def _in_short(metrics: Mapping[str, Any]) -> str:

@@ -53,6 +53,11 @@ def readable(text: str) -> str:
     )
 
 
+def reference_named(key: str) -> str:
+    """Return how the report calls a reference."""
+    return REFERENCES.get(key, (key.replace("_", " "), ""))[0]
+
+
 def column_named(column: str) -> str:
     """Return how the report calls a column that slices are cut by."""
     return _COLUMNS.get(column, column)
