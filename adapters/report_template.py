@@ -42,7 +42,8 @@ crosses 0 the two are not told apart.</p>
 Green: surely better; red: surely worse, by the exact McNemar test, corrected for the number of comparisons.
 </figcaption>
 </figure>
-<div class="scroll"><table>
+<div class="scroll" tabindex="0">
+<table>
 <thead><tr><th>Compared with</th><th class="number">Its accuracy</th><th class="number">Gain, points</th>
 <th>So the model is</th><th class="number">p-value</th></tr></thead>
 <tbody>{% for row in gains.rows %}<tr><td>{{ row.name }}</td><td class="number">{{ row.accuracy }}</td>
@@ -59,7 +60,8 @@ Green: surely better; red: surely worse, by the exact McNemar test, corrected fo
 {% for what, value in data_tiles %}<div class="tile"><span class="what">{{ what }}</span><b>{{ value }}</b></div>
 {% endfor %}</div>
 {% if data.failed %}<h3>Not as expected</h3>
-<div class="scroll"><table><thead><tr><th>Severity</th><th>Expectation</th><th class="number">Not so</th>
+<div class="scroll" tabindex="0">
+<table><thead><tr><th>Severity</th><th>Expectation</th><th class="number">Not so</th>
 <th>What to do</th></tr></thead><tbody>
 {% for check in data.failed %}<tr><td><span class="badge {{ 'bad' if check.severity == 'critical' else 'warn' }}">
 {{ check.severity }}</span></td><td class="long">{{ check.says }}</td>
@@ -71,7 +73,8 @@ Green: surely better; red: surely worse, by the exact McNemar test, corrected fo
 out here and stand in artifacts/validate/report.html.</figcaption>{% endif %}</figure>
 {% if data.n_quarantined %}<h3>Quarantine</h3>
 <p class="soft">Files that could not be read and that no stage uses: {{ data.n_quarantined }}.</p>
-<div class="scroll"><table><thead><tr><th>File</th><th>Why</th></tr></thead><tbody>
+<div class="scroll" tabindex="0">
+<table><thead><tr><th>File</th><th>Why</th></tr></thead><tbody>
 {% for file in data.quarantined %}<tr><td class="name-cell"><code>{{ file.path }}</code></td><td class="long">
 {{ file.problem }}</td></tr>{% endfor %}</tbody></table></div>
 {% if data.n_quarantined > data.quarantined | length %}<p class="soft">
@@ -86,7 +89,8 @@ out here and stand in artifacts/validate/report.html.</figcaption>{% endif %}</f
 <figcaption>Accuracy that each candidate is expected to reach once fine-tuned, from {{ choice.n_rows }} training
 images{{ choice.remembered }};
 lines are intervals.</figcaption></figure>
-<div class="scroll"><table>
+<div class="scroll" tabindex="0">
+<table>
 <thead><tr><th class="number">#</th><th>Candidate</th>
 <th class="number">Is the best</th><th class="number">ms an image</th>
 <th class="number">MB</th><th class="number">Training, s</th><th>Licence</th></tr></thead>
@@ -114,7 +118,8 @@ otherwise the weights go back to what they were.</p>
 <figcaption>The reference from scratch on as many images ({{ training.note }}): a curve that still falls at its end says
 that it was not given its best.</figcaption></figure>{% endif %}
 </div>
-<div class="scroll"><table><caption>How each step ended; loss is the validation NLL, lower is better</caption>
+<div class="scroll" tabindex="0">
+<table><caption>How each step ended; loss is the validation NLL, lower is better</caption>
 <thead><tr><th>Step</th><th>What it trained</th><th>Ending</th><th class="number">Loss before</th>
 <th class="number">After</th><th class="number">Noise</th><th class="number">Accuracy</th>
 <th class="number">Images</th></tr></thead><tbody>
@@ -127,7 +132,8 @@ that it was not given its best.</figcaption></figure>{% endif %}
 <p class="soft">Noise: by how much the difference of two such losses varies through the choice of validation
 images.</p>
 {% if training.plan %}<h3>What was decided before training</h3>
-<div class="scroll"><table><thead><tr><th>Step</th><th class="number">Trains</th><th class="number">Images</th>
+<div class="scroll" tabindex="0">
+<table><thead><tr><th>Step</th><th class="number">Trains</th><th class="number">Images</th>
 <th class="number">Batch</th><th>What is computed once</th></tr></thead><tbody>
 {% for step in training.plan %}<tr><td>{{ step.name }}</td><td class="number">{{ step.share }}</td>
 <td class="number">{{ step.images }}</td><td class="number">{{ step.batch or '' }}</td>

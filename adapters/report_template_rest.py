@@ -11,7 +11,8 @@ REST = """{% macro named(words) %}<span class="clip" title="{{ words }}">{{ word
 cells are mistakes.</figcaption></figure>
 {% else %}<p class="soft">The matrix of more than {{ answers.most_classes }} classes is not drawn; these are its largest
 mistakes, and the whole of it is in artifacts/evaluate/predictions.csv.</p>{% endif %}
-{% if answers.pairs %}<div class="scroll"><table><caption>The most frequent mistakes</caption>
+{% if answers.pairs %}<div class="scroll" tabindex="0">
+<table><caption>The most frequent mistakes</caption>
 <thead><tr><th>Is</th><th>Taken for</th><th class="number">Images</th><th class="number">Of its test images</th></tr>
 </thead><tbody>{% for pair in answers.pairs %}<tr><td class="name-cell">{{ named(pair.actual) }}</td>
 <td class="name-cell">{{ named(pair.predicted) }}</td><td class="number">{{ pair.n }}</td>
@@ -22,7 +23,8 @@ mistakes, and the whole of it is in artifacts/evaluate/predictions.csv.</p>{% en
 {% endif %}
 </div>
 <h3>Class by class</h3>
-<div class="scroll"><table><thead><tr><th>Class</th><th class="number">Test images</th>
+<div class="scroll" tabindex="0">
+<table><thead><tr><th>Class</th><th class="number">Test images</th>
 <th class="number" title="share of the images of the class that are found">Recall</th>
 <th class="number" title="share of the answers with this class that are right">Precision</th>
 <th class="number" title="precision and recall in one">F1</th>
@@ -52,7 +54,8 @@ error from {{ '%.3f' % sureness.before }} to {{ '%.3f' % sureness.after }}.</p>{
 <h3>Sets of classes</h3>
 <p class="soft">Instead of one answer the model can give a set that holds the right class as often as asked, calibrated
 on {{ sureness.n_validation }} validation images: {{ sureness.how }}.</p>
-<div class="scroll"><table><thead><tr><th>Method</th><th class="number">Asked</th><th class="number">Holds it</th>
+<div class="scroll" tabindex="0">
+<table><thead><tr><th>Method</th><th class="number">Asked</th><th class="number">Holds it</th>
 <th class="number">Interval</th><th class="number">By chance</th><th class="number">Classes in a set</th>
 <th class="number">Empty</th><th>Least covered</th></tr></thead><tbody>
 {% for one in sureness.sets %}<tr><td class="long">{{ one.name }}</td><td class="number">{{ one.asked }}</td>

@@ -97,10 +97,13 @@ def ticks(low: float, high: float, most: int = _MOST_TICKS) -> list[float]:
     if span <= 0:
         return [low]
     power = 10.0 ** math.floor(math.log10(span / most))
-    step = next(power * factor for factor in (1, 2, 5, 10, 20) if span / (power * factor) <= most - 1 + 1e-9)
-    first = math.ceil(low / step - 1e-9)
-    values = [first * step + place * step for place in range(most + 2)]
-    return [round(value, 12) + 0.0 for value in values if value <= high + step * 1e-6]
+    return next(found for factor in (1, 2, 5, 10, 20) if len(found := _marks(low, high, factor * power)) <= most)
+
+
+def _marks(low: float, high: float, step: float) -> list[float]:
+    """Return the multiples of a step within a range."""
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(place * step, 12) + 0.0 for place in range(first, last + 1)]
 
 
 def axes(frame: Frame, x_label: str, y_label: str, *, percent_x: bool = False) -> list[Markup]:

@@ -9,7 +9,7 @@ from typing import Any
 from adapters.promotions import CHALLENGER, CHAMPION
 from tasks.release import kind_of
 from tasks.report_records import Records
-from transfer.evaluation.promotion import ASK, KEEP, PROMOTE
+from transfer.evaluation.promotion import ASK, KEEP, PROMOTE, REFUSE
 
 REFERENCES = {
     "scratch": ("network from scratch", "the same network from random weights, trained on as many images"),
@@ -26,10 +26,10 @@ _HELPED = {
 _DIRECTED = ("R", "AL", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI", "PDF", "PDI")
 _SO = {
     "positive": "The model is surely better than the same network without pretrained weights and than random features.",
-    "neutral": "The gain is surely smaller than the {margin} that matter, so a network trained from scratch "
-    "would do as well here. The accuracy stands all the same.",
-    "negative": "A network without the pretrained weights does surely better on these images. Try another backbone, or "
-    "train from scratch.",
+    "neutral": "The gain is surely smaller than the {margin} that matter, so a model without "
+    "pretrained weights would do as well here. The accuracy stands all the same.",
+    "negative": "A model without pretrained weights does surely better on these images. Try another backbone, or train "
+    "from scratch.",
     "inconclusive": "That says nothing against the accuracy of the model, only that its gain is not told from chance, "
     "or not from a weak comparison. More test images or a longer training of the reference would tell.",
 }
@@ -41,8 +41,8 @@ _GATE = {
     PROMOTE: ("Yes: it is the champion", "good"),
     KEEP: ("Yes: it is the champion already", "good"),
     ASK: ("A person has to decide", "warn"),
+    REFUSE: ("No: the gate refused it", "bad"),
 }
-_REFUSED = ("No: the gate refused it", "bad")
 
 
 def readable(text: str) -> str:
@@ -93,7 +93,7 @@ def served(records: Records) -> dict[str, Any]:
     """Return what the gate said, in the same form, with the commands that are left to a person."""
     registration = records.registration
     told, name = registration["promotion"], registration["name"]
-    headline, colour = _GATE.get(told["outcome"], _REFUSED)
+    headline, colour = _GATE[told["outcome"]]
     alias = CHAMPION if told["outcome"] in (PROMOTE, KEEP) else CHALLENGER
     so = f"{records.model} is served as models:/{name}@{alias}."
     if alias == CHALLENGER:

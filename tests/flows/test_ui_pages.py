@@ -140,6 +140,21 @@ def test_mlflow_shows_metrics_and_pictures_of_the_evaluation(site: Site) -> None
     assert "confusion.png" in text
 
 
+def test_prefect_shows_the_summary_of_the_report(site: Site) -> None:
+    text = site.page("prefect-report", f"{site.prefect}/artifacts/key/report")
+    assert "Did the transfer help?" in text
+    assert "tiny version 1" in text
+
+
+def test_mlflow_keeps_the_report_and_the_version_its_card(site: Site) -> None:
+    experiment = site.query("select experiment_id from experiments where name = 'tiny'")
+    run = site.query("select run_uuid from runs where name = 'report' and lifecycle_stage = 'active'")
+    place = f"{site.mlflow}/#/experiments/{experiment}/runs/{run}"
+    text = site.page("mlflow-report", f"{place}/artifacts/report/index.html")
+    assert "model_card.md" in text
+    assert "Ethical considerations" in site.page("mlflow-version", f"{site.mlflow}/#/models/tiny/versions/1")
+
+
 def test_mlflow_shows_the_champion(site: Site) -> None:
     text = site.page("mlflow-model", f"{site.mlflow}/#/models/tiny")
     assert "champion" in text
