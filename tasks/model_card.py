@@ -11,7 +11,17 @@ from typing import Any
 from tasks.params_blocks import ReportParams
 from tasks.report_records import Records
 from tasks.report_result import warnings
-from tasks.report_words import column_named, helped, interval, isolated, percent, served, slice_named, with_range
+from tasks.report_words import (
+    column_named,
+    helped,
+    interval,
+    is_pretrained,
+    isolated,
+    percent,
+    served,
+    slice_named,
+    with_range,
+)
 
 _MOST_NAMED = 20
 _UNSAID = {
@@ -111,7 +121,8 @@ def _details(records: Records, written: str) -> Iterator[Field]:
     )
     yield Field(
         "Training",
-        f"transfer learning, strategy {records.history['strategy']}; of its steps these were kept: {', '.join(kept)}",
+        f"{'transfer learning' if is_pretrained(records) else 'from random weights'}, "
+        f"strategy {records.history['strategy']}; of its steps these were kept: {', '.join(kept)}",
     )
     yield Field(
         "Pretrained weights",

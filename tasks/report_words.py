@@ -37,6 +37,8 @@ _COLUMNS = {
     "size_px": "image size (px)", "aspect": "width over height", "detail": "detail (low: blurred)",
     "mode": "colour mode", "format": "file format", "exif_orientation": "camera orientation",
 }  # fmt: skip
+_NOTHING = ("Nothing was transferred: it began with random weights", "quiet")
+_ALONE = "There is no pretrained start to judge. The accuracy stands all the same."
 _GATE = {
     PROMOTE: ("Yes: it is the champion", "good"),
     KEEP: ("Yes: it is the champion already", "good"),
@@ -75,11 +77,18 @@ def slice_named(name: str) -> str:
     return f"{column_named(column)} {isolated(part)}"
 
 
+def is_pretrained(records: Records) -> bool:
+    """Say whether the model began with pretrained weights."""
+    from transfer.backbones.reference import BackboneReference
+
+    return not BackboneReference.parse(records.card["reference"]).is_random
+
+
 def helped(records: Records) -> dict[str, str]:
     """Return the verdict on the transfer: headline, what it means, the figures, the class of its colour."""
     kind = kind_of(records.verdict)
-    headline, colour = _HELPED[kind]
-    so = _SO[kind].format(margin=points(records.verdict.get("margin", 0.0)))
+    headline, colour = _HELPED[kind] if is_pretrained(records) else _NOTHING
+    so = _ALONE if not is_pretrained(records) else _SO[kind].format(margin=points(records.verdict.get("margin", 0.0)))
     return {
         "word": kind,
         "headline": headline,

@@ -68,7 +68,7 @@ def _leave_ranking(backbone: str) -> None:
         "reference": backbone, "accuracy": BETWEEN, "probability_best": 0.9, "level": True, "n_rows": 80,
         "weights_sha256": "a" * 64, "licence": None, "beyond": "",
     }  # fmt: skip
-    other = {**one, "reference": f"{backbone}@none", "probability_best": 0.1, "weights_sha256": None}
+    other = {**one, "reference": f"{backbone}@other", "probability_best": 0.1, "weights_sha256": None}
     ranking = {
         "candidates": [one, other], "failed": [{"reference": "x/y", "why": "No <weights>.", "can_be_mended": True}],
         "winner": backbone, "strategy": "staged", "why": f"{backbone} leads.", "n_remembered_runs": 3,
@@ -76,7 +76,7 @@ def _leave_ranking(backbone: str) -> None:
     }  # fmt: skip
     write_json(RANKING, ranking)
     costs = {"latency_ms": 1.5, "size_mb": 2.5, "training_s": 70.0, "training_memory_mb": 60.0}
-    content = {"seconds": {"total": 3.0, "steps": {}}, "costs": {backbone: costs, f"{backbone}@none": costs}}
+    content = {"seconds": {"total": 3.0, "steps": {}}, "costs": {backbone: costs, f"{backbone}@other": costs}}
     write_plain_json(RANKING.with_name("observed.json"), content)
 
 

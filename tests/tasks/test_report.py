@@ -126,6 +126,13 @@ def test_what_the_gate_left_to_a_person_comes_with_its_command(project: Path) ->
     assert "No: the gate refused it" in rewritten().text
 
 
+def test_a_model_that_began_with_random_weights_has_transferred_nothing(project: Path) -> None:
+    page = written(backbone="rootstock/strokes@none")
+    assert "Nothing was transferred: it began with random weights" in page.text
+    assert "from random weights, strategy staged" in page.text
+    assert "paid off" not in page.text
+
+
 def test_records_of_different_runs_are_refused(project: Path) -> None:
     written()
     write_plain_json(METRICS, read_plain_json(METRICS) | {"accuracy": 0.9})
