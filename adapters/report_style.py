@@ -104,7 +104,8 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } body { font-size: 10.5pt; background: #fff; }
   main { max-width: none; padding: 0; } nav { display: none; } h2 { margin-top: 1.6rem; }
   h2, h2 + p { break-after: avoid; }
-  h3, .keys { break-after: avoid; } figure, .tile, .decision, .row, .case, tr, .notes li, dd, dt {
+  p { break-inside: avoid; } h3, .keys { break-after: avoid; }
+  figure, .tile, .decision, .row, .case, tr, .notes li, dd, dt {
   break-inside: avoid; } .scroll, .matrix-box { overflow: visible; } table { font-size: 8.5pt; }
   th, td { padding: .3rem .45rem; } th { white-space: normal; } thead { display: table-header-group; }
   svg.matrix { max-width: 100%; } .pair { grid-template-columns: 1fr 1fr; } .half { max-width: 55%; } }

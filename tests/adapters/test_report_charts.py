@@ -177,7 +177,7 @@ def test_any_name_makes_a_sound_picture_that_says_what_it_shows() -> None:
     assert HOSTILE in "".join(parsed(rows).itertext())
 
 
-@given(st.text(max_size=60), st.integers(5, 40))
+@given(st.text("ab \U0001f41d", max_size=60), st.integers(5, 40))
 def test_a_name_that_is_cut_keeps_its_ends(name: str, longest: int) -> None:
     found = cut(name, longest)
     assert len(found) <= max(longest, 0)
