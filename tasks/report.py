@@ -7,6 +7,7 @@ from typing import Any
 
 from adapters.final_report import write_report
 from adapters.json_files import write_text
+from adapters.mlflow_aliases import MODEL_TAG, aliased
 from tasks import report_making as making
 from tasks import report_result as result
 from tasks.handoffs import CARD_TEXT, REPORT_PAGE, SUMMARY
@@ -49,7 +50,6 @@ def write() -> None:
 @step
 def record() -> None:
     """Record the stage as an MLflow run, give the model's version its card, show the summary in Prefect."""
-    from adapters.mlflow_registry import describe_version
     from adapters.mlflow_runs import stage_run
 
     project = Path.cwd()
@@ -62,7 +62,7 @@ def record() -> None:
         run.tags({"model_version": f"{name}/{version}", "model_sha256": records.registration["model_sha256"]})
         for path in (REPORT_PAGE, CARD_TEXT, SUMMARY):
             run.artifact(path, "report")
-    describe_version(project, name, version, text)
+    _describe(project, records.registration, text)
     _show_in_prefect(SUMMARY.read_text(encoding="utf-8"))
 
 
@@ -152,6 +152,15 @@ def _data_tiles(data: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     names = [f"{name}{bound}" for name in _SHOWN for bound in ("", "_low", "_high")]
     return {name: metrics[name] for name in (*names, "ece_if_calibrated", "n_test") if name in metrics}
+
+
+def _describe(project: Path, registration: Mapping[str, Any], text: str) -> None:
+    """Give the version that holds the model its card; a registry that lost it gets it back at the end of a run."""
+    from adapters.mlflow_registry import describe_version
+
+    found = aliased(project, registration["name"], registration["alias"])
+    if found is not None and found.tags.get(MODEL_TAG) == registration[MODEL_TAG]:
+        describe_version(project, registration["name"], found.version, text)
 
 
 def _show_in_prefect(text: str) -> None:

@@ -13,7 +13,7 @@ from adapters.json_files import read_json, read_plain_json, write_json, write_pl
 from tasks.handoffs import CARD_TEXT, METRICS, REGISTRATION, REPORT_PAGE, SUMMARY
 from tasks.model_card import as_markdown, model_card, unsaid
 from tasks.params_blocks import ReportParams
-from tasks.report import write
+from tasks.report import record, write
 from tasks.report_records import EXPLANATIONS, LOOKS, read_records
 from tasks.report_words import duration, isolated, readable, slice_named
 from tests.tasks.left_records import leave_records
@@ -144,6 +144,18 @@ def test_how_often_the_test_images_were_asked_is_said_where_it_is_known(project:
     written()
     write_plain_json(LOOKS, {"n_looks": 4, "sentence": "These images were asked 4 times."})
     assert "These images were asked 4 times." in rewritten().text
+
+
+def test_a_registry_that_lost_the_model_stops_no_report(mlflow_project: Path) -> None:
+    from adapters.mlflow_store import open_client
+
+    leave_records(("ant", "bee"))
+    write()
+    record()
+    client = open_client()
+    (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()], "tags.stage = 'report'")
+    assert run.data.metrics["accuracy"] == 0.75
+    assert run.data.tags["model_version"] == "digits/7"
 
 
 def test_no_field_of_the_card_is_blank(project: Path) -> None:
