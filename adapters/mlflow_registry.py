@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from adapters.mlflow_records import StageRun
 
 CODE_TAG, LOGGED_TAG = "code_sha256", "logged_model"
+_LONGEST_DESCRIPTION = 5000  # MLflow's column
+_CUT = "\n\n... The whole text is model_card.md, an artifact of the run of the stage report.\n"
 STAGE, LOGGED_NAME = "register", "classifier"  # a run's model is runs:/<id>/classifier
 
 
@@ -99,6 +101,27 @@ def tag_version(project: Path, name: str, version: str, tags: Mapping[str, str])
     with store_errors(registry_uri(project)):
         for key, text in tags.items():
             client.set_model_version_tag(name, version, key, text)
+
+
+def describe_version(project: Path, name: str, version: str, text: str) -> None:
+    """Give a version its description; what is longer than MLflow allows is cut between paragraphs, with a note.
+
+    Args:
+        project: the project's folder.
+        name: of the registered model.
+        version: its number.
+        text: Markdown.
+    """
+    client = open_client(project)
+    with store_errors(registry_uri(project)):
+        client.update_model_version(name, version, _fitting(text))
+
+
+def _fitting(text: str) -> str:
+    if len(text) <= _LONGEST_DESCRIPTION:
+        return text
+    head = text[: _LONGEST_DESCRIPTION - len(_CUT)]
+    return head[: max(head.rfind("\n"), 0)].rstrip() + _CUT
 
 
 def _find(client: "MlflowClient", name: str, wanted: Mapping[str, str]) -> "ModelVersion | None":

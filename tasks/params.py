@@ -19,6 +19,7 @@ from tasks.params_blocks import (
     ManifestParams,
     ReferenceParams,
     RegisterParams,
+    ReportParams,
     SampleParams,
     SelectParams,
     ValidateParams,
@@ -48,6 +49,7 @@ class Params:
     reference: ReferenceParams = ReferenceParams()
     evaluate: EvaluateParams = EvaluateParams()
     register: RegisterParams = RegisterParams()
+    report: ReportParams = ReportParams()
 
 
 def read_params(path: str | Path = PARAMS_FILE) -> Params:

@@ -9,6 +9,7 @@ _Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 _Rate = Annotated[float, Field(gt=0, le=1)]
 _AUTO = Literal["auto"]
 _Name = Annotated[str, Field(min_length=1)]
+_Said = Annotated[str, Field(pattern=r"\S")]
 _Strategy = Annotated[
     str, Field(pattern=r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$")
 ]
@@ -136,3 +137,19 @@ class RegisterParams(BaseModel):
     max_latency_p95_ms: Annotated[float, Field(gt=0)] | None = None
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     allow_unknown_licence: bool = False
+
+
+class ReportParams(BaseModel):
+    """What only the owner of a model can say; the model card tells what is not stated."""
+
+    model_config = _CLOSED
+    title: _Said | None = None
+    owner: _Said | None = None
+    contact: _Said | None = None
+    licence: _Said | None = None
+    intended_use: _Said | None = None
+    out_of_scope: _Said | None = None
+    factors: _Said | None = None
+    training_data: _Said | None = None
+    ethics: _Said | None = None
+    caveats: _Said | None = None

@@ -12,6 +12,7 @@ _PATTERNS = {
     r"^(auto|cpu|cuda(:\d+)?)$": "that is auto, cpu, cuda or cuda:<number>",
     r"^(auto|none|weights|sampling|logits)$": "that is auto, none, weights, sampling or logits",
     r"^(auto|frozen|reestimated|trained)$": "that is auto, frozen, reestimated or trained",
+    r"\S": "that is not blank",
     r"^[^/:%.@?]+$": "without / : % . @ or ?",
     r"^(superior|non-inferior|by-hand)$": "that is superior, non-inferior or by-hand",
     r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$": (

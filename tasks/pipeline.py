@@ -39,7 +39,8 @@ __all__ = [
     "stale_stages",
 ]
 
-WITHOUT_RUN_CACHE = ("register",)  # writes to the registry, which a restored output would leave as it is
+# Both write to MLflow, which a restored output would leave as it is.
+WITHOUT_RUN_CACHE = ("register", "report")
 _CURRENT = "current.json"
 _FILES = (Path(PARAMS_FILE), Path("dvc.lock"), WRITTEN_FILE)
 

@@ -21,6 +21,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "reference": ("sample", "manifest", "validate", "select", "finetune"),
     "evaluate": ("sample", "manifest", "validate", "select", "finetune", "reference"),
     "register": ("finetune", "evaluate"),
+    "report": ("validate", "select", "finetune", "reference", "evaluate", "register"),
 }
 
 

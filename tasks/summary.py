@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, aliased
 from adapters.promotions import CHALLENGER, CHAMPION
-from tasks.handoffs import LOOKS, METRICS, RANKING, REGISTRATION, REPORT, VERDICT
+from tasks.handoffs import LOOKS, METRICS, RANKING, REGISTRATION, REPORT, REPORT_PAGE, VERDICT
 from tasks.params import read_params
 from transfer.evaluation.promotion import ASK
 
@@ -31,6 +31,7 @@ def show(project: Path, outcome: Mapping[str, Any]) -> None:
     for what, text in facts(project):
         table.add_row(what, escape(text))
     table.add_row("Time", _times(outcome["stages"]))
+    table.add_row("Report", str(REPORT_PAGE))
     console.print(table)
     _close(console, project, outcome["mended"], outcome["notice"])
 

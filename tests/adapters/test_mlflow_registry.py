@@ -12,7 +12,7 @@ import torch
 
 from adapters import mlflow_aliases
 from adapters.mlflow_aliases import MODEL_TAG, aliased, missing
-from adapters.mlflow_registry import Release, mend, register
+from adapters.mlflow_registry import Release, describe_version, mend, register
 from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import open_client
 from adapters.model_files import WEIGHTS, save_model
@@ -55,6 +55,21 @@ def test_version_says_what_it_is(mlflow_project: Path, tmp_path: Path) -> None:
     run = open_client().get_run(version.run_id)
     assert run.data.metrics == {"accuracy": 0.5, "n_test": 10.0}
     assert lacking(mlflow_project, release) == []
+
+
+@pytest.mark.parametrize("n_lines", [3, 400])
+def test_a_description_fits_and_says_where_it_goes_on(mlflow_project: Path, tmp_path: Path, n_lines: int) -> None:
+    number = registered(mlflow_project, release_of(tmp_path / "model"))
+    text = "".join(f"- line {place:04} of a card\n" for place in range(n_lines))
+    describe_version(mlflow_project, NAME, number, text)
+    described = open_client().get_model_version(NAME, number).description
+    assert len(described) <= 5000
+    if n_lines == 3:
+        assert described == text
+    else:
+        head, _, note = described.partition("\n\n... ")
+        assert text.startswith(head + "\n")
+        assert "model_card.md" in note
 
 
 def test_same_model_is_the_same_version(mlflow_project: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from transfer.backbones.reference import BackboneReference
 
 pytestmark = pytest.mark.slow
 
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register", "report")
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
 
@@ -49,6 +49,7 @@ def test_ctrl_c_in_any_stage_can_be_taken_up(finished: Any, stage: str) -> None:
         "sample": "sample.size_px=16", "manifest": "manifest.seed=1", "validate": "validate.max_class_ratio=19",
         "select": "select.knn_k=4", "finetune": "finetune.seed=2", "reference": "reference.seed=2",
         "evaluate": "evaluate.confidence=0.8", "register": "register.margin=0.02",
+        "report": "report.owner=us",
     }  # fmt: skip
     stopped = finished.stopped_in(stage, signal.SIGINT, field[stage])
     assert (stopped.code, stopped.err) == (130, INTERRUPTED)

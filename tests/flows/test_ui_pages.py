@@ -29,7 +29,7 @@ QUIET = (
     "--hide-scrollbars",
     "--window-size=1400,1100",
 )
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register", "report")
 SMALLEST_PICTURE_BYTES = 20_000
 
 pytestmark = [
@@ -78,14 +78,18 @@ class Site:
     def last_pipeline_run(self) -> dict[str, Any]:
         """Return the newest pipeline run that Prefect knows."""
         wanted = {"flows": {"name": {"any_": ["pipeline"]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+        return self.first("flow_runs", {**wanted, "sort": "START_TIME_DESC"})
+
+    def first(self, what: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Return the first of what Prefect's API finds."""
         request = urllib.request.Request(  # noqa: S310  our own server on 127.0.0.1
-            f"{self.prefect}/api/flow_runs/filter",
-            data=json.dumps({**wanted, "sort": "START_TIME_DESC", "limit": 1}).encode(),
+            f"{self.prefect}/api/{what}/filter",
+            data=json.dumps({**wanted, "limit": 1}).encode(),
             headers={"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  as above
-            runs: list[dict[str, Any]] = json.load(answer)
-        return runs[0]
+            found: list[dict[str, Any]] = json.load(answer)
+        return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +142,22 @@ def test_mlflow_shows_metrics_and_pictures_of_the_evaluation(site: Site) -> None
     text = site.page("mlflow-picture", f"{place}/artifacts/evaluate/comparison.png")
     assert "comparison.png" in text
     assert "confusion.png" in text
+
+
+def test_prefect_shows_the_summary_of_the_report(site: Site) -> None:
+    artifact = site.first("artifacts", {"artifacts": {"key": {"any_": ["report"]}}})
+    text = site.page("prefect-report", f"{site.prefect}/artifacts/artifact/{artifact['id']}")
+    assert "Did the transfer help?" in text
+    assert "tiny version 1" in text
+
+
+def test_mlflow_keeps_the_report_and_the_version_its_card(site: Site) -> None:
+    experiment = site.query("select experiment_id from experiments where name = 'tiny'")
+    run = site.query("select run_uuid from runs where name = 'report' and lifecycle_stage = 'active'")
+    place = f"{site.mlflow}/#/experiments/{experiment}/runs/{run}"
+    text = site.page("mlflow-report", f"{place}/artifacts/report/index.html")
+    assert "model_card.md" in text
+    assert "Ethical considerations" in site.page("mlflow-version", f"{site.mlflow}/#/models/tiny/versions/1")
 
 
 def test_mlflow_shows_the_champion(site: Site) -> None:

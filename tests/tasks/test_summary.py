@@ -60,6 +60,7 @@ def test_table_says_everything(finished: Path, capsys: pytest.CaptureFixture[str
         "Promoted [really].",
         "photos version 3, models:/photos@champion",
         "manifest 4.2 s, select restored, finetune unchanged; 5 s in all",
+        "Report artifacts/report/index.html",
     ):
         assert fact in text
 

@@ -1,0 +1,29 @@
+"""Pictures that travel inside a page: made small, written as text."""
+
+import base64
+import io
+from pathlib import Path
+
+_LOSSLESS_PX = 96  # pictures up to this side stay as they are: drawings of few pixels show what JPEG does
+_QUALITY = 80
+
+
+def data_uri(path: Path, longest_px: int) -> str | None:
+    """Return a picture as a data URI; None where there is no readable picture.
+
+    Args:
+        path: an image file that a stage of ours wrote.
+        longest_px: its longer side is made no longer than this.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+    image.thumbnail((longest_px, longest_px))
+    kind = "PNG" if max(image.size) <= _LOSSLESS_PX else "JPEG"
+    stream = io.BytesIO()
+    image.save(stream, format=kind, quality=_QUALITY, optimize=True)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
