@@ -3,10 +3,12 @@
 import configparser
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 DIRECTORY = ".dir"  # what the digest of a folder ends in
+_FEW = 1000  # files that are asked for one by one; of more, whole folders of the cache are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,18 @@ def kept(project: Path, digest: str) -> Kept:
     except (OSError, ValueError):
         return Kept(None, 0)
     digests = [str(entry["md5"]) for entry in entries]
-    return Kept(len(digests), sum(_object(objects, one).is_file() for one in digests))
+    if len(digests) < _FEW:
+        return Kept(len(digests), sum(_object(objects, one).is_file() for one in digests))
+    listed = {prefix: _names(objects / prefix) for prefix in {one[:2] for one in digests}}
+    return Kept(len(digests), sum(one[2:] in listed[one[:2]] for one in digests))
 
 
 def _object(objects: Path, digest: str) -> Path:
     return objects / digest[:2] / digest[2:]
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(entry.name for entry in os.scandir(folder)) if folder.is_dir() else frozenset()
 
 
 def _setting(project: Path, section: str, key: str) -> str | None:

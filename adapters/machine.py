@@ -10,6 +10,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from adapters import environment
+
 _CPU_INFO = Path("/proc/cpuinfo")
 _VERSIONS = ("torch", "onnxruntime")  # the packages that decide how fast a network runs
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -59,6 +61,13 @@ def memory_limit_bytes() -> int | None:
     with suppress(AttributeError, ValueError, OSError):  # not asked for in this way outside Linux and macOS
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min((limit for limit in limits if limit > 0), default=None)
+
+
+def described() -> str:
+    """Return what of this machine decides the last digits of what is computed on it, in words."""
+    threads = environment.get("OMP_NUM_THREADS") or usable_cores()
+    processor = _cpu_info().get("model name", platform.processor()) or "unknown processor"
+    return f"{platform.system()} {platform.machine()}, {processor}, {threads} threads"
 
 
 def machine_facts() -> dict[str, str | int | None]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters import dvc_cache, git_copies, mlflow_lineage, origin_files
+from adapters import dvc_cache, git_copies, machine, mlflow_lineage, origin_files
 from adapters.json_files import sha256_of
 from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG
 from adapters.mlflow_registry import CODE_TAG
@@ -17,7 +17,7 @@ from adapters.promotions import AGAINST_TAG, CHAMPION, GATE_TAG, WHY_TAG
 from adapters.version_records import Run, Version, folder_at
 from adapters.weights_cards import DATA_TAG, LICENCE_TAG, ORIGIN_TAG
 from tasks.licences import UNKNOWN_TAG, WEIGHTS_DIGEST
-from tasks.origin import COMMIT, DATA_PATH, DIRTY, ENVIRONMENT, PARAMS, params_digest
+from tasks.origin import COMMIT, DATA_PATH, DIRTY, ENVIRONMENT, MACHINE, PARAMS, params_digest
 
 NOT_KEPT = "not kept"
 REPORT = Path("report", "index.html")  # of the stage `report`, below the files of its run
@@ -166,6 +166,8 @@ def _weights(version: Version) -> Iterator[Fact]:
 
 def _environment(version: Version, origin: Path | None) -> Iterator[Fact]:
     yield Fact("environment", "summary", version.tags.get(ENVIRONMENT))
+    then, now = version.tags.get(MACHINE), machine.described()
+    yield Fact("environment", "machine", then, f"here now: {now}" if then not in (None, now) else "")
     file = None if origin is None else origin / origin_files.PACKAGES
     if file is None or not file.is_file():
         yield Fact("environment", "packages", None)

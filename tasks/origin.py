@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters import git_commands, installed
+from adapters import git_commands, installed, machine
 from adapters.json_files import sha256_of
 from adapters.origin_files import FILES_TAG
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tasks.params import Params
 
 COMMIT, DIRTY, PARAMS, ENVIRONMENT = "git_commit", "git_dirty", "params_sha256", "environment"
-DATA_PATH = "data_path"
-TAGS = (COMMIT, DIRTY, PARAMS, ENVIRONMENT, DATA_PATH, FILES_TAG)
+DATA_PATH, MACHINE = "data_path", "machine"
+TAGS = (COMMIT, DIRTY, PARAMS, ENVIRONMENT, MACHINE, DATA_PATH, FILES_TAG)
 _TOOLS = ("torch", "torchvision", "onnxruntime", "mlflow")
 _SHOWN = 16
 
@@ -35,6 +35,7 @@ def origin_tags(project: Path, params: "Params") -> dict[str, str]:
         DIRTY: str(git_commands.is_dirty(project)).lower(),
         PARAMS: params_digest(flatten(params)),
         ENVIRONMENT: _environment(project),
+        MACHINE: machine.described(),
         DATA_PATH: params.data.path,
     }
 

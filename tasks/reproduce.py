@@ -13,7 +13,7 @@ from adapters.working_copies import apart, room
 from tasks import failures
 from tasks.live import shown
 from tasks.reproduce_compare import Comparison, compare
-from tasks.reproduce_copy import Origin, changed_code, lay_out, moved_packages, read_origin, require_data
+from tasks.reproduce_copy import Origin, changed_code, lay_out, moved, read_origin, require_data
 from tasks.versions import resolve
 from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
@@ -28,7 +28,7 @@ class Reproduction:
     Args:
         version: of the registered model.
         comparison: with the one that was made again.
-        moved: packages that have another version than then, a phrase each.
+        moved: what is another one here than then, packages and the machine, a phrase each.
         strange: files of code that are not as recorded.
         seconds: stage -> wall time of its run; copying is under "copy".
         copy: the working copy, where it was kept.
@@ -64,9 +64,9 @@ def reproduce(
     project = enter_project()
     environment.prepare(project)
     origin = read_origin(project, resolve(project, target))
-    moved = tuple(moved_packages(origin))
-    if moved:
-        tell(f"Note: {_listed(moved)}; it runs with what is installed now.")
+    differing = tuple(moved(origin))
+    if differing:
+        tell(f"Note: {_listed(differing)}; it runs with what is here now.")
     began = time.perf_counter()
     with room(project, into, keep=keep) as folder:
         copy = lay_out(project, origin, folder)
@@ -75,7 +75,7 @@ def reproduce(
             tell(f"Note: the code is not as DVC recorded it: {_listed(strange)}.")
         seconds = {"copy": round(time.perf_counter() - began, 1), **rerun(origin, copy, tell)}
         comparison = compare(project, origin, copy, tolerance)
-    return Reproduction(origin.version, comparison, moved, strange, seconds, copy if keep else None)
+    return Reproduction(origin.version, comparison, differing, strange, seconds, copy if keep else None)
 
 
 def rerun(origin: Origin, copy: Path, tell: Callable[[str], None]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters import dvc_copies, git_copies, lock_records, mlflow_lineage, origin_files, params_file
+from adapters import dvc_copies, git_copies, lock_records, machine, mlflow_lineage, origin_files, params_file
 from adapters.dvc_cache import code_digest
 from adapters.json_files import sha256_of
 from adapters.lock_records import StageRecord
@@ -19,7 +19,7 @@ from adapters.version_records import Version
 from adapters.weights_cards import declaration_of
 from adapters.working_copies import depth, lend, lend_measured, place_for_copy
 from tasks.lineage_facts import NOT_KEPT, kept_files, origin_folder
-from tasks.origin import COMMIT
+from tasks.origin import COMMIT, MACHINE
 from transfer.errors import UserError
 
 LAST = "evaluate"  # the stage up to which a model is made again; what comes after writes outside the project
@@ -123,10 +123,11 @@ def changed_code(origin: Origin, copy: Path) -> list[str]:
     return sorted(path for path, digest in code.items() if code_digest(copy / path) != digest)
 
 
-def moved_packages(origin: Origin) -> list[str]:
-    """Return a phrase for every package that has another version here than when the model was made."""
-    file = origin.folder / PACKAGES
-    return origin_files.moved(file.read_text(encoding="utf-8").split()) if file.is_file() else []
+def moved(origin: Origin) -> list[str]:
+    """Return a phrase for every package that has another version here than when the model was made, and the machine."""
+    file, then, now = origin.folder / PACKAGES, origin.version.tags.get(MACHINE), machine.described()
+    packages = origin_files.moved(file.read_text(encoding="utf-8").split()) if file.is_file() else []
+    return [*packages, *([f"the machine is {now}, was {then}"] if then not in (None, now) else [])]
 
 
 def require_data(origin: Origin, copy: Path) -> None:

@@ -52,8 +52,8 @@ def _why(found: Reproduction, stage: Stage) -> str:
     if stage.causes:
         return f"what differs there is {_few(stage.causes)}"
     if found.moved:
-        return f"code, parameters and data are the recorded ones, packages are not: {_few(found.moved)}"
-    return "code, parameters, data and packages are the recorded ones, so it is the machine, or chance"
+        return f"code, parameters and data are the recorded ones, what they run on is not: {_few(found.moved)}"
+    return "code, parameters, data, packages and machine are the recorded ones, so it is chance"
 
 
 def _few(phrases: tuple[str, ...]) -> str:
@@ -71,7 +71,7 @@ def _plain(found: Reproduction) -> dict[str, object]:
         "first": None if first is None else first.name,
         "stages": [asdict(stage) for stage in found.comparison.stages],
         "agreement": None if found.comparison.agreement is None else asdict(found.comparison.agreement),
-        "moved_packages": list(found.moved),
+        "moved": list(found.moved),
         "changed_code": list(found.strange),
         "seconds": found.seconds,
         "copy": None if found.copy is None else str(found.copy),
@@ -82,7 +82,7 @@ def _print(found: Reproduction) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("stage", "outputs", "differ", "seconds", box=None, pad_edge=False)
+    table = Table("stage", "outputs", "seconds", "differ", box=None, pad_edge=False)
     for row in _rows(found):
         table.add_row(*map(escape, row))
     with console() as shown:
@@ -95,4 +95,4 @@ def _print(found: Reproduction) -> None:
 def _rows(found: Reproduction) -> Iterator[tuple[str, ...]]:
     for stage in found.comparison.stages:
         differ = _few(stage.differing) or "none"
-        yield stage.name, str(stage.n_outs), differ, f"{found.seconds.get(stage.name, 0):.1f}"
+        yield stage.name, str(stage.n_outs), f"{found.seconds.get(stage.name, 0):.1f}", differ

@@ -43,6 +43,14 @@ def test_digest_is_that_of_dvc_and_its_files_are_counted(project: Path, added: s
     assert dvc_cache.kept(project, added) == dvc_cache.Kept(None, 0)
 
 
+def test_many_files_are_counted_by_listing_folders(project: Path, added: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = json.loads((project / ".dvc/cache/files/md5" / added[:2] / added[2:]).read_text(encoding="utf-8"))
+    monkeypatch.setattr(dvc_cache, "_FEW", 0)
+    assert dvc_cache.kept(project, added) == dvc_cache.Kept(3, 3)
+    shutil.rmtree(project / ".dvc/cache/files/md5" / listed[0]["md5"][:2])
+    assert dvc_cache.kept(project, added).n_here < 3
+
+
 def test_compiled_files_count_for_nothing(project: Path, added: str) -> None:
     (project / "data" / "set" / "__pycache__").mkdir()
     (project / "data" / "set" / "__pycache__" / "a.pyc").write_bytes(b"compiled")

@@ -97,6 +97,11 @@ class Project:
         return Ending(process.returncode, out, err, 0.0)
 
     @property
+    def quick(self) -> tuple[str, ...]:
+        """Return the overrides by which it trains for seconds."""
+        return SMALL
+
+    @property
     def params(self) -> str:
         """Return the text of params.yaml."""
         return (self.folder / "params.yaml").read_text(encoding="utf-8")
@@ -167,6 +172,12 @@ def command_line(pid_file: Path) -> str:
         return _words(Path("/proc") / pid_file.read_text(encoding="ascii"))
     except OSError:
         return ""
+
+
+@pytest.fixture(scope="session")
+def project_in() -> Callable[[Path], Project]:
+    """Return what gives the commands of a project that lies in a folder."""
+    return Project
 
 
 @pytest.fixture(scope="session")

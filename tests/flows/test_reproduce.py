@@ -34,6 +34,27 @@ def of_kind(kind: str, ending: Any) -> Any:
     return plain
 
 
+def test_the_digits_are_identical_from_a_commit_and_what_it_lacks(
+    tmp_path: Path, lay_out_with_code: Callable[[Path], None], project_in: Callable[[Path], Any]
+) -> None:
+    lay_out_with_code(tmp_path / "digits")
+    digits = project_in(tmp_path / "digits")
+    digits.commit()
+    code = digits.folder / "tasks" / "finetune.py"
+    kept = code.read_text(encoding="utf-8")
+    code.write_text(kept.replace(SAVING, f"    classifier.head.bias.data.add_(1)\n{SAVING}"), encoding="utf-8")
+    run = digits.rootstock("run", *digits.quick)
+    assert run.code == 0, run.err
+    code.write_text(kept, encoding="utf-8")
+    digits.commit()
+    plain = of_kind(IDENTICAL, digits.rootstock("reproduce", "digits", "--json"))
+    assert plain["stages"][0]["name"] == "sample"
+    assert plain["changed_code"] == []
+    told = json.loads(digits.rootstock("lineage", "digits", "--json").out)
+    assert told["code"]["beyond_the_commit"].endswith("origin/changes.patch")
+    assert told["data"]["digest_note"] == "all 1797 files are in the DVC cache"
+
+
 def test_it_is_identical_and_the_project_stays_as_it_was(finished: Any) -> None:
     before = state(finished.folder)
     ending = finished.rootstock("reproduce", "tiny", "--json")

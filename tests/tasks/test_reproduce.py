@@ -13,10 +13,11 @@ import yaml
 
 from adapters.dvc_cache import code_digest
 from adapters.lock_records import read_lock
+from adapters.machine import described
 from adapters.version_records import Version
 from tasks.reproduce import Reproduction
 from tasks.reproduce_compare import DIFFERENT, IDENTICAL, PREDICTIONS, WITHIN, compare
-from tasks.reproduce_copy import Origin, changed_code, read_origin, require_data
+from tasks.reproduce_copy import Origin, changed_code, moved, read_origin, require_data
 from tasks.reproduce_tables import sentence_of
 from transfer.errors import UserError
 
@@ -138,8 +139,8 @@ def test_other_weights_are_judged_by_their_predictions(
     [
         (OTHER_SEED, (), "what differs there is finetune.seed was 0, is 1."),
         (OTHER_CODE, (), "what differs there is the code tasks/finetune.py."),
-        ({}, ("torch 3, was 2",), "packages are not: torch 3, was 2."),
-        ({}, (), "so it is the machine, or chance."),
+        ({}, ("torch 3, was 2",), "what they run on is not: torch 3, was 2."),
+        ({}, (), "so it is chance."),
     ],
 )
 def test_why_it_diverges_is_told(
@@ -176,6 +177,13 @@ def test_code_is_compared_with_the_record(project: Path) -> None:
     assert changed_code(origin, project) == []
     (project / "tasks" / "finetune.py").write_text("x = 2\n", encoding="utf-8")
     assert changed_code(origin, project) == ["tasks/finetune.py"]
+
+
+def test_another_machine_is_told(project: Path) -> None:
+    tags = {"machine": "Linux x86_64, an old processor, 3 threads"}
+    (difference,) = moved(Origin(replace(VERSION, tags=tags), project, {}, {}, None))
+    assert difference.endswith("was Linux x86_64, an old processor, 3 threads")
+    assert moved(Origin(replace(VERSION, tags={"machine": described()}), project, {}, {}, None)) == []
 
 
 class TestWhatCannotBeMadeAgain:
