@@ -20,10 +20,20 @@ def pipeline(data_path: str | None = None, settings: dict[str, Any] | None = Non
     try:
         with steps.project_run(data_path, settings) as project:
             steps.apply_settings(project, data_path, settings)
-            stale = steps.stale_stages(project)
-            alone = steps.alone_after(stale)
-            with steps.parent_run(project):
-                times = [steps.repro(stage, stage in stale, stage in alone) for stage in steps.STAGES]
-                return steps.settle(project, times)
+            return _stages(project)
     except steps.ProjectBusyError as error:
         return Cancelled(message=str(error))
+
+
+def _stages(project: Any) -> dict[str, Any]:
+    """Order the stages; where the ladder of mitigations was climbed, those behind it have something to do again."""
+    stale = steps.stale_stages(project)
+    alone = steps.alone_after(stale)
+    with steps.parent_run(project):
+        times = []
+        for stage in steps.STAGES:
+            times.append(steps.repro(stage, stage in stale, stage in alone))
+            if stage == steps.EVALUATE and (climbed := steps.climb(project, steps.repro)):
+                times += climbed
+                stale = alone = steps.stale_stages(project)
+        return steps.settle(project, times)

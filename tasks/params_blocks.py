@@ -13,6 +13,7 @@ _Strategy = Annotated[
     str, Field(pattern=r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$")
 ]
 _MAX_SIDE_PX = 4096
+WARN, STOP, MITIGATE = "warn", "stop", "mitigate"  # what a negative verdict leads to
 SELECTED = "selected"  # the strategy that `select` found to be the best
 AUTO_NORMS, FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS = "auto", "frozen", "reestimated", "trained"
 
@@ -96,6 +97,8 @@ class FinetuneParams(BaseModel):
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     trivial_augment: bool = False
+    l2_sp: Annotated[float, Field(ge=0, le=1)] | _AUTO = "auto"
+    bss: float = Field(default=0.0, ge=0, le=1)
     norms: str = Field(default="auto", pattern=r"^(auto|frozen|reestimated|trained)$")
     imbalance: Annotated[str, Field(pattern=r"^(auto|none|weights|sampling|logits)$")] = "auto"
     budget_s: Annotated[float, Field(gt=0)] | None = None
@@ -120,6 +123,7 @@ class EvaluateParams(BaseModel):
     set_error: float = Field(default=0.1, ge=0.001, le=0.5)
     resamples: int = Field(default=1000, ge=100, le=100_000)
     seed: _Seed = 0
+    on_negative: str = Field(default="warn", pattern=r"^(warn|stop|mitigate)$")
 
 
 class RegisterParams(BaseModel):

@@ -10,6 +10,7 @@ from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, aliased
 from adapters.promotions import CHALLENGER, CHAMPION
 from tasks.handoffs import METRICS, RANKING, REGISTRATION, REPORT, VERDICT
+from tasks.mitigation_record import climbed, sentence
 from tasks.params import read_params
 from transfer.evaluation.promotion import ASK
 
@@ -60,6 +61,9 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     yield from _references(metrics, verdict["comparisons"])
     yield "Verdict", " ".join([verdict["sentence"], *verdict.get("caveats", ()), *verdict.get("early_warnings", ())])
     yield from _where_and_what(metrics, verdict)
+    record = climbed(project)
+    if record is not None:
+        yield "Mitigation", sentence(record)
     yield "Promotion", registration["promotion"]["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 
