@@ -14,6 +14,7 @@ _Strategy = Annotated[
 ]
 _MAX_SIDE_PX = 4096
 WARN, STOP, MITIGATE = "warn", "stop", "mitigate"  # what a negative verdict leads to
+REQUIRED = "required"  # of approval: a person has to say so too
 SELECTED = "selected"  # the strategy that `select` found to be the best
 AUTO_NORMS, FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS = "auto", "frozen", "reestimated", "trained"
 
@@ -132,6 +133,7 @@ class RegisterParams(BaseModel):
     model_config = _CLOSED
     model_name: Annotated[str, Field(pattern=r"^[^/:%.@?]+$")] | None = None
     promote: str = Field(default="superior", pattern=r"^(superior|non-inferior|by-hand)$")
+    approval: str = Field(default="none", pattern=r"^(none|required)$")
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     margin: float = Field(default=0.01, gt=0, lt=0.5)
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
