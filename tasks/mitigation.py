@@ -21,7 +21,8 @@ from tasks.staleness import EVALUATE, SELECT, STAGES, stale_stages
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import UserError
 from transfer.evaluation import mitigation as ladder
-from transfer.evaluation.mitigation import Rung, Start, Validated
+from transfer.evaluation.mitigation import Start, Tried, Validated
+from transfer.evaluation.verdict import NEGATIVE
 
 Reproduce = Callable[..., dict[str, Any]]
 FINETUNE, REFERENCE = "finetune", "reference"
@@ -30,22 +31,23 @@ _REFERENCES = {"scratch": SCRATCH, "random_frozen": RANDOM_FROZEN}
 _NOTE = "climb.json"  # the parameters that were asked for, while a run tries others
 
 
-@dataclass
-class _Climb:
-    """A climb: what is asked of it, and what came of it so far."""
+@dataclass(frozen=True)
+class _Stages:
+    """Runs stages of a project and keeps how long they took."""
 
     project: Path
     reproduce: Reproduce
-    asked: dict[str, Any]
-    base: dict[str, Any]
-    best: Validated
     times: list[dict[str, Any]] = field(default_factory=list)
-    tried: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, *stages: str) -> None:
+        """Reproduce stages, all that they read being up to date."""
+        for stage in stages:
+            self.times.append(self.reproduce(stage, stale=True, alone=True))
 
 
 def is_due(project: Path) -> bool:
     """Say whether the ladder is asked for, the verdict is negative, and it was not climbed for this model."""
-    if not (project / VERDICT).is_file() or kind_of(read_plain_json(project / VERDICT)) != ladder.NEGATIVE:
+    if not (project / VERDICT).is_file() or kind_of(read_plain_json(project / VERDICT)) != NEGATIVE:
         return False
     return read_params(project / PARAMS_FILE).evaluate.on_negative == MITIGATE and climbed(project) is None
 
@@ -66,19 +68,23 @@ def climb(project: Path, reproduce: Reproduce) -> list[dict[str, Any]]:
     if not is_due(project):
         return []
     flat, before = flatten(read_params(project / PARAMS_FILE)), str(read_plain_json(project / VERDICT)["sentence"])
-    asked = {key: flat[key] for key in _KEYS}
-    now = validation(project)
-    at = _Climb(project, reproduce, asked, dict(asked), now)
-    start = {"rung": "start", "says": "as it was", **_figures(now)}
-    with _noted(project, asked):
-        rung = _stands(at, ladder.rungs(_start(project, asked)))
+    start, now = _start(project, {key: flat[key] for key in _KEYS}), validation(project)
+    stages = _Stages(project, reproduce)
+    with _noted(project, start.settings):
+        found = ladder.climbed(start, now, lambda settings: _attempted(stages, settings))
+        _write(project, found.settings)
         stale = stale_stages(project)
-        for stage in (one for one in _up_to_evaluation() if one in stale):
-            _reproduce(at, stage)
-        record = {"verdict_before": before, "asked": asked, "tried": [start, *at.tried], "stands": rung}
-        changed = {key: value for key, value in at.base.items() if value != asked[key]}
-        write_json(project / MITIGATION, {**record, "changes": changed}, {n: project / p for n, p in MADE_FROM.items()})
-    return at.times
+        stages.run(*(stage for stage in _up_to_evaluation() if stage in stale))
+        changes = {key: value for key, value in found.settings.items() if value != start.settings[key]}
+        record: dict[str, Any] = {
+            "verdict_before": before,
+            "asked": start.settings,
+            "start": _figures(now),
+            "changes": changes,
+        }
+        record |= {"stands": found.stands, "tried": [_plain(one) for one in found.tried]}
+        write_json(project / MITIGATION, record, {name: project / path for name, path in MADE_FROM.items()})
+    return stages.times
 
 
 def put_back(project: Path) -> None:
@@ -106,50 +112,22 @@ def validation(project: Path) -> Validated:
     return ladder.validated(own.labels.numpy(), own.logits.double().softmax(dim=1).numpy(), shares)
 
 
-def _stands(at: _Climb, all_rungs: tuple[Rung, ...]) -> str:
-    """Try rungs; return the name of the one that stands: its parameters are in params.yaml, and the climb's base."""
-    for rung in all_rungs:
-        if rung.skipped:
-            at.tried.append({"rung": rung.name, "says": rung.says, "skipped": rung.skipped})
-            continue
-        values = {**(at.asked if rung.anew else at.base), **rung.changes}
-        entry: dict[str, Any] = {"rung": rung.name, "says": rung.says, "changes": dict(rung.changes)}
-        at.tried.append(entry)
-        try:
-            found = _try(at, values)
-        except UserError as error:
-            entry["failed"] = str(error)
-            continue
-        entry |= _figures(found)
-        if found.holds or rung.name == ladder.SCRATCH:
-            at.base = values
-            return rung.name
-        if found.nll < at.best.nll and not rung.anew:
-            at.base, at.best = values, found
-    _write(at.project, at.base)
-    return "none"
-
-
-def _try(at: _Climb, values: dict[str, Any]) -> Validated:
+def _attempted(stages: _Stages, settings: Mapping[str, Any]) -> Validated:
     """Fine-tune with other parameters; a model that holds beside the old references is given its own to hold beside."""
-    if ladder.CANDIDATES in _write(at.project, values):
-        _reproduce(at, SELECT)
-    _reproduce(at, FINETUNE)
-    found = validation(at.project)
+    if ladder.CANDIDATES in _write(stages.project, settings):
+        stages.run(SELECT)
+    stages.run(FINETUNE)
+    found = validation(stages.project)
     if not found.holds:
         return found
-    _reproduce(at, REFERENCE)
-    return validation(at.project)
+    stages.run(REFERENCE)
+    return validation(stages.project)
 
 
 def _write(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Write what differs to params.yaml and return it; candidates that stay are not named anew."""
     now = flatten(read_params(project / PARAMS_FILE))
     return overrides.write_overrides(project, {key: value for key, value in values.items() if value != now[key]})
-
-
-def _reproduce(at: _Climb, stage: str) -> None:
-    at.times.append(at.reproduce(stage, stale=True, alone=True))
 
 
 def _start(project: Path, asked: Mapping[str, Any]) -> Start:
@@ -175,6 +153,15 @@ def _noted(project: Path, asked: Mapping[str, Any]) -> Iterator[None]:
         put_back(project)
         raise
     (state_folder(project) / _NOTE).unlink()
+
+
+def _plain(one: Tried) -> dict[str, Any]:
+    """Return what a rung came to as JSON-able values."""
+    rung, found = one.rung, one.found
+    told = {"rung": rung.name, "says": rung.says, "changes": dict(rung.changes)}
+    if found is not None:
+        return {**told, **_figures(found)}
+    return {**told, **({"skipped": rung.skipped} if rung.skipped else {"failed": one.failed})}
 
 
 def _figures(found: Validated) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def climbed(project: Path) -> dict[str, Any] | None:
 
 def sentence(record: Mapping[str, Any]) -> str:
     """Return what a climb came to, in words."""
-    parts = [_said(one) for one in record["tried"]]
+    parts = [_said({"rung": "the model", "says": "as asked for", **record["start"]}), *map(_said, record["tried"])]
     return f"The verdict was negative. {'; '.join(parts)}. What stands: {record['stands']}."
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 from sklearn.metrics import accuracy_score, log_loss
 
-from transfer.evaluation.mitigation import Rung, Start, Validated, rungs, validated
+from transfer.errors import UserError
+from transfer.evaluation.mitigation import Climbed, Rung, Start, Validated, climbed, rungs, validated
 
 SETTINGS: dict[str, Any] = {
     "finetune.strategy": "staged",
@@ -105,3 +106,60 @@ def test_figures_are_those_of_scikit_learn() -> None:
 def test_a_model_holds_where_it_is_behind_no_reference() -> None:
     assert Validated(0.8, 0.1, {"scratch": 0.8, "random_frozen": 0.7}).holds
     assert not Validated(0.8, 0.1, {"scratch": 0.7, "random_frozen": 0.81}).holds
+
+
+def attempted(found: dict[str, Any]) -> Climbed:
+    """Climb where each rung comes to what is stated of its strategy and norms; others come to the model asked for."""
+    tried: list[Any] = []
+
+    def attempt(settings: Any) -> Validated:
+        tried.append(dict(settings))
+        outcome = found.get(tuple(settings[key] for key in ("finetune.strategy", "finetune.norms", "finetune.bss")))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome or BEHIND
+
+    return climbed(START, BEHIND, attempt)
+
+
+BEHIND, HOLDING = Validated(0.5, 1.0, {"scratch": 0.8}), Validated(0.9, 0.2, {"scratch": 0.8})
+BETTER = Validated(0.7, 0.5, {"scratch": 0.8})
+
+
+def test_the_first_rung_that_holds_stands() -> None:
+    found = attempted({("staged", "reestimated", 0.0): HOLDING})
+    assert (found.stands, [one.rung.name for one in found.tried]) == ("norms", ["norms"])
+    assert found.settings == {**SETTINGS, "finetune.norms": "reestimated"}
+
+
+def test_a_rung_that_helps_without_holding_is_what_the_next_begins_with() -> None:
+    found = attempted({("staged", "reestimated", 0.0): BETTER, ("full", "reestimated", 0.0): HOLDING})
+    assert (found.stands, found.settings["finetune.norms"]) == ("unfreeze", "reestimated")
+
+
+def test_a_rung_that_does_not_help_is_undone() -> None:
+    found = attempted({("full", "auto", 0.0): HOLDING})
+    assert (found.stands, found.settings) == ("unfreeze", {**SETTINGS, "finetune.strategy": "full"})
+
+
+def test_a_rung_that_fails_is_told_of_and_the_next_is_tried() -> None:
+    found = attempted({("staged", "reestimated", 0.0): UserError("No."), ("full", "auto", 0.0): HOLDING})
+    assert (found.tried[0].failed, found.stands) == ("No.", "unfreeze")
+
+
+def test_where_nothing_holds_there_is_no_transfer_and_no_other_parameter_stays_changed() -> None:
+    found = attempted({("staged", "reestimated", 0.0): BETTER})
+    assert found.stands == "scratch"
+    assert found.settings == {**SETTINGS, "finetune.strategy": "scratch"}
+    assert len(found.tried) == 6
+
+
+def test_where_nothing_can_be_tried_everything_stays() -> None:
+    words = {
+        (one, norms, bss): UserError("No.")
+        for one in ("staged", "full", "scratch")
+        for norms in ("auto", "reestimated")
+        for bss in (0.0, 0.001)
+    }
+    found = attempted(words)
+    assert (found.stands, found.settings) == ("none", SETTINGS)

@@ -4,19 +4,18 @@ The test rows have said once that the model is worse than one without transfer. 
 surely worse before it is left: it has to be at least as accurate as every reference.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.evaluation.verdict import NEGATIVE
+from transfer.errors import UserError
 from transfer.metrics.classification import Labels, accuracy
 
-__all__ = ["NEGATIVE", "Rung", "Start", "Validated", "rungs", "validated"]
-
 NORMS, UNFREEZE, REGULARISE, BACKBONE, SCRATCH = "norms", "unfreeze", "regularise", "backbone", "scratch"
+NOTHING = "none"
 STRATEGY, HEAD, STATISTICS, CANDIDATES = (
     "finetune.strategy",
     "finetune.head",
@@ -87,6 +86,36 @@ class Validated:
         return all(self.accuracy >= value for value in self.references.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a rung came to.
+
+    Args:
+        rung: which.
+        found: how its model does; None where it was skipped or failed.
+        failed: why it could not be tried, a sentence; empty where it could.
+    """
+
+    rung: Rung
+    found: Validated | None = None
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """What a climb came to.
+
+    Args:
+        stands: name of the rung that stands; `NOTHING` where none could be tried to the end.
+        settings: the parameters that stand, dotted parameter -> value.
+        tried: every rung up to the one that stands.
+    """
+
+    stands: str
+    settings: Mapping[str, Any]
+    tried: tuple[Tried, ...]
+
+
 def rungs(start: Start) -> tuple[Rung, ...]:
     """Return all rungs in order, those that would change nothing with the reason; the last one always holds.
 
@@ -102,6 +131,36 @@ def rungs(start: Start) -> tuple[Rung, ...]:
         anew=True,
     )
     return (_norms(start), _unfreeze(start), _regularise(start), *_backbones(start), alone)
+
+
+def climbed(start: Start, now: Validated, attempt: Callable[[Mapping[str, Any]], Validated]) -> Climbed:
+    """Try rungs until one holds; return what was tried and the parameters that stand.
+
+    A rung that does not hold is undone, unless its loss is the lowest so far: then the next one begins with it. The
+    last rung stands whatever it comes to: without transfer there is nothing to be worse than.
+
+    Args:
+        start: what is climbed from.
+        now: how its model does.
+        attempt: fine-tunes with parameters, and returns how that model does; a `UserError` says why it cannot.
+    """
+    base, best, tried = dict(start.settings), now, list[Tried]()
+    for rung in rungs(start):
+        if rung.skipped:
+            tried.append(Tried(rung))
+            continue
+        settings = {**(start.settings if rung.anew else base), **rung.changes}
+        try:
+            found = attempt(settings)
+        except UserError as error:
+            tried.append(Tried(rung, failed=str(error)))
+            continue
+        tried.append(Tried(rung, found))
+        if found.holds or rung.name == SCRATCH:
+            return Climbed(rung.name, settings, tuple(tried))
+        if found.nll < best.nll and not rung.anew:
+            base, best = settings, found
+    return Climbed(NOTHING, base, tuple(tried))
 
 
 def validated(actual: Labels, shares: NDArray[np.float64], references: Mapping[str, NDArray[np.float64]]) -> Validated:
