@@ -22,14 +22,18 @@ def climbed(project: Path) -> dict[str, Any] | None:
 
 def sentence(record: Mapping[str, Any]) -> str:
     """Return what a climb came to, in words."""
-    parts = [_said({"rung": "the model", "says": "as asked for", **record["start"]}), *map(_said, record["tried"])]
-    return f"The verdict was negative. {'; '.join(parts)}. What stands: {record['stands']}."
+    parts = [f"as asked for, {_figures(record['start'])} of the validation images", *map(_said, record["tried"])]
+    return f"The verdict was negative; {'; '.join(parts)}. What stands: {record['stands']}."
 
 
 def _said(one: Mapping[str, Any]) -> str:
     if "skipped" in one:
-        return f"{one['rung']} skipped: {one['skipped']}"
+        return f"{one['rung']} skipped, {one['skipped']}"
     if "failed" in one:
         return f"{one['rung']} failed: {one['failed'].rstrip('.')}"
+    return f"{one['rung']} ({one['says']}), {_figures(one)}"
+
+
+def _figures(one: Mapping[str, Any]) -> str:
     beside = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in one["references"].items())
-    return f"{one['rung']} ({one['says']}) {one['accuracy']:.3f} on validation images, {beside}"
+    return f"{one['accuracy']:.3f} (beside {beside})"
