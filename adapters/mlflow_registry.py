@@ -124,6 +124,20 @@ def _fitting(text: str) -> str:
     return head[: max(head.rfind("\n"), 0)].rstrip() + _CUT
 
 
+def tagged(project: Path, tag: str, text: str) -> list[tuple[str, str]]:
+    """Return (name, version) of every version with such a tag.
+
+    Args:
+        project: the project's folder.
+        tag: its name.
+        text: its value, without an apostrophe.
+    """
+    client = open_client(project)
+    with store_errors(registry_uri(project)):
+        found = client.search_model_versions(f"tags.`{tag}` = '{text}'")
+    return [(str(one.name), str(one.version)) for one in found]
+
+
 def _find(client: "MlflowClient", name: str, wanted: Mapping[str, str]) -> "ModelVersion | None":
     """Return the newest version that holds the same model."""
     digest = wanted[MODEL_TAG]

@@ -67,7 +67,11 @@ def start_parent(key: str, name: str, params: Mapping[str, Any], tags: Mapping[s
 
 
 def finish_parent(
-    run_id: str, status: str, metrics: Mapping[str, float] | None = None, artifacts: Sequence[Path] = ()
+    run_id: str,
+    status: str,
+    metrics: Mapping[str, float] | None = None,
+    artifacts: Sequence[Path] = (),
+    tags: Mapping[str, str] | None = None,
 ) -> None:
     """Close the run of a pipeline.
 
@@ -76,12 +80,14 @@ def finish_parent(
         status: "FINISHED", "FAILED" or "KILLED".
         metrics: figures of the whole pipeline.
         artifacts: files to keep with the run.
+        tags: further tags.
     """
     project = find_project()
     client = open_client(project)
     with store_errors(tracking_uri(project)):
         parent = StageRun(client, run_id)
         parent.metrics(metrics or {})
+        parent.tags(tags or {})
         for path in artifacts:
             parent.artifact(path)
         if status == FINISHED:  # a run that stopped before its data were hashed would get those of the run before it

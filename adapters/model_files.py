@@ -68,6 +68,14 @@ def load_head(path: Path) -> "Module":
         raise UserError(f"{path} is missing or damaged ({error}); run `dvc checkout` or `dvc repro`.") from error
 
 
+def keeps_statistics(folder: Path) -> bool:
+    """Say whether a stored model has norm layers that keep running statistics; only the names in its file are read."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, framework="numpy") as stored:
+        return any(name.endswith(".running_mean") for name in stored.keys())  # noqa: SIM118  it is no mapping
+
+
 def load_card(folder: Path) -> "tuple[ModelCard, str]":
     """Return a stored model's card and the sha256 that its weights must have.
 

@@ -77,6 +77,21 @@ def bury_ghosts(api: str, why: str) -> int:
     return len(ghosts)
 
 
+def resume(api: str, flow_run: str, run_input: dict[str, Any]) -> bool:
+    """Resume a flow run that was suspended; say whether it goes on: one that waits for nothing does not.
+
+    Args:
+        api: URL of the Prefect API.
+        flow_run: its id.
+        run_input: what it asked for.
+    """
+    try:
+        answer = _ask(f"{api}/flow_runs/{flow_run}/resume", {"run_input": run_input})
+    except (OSError, ValueError):  # the server is gone, or knows no such run
+        return False
+    return bool(answer["status"] == "ACCEPT")
+
+
 def _ask(url: str, body: dict[str, Any], method: str = "POST") -> Any:
     request = urllib.request.Request(  # noqa: S310  our own address
         url, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}, method=method

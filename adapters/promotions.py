@@ -23,6 +23,7 @@ from transfer.errors import UserError
 CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, BY_PERSON, ROLLBACK, REPAIR, OUTSIDE = "gate", "promote", "rollback", "repair", "outside"
 GATE_TAG, WHY_TAG, AGAINST_TAG = "gate", "gate_why", "gate_against"  # of a version: what the gate said, beside whom
+APPROVAL_TAG, APPROVAL_RUN_TAG = "approval", "approval_run"  # of a version: a person's word, the flow run that waits
 NOBODY = "none"  # the value of AGAINST_TAG where there was no champion
 HEAD_TAG = "rootstock.promotion"  # with the ledger's own mark, of a registered model: hash of the last line about it
 PENDING = STORE / "promotion.pending.json"
@@ -40,6 +41,7 @@ class Move:
         why: in words.
         forced: whether a person overrules the gate.
         decision: what the gate said of the version; None where it said nothing.
+        who: whose word it is; the account where it is None.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Move:
     why: str
     forced: bool = False
     decision: Mapping[str, Any] | None = None
+    who: str | None = None
 
 
 def champion(project: Path, model: str) -> AliasedVersion | None:
@@ -79,7 +82,7 @@ def move(project: Path, wanted: Move) -> Line:
         if target is None:
             raise UserError(f"{wanted.model} has no version {wanted.after}; `make ui` shows those that it has.")
         names = ("model", "before", "after", "by", "why", "forced", "decision")
-        values = {name: getattr(wanted, name) for name in names}
+        values = {name: getattr(wanted, name) for name in names} | ({"who": wanted.who} if wanted.who else {})
         write_plain_json(project / PENDING, _signed({**values, "model_sha256": target.tags.get(MODEL_TAG, "")}))
         line = _finish(project)
     if line is None:

@@ -19,7 +19,8 @@ app = typer.Typer(
     help=(
         "A folder of labelled images in; a registered model out, with proof at every step that the transfer helped.\n\n"
         "Every command acts on the project that holds the current directory.\n\n"
-        "Exit codes: 0 done, 2 the input is at fault, 1 anything else, 130 interrupted."
+        "Exit codes: 0 done, 2 the input is at fault, 3 ended before register, as asked for where transfer hurt, "
+        "1 anything else, 130 interrupted."
     ),
 )
 

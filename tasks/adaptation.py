@@ -92,8 +92,15 @@ def budget(settings: FinetuneParams, batch_size: int, images_per_class: float = 
         weight_decay=settings.weight_decay,
         label_smoothing=settings.label_smoothing,
         augmentation=Augmentation(trivial=settings.trivial_augment),
-        anchor=_ANCHOR if images_per_class < _FEW_PER_CLASS else 0.0,
+        anchor=_anchor(settings, images_per_class),
+        bss=settings.bss if math.isfinite(images_per_class) else 0.0,
     )
+
+
+def _anchor(settings: FinetuneParams, images_per_class: float) -> float:
+    if settings.l2_sp == "auto":
+        return _ANCHOR if images_per_class < _FEW_PER_CLASS else 0.0
+    return settings.l2_sp if math.isfinite(images_per_class) else 0.0
 
 
 def adapted(

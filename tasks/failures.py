@@ -16,13 +16,19 @@ INTERRUPTED = 130
 _FULL_BYTES = 1 << 20  # less than this, and no file of a stage fits any more
 
 
+class HaltedError(RootstockError):
+    """The run ended before its last stage, as params.yaml asks; nothing is at fault. Ends with exit code 3."""
+
+    exit_code = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How a stage failed.
 
     Args:
         stage: the stage's word.
-        exit_code: 2 for the user's mistake, 1 for ours or the machine's, 130 for Ctrl-C.
+        exit_code: 2 for the user's mistake, 3 where a run halts as asked, 1 for ours or the machine's, 130 for Ctrl-C.
         sentence: what to tell the user.
         traceback_file: where an unexpected error's traceback was written, else None.
     """

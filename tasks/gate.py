@@ -27,7 +27,7 @@ from adapters.promotions import (
 )
 from tasks.compared import identity_of
 from tasks.handoffs import CHAMPION, LOOKS, MODEL
-from tasks.params_blocks import RegisterParams
+from tasks.params_blocks import REQUIRED, RegisterParams
 from tasks.stage import observe
 from transfer.evaluation import promotion
 from transfer.evaluation.promotion import Criteria, Decision, Measured, Paired, Policy
@@ -74,10 +74,12 @@ def judge(project: Path, release: Release, version: str, settings: RegisterParam
     settle(project)
     made_from = {"weights": project / MODEL / WEIGHTS, "card": project / MODEL / CARD}
     judged = _judged(project, release, version, settings, read_json(project / CHAMPION, made_from=made_from))
-    taken_back = _taken_back(project, release) if judged.decision.outcome == promotion.PROMOTE else ""
-    if not taken_back:
+    if judged.decision.outcome != promotion.PROMOTE:
         return judged
-    left = promotion.incomparable((), f"{taken_back} (the gate: {judged.decision.sentence.rstrip('.')})")
+    needs = _taken_back(project, release) or ("approval is required" if settings.approval == REQUIRED else "")
+    if not needs:
+        return judged
+    left = promotion.incomparable((), f"{needs} (the gate: {judged.decision.sentence.rstrip('.')})")
     return replace(judged, decision=left, plain={**judged.plain, **promotion.plain(left)})
 
 

@@ -70,10 +70,17 @@ def require_consistent(params: Params, source: str = PARAMS_FILE) -> None:
     """Refuse values that are allowed one by one, but not together.
 
     Raises:
-        UserError: a head or norm statistics that do not go with what the strategy trains.
+        UserError: a head or norm statistics that do not go with what the strategy trains, or a penalty on batches that
+            processes share.
     """
     for strategy in strategies_of(params):
         _require_suited(params.finetune, strategy, source)
+    if params.finetune.bss and params.finetune.processes > 1:
+        bss, processes = params.finetune.bss, params.finetune.processes
+        raise UserError(
+            f"{source}: finetune.bss is {bss:g} and finetune.processes {processes}, but "
+            "singular values are those of a whole batch, in one process; set bss=0 or processes=1 and run again."
+        )
 
 
 def strategies_of(params: Params) -> tuple[str, ...]:

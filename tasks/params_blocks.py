@@ -14,6 +14,8 @@ _Strategy = Annotated[
     str, Field(pattern=r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$")
 ]
 _MAX_SIDE_PX = 4096
+WARN, STOP, MITIGATE = "warn", "stop", "mitigate"  # what a negative verdict leads to
+REQUIRED = "required"  # of approval: a person has to say so too
 SELECTED = "selected"  # the strategy that `select` found to be the best
 AUTO_NORMS, FROZEN_NORMS, REESTIMATED_NORMS, TRAINED_NORMS = "auto", "frozen", "reestimated", "trained"
 
@@ -97,6 +99,8 @@ class FinetuneParams(BaseModel):
     weight_decay: float = Field(default=0.05, ge=0, le=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     trivial_augment: bool = False
+    l2_sp: Annotated[float, Field(ge=0, le=1)] | _AUTO = "auto"
+    bss: float = Field(default=0.0, ge=0, le=1)
     norms: str = Field(default="auto", pattern=r"^(auto|frozen|reestimated|trained)$")
     imbalance: Annotated[str, Field(pattern=r"^(auto|none|weights|sampling|logits)$")] = "auto"
     budget_s: Annotated[float, Field(gt=0)] | None = None
@@ -121,6 +125,7 @@ class EvaluateParams(BaseModel):
     set_error: float = Field(default=0.1, ge=0.001, le=0.5)
     resamples: int = Field(default=1000, ge=100, le=100_000)
     seed: _Seed = 0
+    on_negative: str = Field(default="warn", pattern=r"^(warn|stop|mitigate)$")
 
 
 class RegisterParams(BaseModel):
@@ -129,6 +134,7 @@ class RegisterParams(BaseModel):
     model_config = _CLOSED
     model_name: Annotated[str, Field(pattern=r"^[^/:%.@?]+$")] | None = None
     promote: str = Field(default="superior", pattern=r"^(superior|non-inferior|by-hand)$")
+    approval: str = Field(default="none", pattern=r"^(none|required)$")
     confidence: float = Field(default=0.95, ge=0.5, le=0.999)
     margin: float = Field(default=0.01, gt=0, lt=0.5)
     min_accuracy: Annotated[float, Field(ge=0, le=1)] | None = None

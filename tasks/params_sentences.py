@@ -18,6 +18,8 @@ _PATTERNS = {
     r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$": (
         "that is staged, features, last-<number of depth groups>, gradual, full, norm-only, bias-only or scratch"
     ),
+    r"^(none|required)$": "that is none or required",
+    r"^(warn|stop|mitigate)$": "that is warn, stop or mitigate",
     r"^(ridge|logistic|svm|forest|knn)$": "that is ridge, logistic, svm, forest or knn",
 }
 _LONGEST_SHOWN = 80

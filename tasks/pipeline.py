@@ -19,7 +19,10 @@ from adapters.project import find_project, state_folder
 from tasks import data_source, failures, registry_care
 from tasks.compared import is_outdated
 from tasks.hand_edits import WRITTEN_FILE
+from tasks.handoffs import MITIGATION
 from tasks.live import shown
+from tasks.mitigation import climb, put_back
+from tasks.mitigation_record import climbed, sentence
 from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
 from tasks.pipeline_settings import chosen_data_path
@@ -28,10 +31,12 @@ from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
 
 __all__ = [
+    "EVALUATE",
     "STAGES",
     "ProjectBusyError",
     "alone_after",
     "apply_settings",
+    "climb",
     "parent_run",
     "project_run",
     "repro",
@@ -77,6 +82,7 @@ def project_run(data_path: str | None, settings: Mapping[str, Any] | None) -> It
     environment.prepare(project)
     with project_lock(project):
         _bury_ghost(project)
+        put_back(project)
         named = chosen_data_path(project, data_path, settings)
         kept = [*_FILES, *_replaceable(project), *_data_record(project, named)]
         snapshots.take(project, kept)
@@ -174,12 +180,16 @@ def settle(project: Path, times: list[dict[str, Any]]) -> dict[str, Any]:
     return {"mended": registry_care.mend(project), "notice": notice, "stages": times}
 
 
-def _headline(project: Path) -> tuple[dict[str, float], tuple[Path, ...]]:
-    """Return what the list of runs shows of a finished pipeline: figures of the test rows, and their picture."""
+def _headline(project: Path) -> tuple[dict[str, float], tuple[Path, ...], dict[str, str]]:
+    """Return what the list of runs shows of a finished pipeline: figures of the test rows, a picture, tried rungs."""
     folder = project / "artifacts" / "evaluate"
     figures = read_plain_json(folder / "metrics.json")
     named = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-    return named, (folder / "comparison.png",)
+    climb_record = climbed(project)
+    if climb_record is None:
+        return named, (folder / "comparison.png",), {}
+    tags = {"mitigation": climb_record["stands"], "mitigation.tried": sentence(climb_record)}
+    return named, (folder / "comparison.png", project / MITIGATION), tags
 
 
 def _raise(project: Path, stage: str, log: Path) -> None:
@@ -188,7 +198,8 @@ def _raise(project: Path, stage: str, log: Path) -> None:
         raise failures.unexplained(stage, project, dvc_commands.complaint(log), log)
     if failure.exit_code == failures.INTERRUPTED:
         raise KeyboardInterrupt
-    raise (UserError if failure.exit_code == UserError.exit_code else EnvironmentFault)(failure.sentence)
+    kinds = {kind.exit_code: kind for kind in (UserError, failures.HaltedError)}
+    raise kinds.get(failure.exit_code, EnvironmentFault)(failure.sentence)
 
 
 def _compute_s(project: Path, stage: str, began_at: float) -> float | None:

@@ -6,13 +6,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters import environment
+from adapters import environment, prefect_commands
 from adapters.golden_outputs import Proof, prove
+from adapters.machine import account
 from adapters.mlflow_aliases import MODEL_TAG, AliasedVersion, numbered
+from adapters.mlflow_registry import tag_version
+from adapters.prefect_api import running_api
 from adapters.project import enter_project
 from adapters.promotion_ledger import Line, read_ledger
 from adapters.promotions import (
     AGAINST_TAG,
+    APPROVAL_RUN_TAG,
+    APPROVAL_TAG,
     BY_PERSON,
     CHAMPION,
     GATE_TAG,
@@ -29,13 +34,14 @@ from transfer.errors import EnvironmentFault, UserError
 from transfer.evaluation.promotion import REFUSE
 
 
-def promote(target: str, why: str, *, force: bool) -> str:
+def promote(target: str, why: str, *, force: bool, who: str | None = None) -> str:
     """Make a version the champion by a person's word; return what was done, a sentence.
 
     Args:
         target: NAME@ALIAS or NAME/VERSION.
         why: in words; kept in the ledger.
         force: whether to overrule the gate, which the ledger then says.
+        who: whose word it is; the account where it is None.
 
     Raises:
         UserError: there is no such version, no reason, or the gate refused it and it is not forced.
@@ -58,9 +64,25 @@ def promote(target: str, why: str, *, force: bool) -> str:
         raise EnvironmentFault(f"{name} version {found.version} is not promoted: {proof.sentence}; register it again.")
     said = {tag: found.tags[tag] for tag in (GATE_TAG, WHY_TAG, AGAINST_TAG) if tag in found.tags} or None
     before = None if now is None else now.version
-    move(project, Move(name, before, found.version, BY_PERSON, why.strip(), bool(objection), said))
+    move(project, Move(name, before, found.version, BY_PERSON, why.strip(), bool(objection), said, who))
+    if APPROVAL_TAG in found.tags:
+        tag_version(project, name, found.version, {APPROVAL_TAG: f"approved by {who or account()}: {why.strip()}"})
     overruled = f", against the gate: {objection}" if objection else ""
     return f"{name}@{CHAMPION} is version {found.version}, was {_called(before)} ({proof.sentence}){overruled}"
+
+
+def release(target: str, why: str) -> bool:
+    """Resume the flow run that waits for a person's word on a version; say whether one went on.
+
+    Args:
+        target: NAME@ALIAS or NAME/VERSION.
+        why: what was said.
+    """
+    project = _entered()
+    run = named_version(project, target)[1].tags.get(APPROVAL_RUN_TAG)
+    api = running_api(project) if run else None
+    answer = {"approve": True, "reason": why.strip(), "who": account()}
+    return run is not None and api is not None and prefect_commands.resume(api, run, answer)
 
 
 def rollback(target: str, why: str) -> str:

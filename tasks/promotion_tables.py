@@ -41,6 +41,8 @@ def promote(target: str, why: str, *, force: bool) -> None:
     from tasks import promotion
 
     print(f"{promotion.promote(target, why, force=force)}.")
+    if promotion.release(target, why):
+        print("The run that waited for this goes on, and finds it done.")
 
 
 def rollback(model: str, why: str) -> None:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.held_out_file import HeldOut, write_held_out
 from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.manifest_file import Manifest, read_manifest
+from adapters.model_files import WEIGHTS
 from tasks.adaptation import budget, training_target
 from tasks.candidates import random_candidate
 from tasks.finetune import read_settled
 from tasks.frozen import write_frozen
 from tasks.frozen_files import MADE_FROM
-from tasks.handoffs import FINETUNE_HISTORY, RANDOM_FROZEN, RANKING, REFERENCE_HISTORY, SCRATCH
+from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, RANDOM_FROZEN, RANKING, REFERENCE_HISTORY, SCRATCH
 from tasks.history import BATCH_SIZE, Event, history, read_history, valid
 from tasks.imbalance import balance_in
 from tasks.params import Params, read_params
@@ -21,8 +23,10 @@ from tasks.training_group import lone_engine
 from transfer.records import EpochRecord, StepOutcome
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transfer.backbones.backbone import Backbone, Classifier
-    from transfer.data.examples import Target
+    from transfer.data.examples import Examples, Target
 
 HISTORY = REFERENCE_HISTORY
 _PART = "history.json"
@@ -39,6 +43,7 @@ def train_from_scratch() -> None:
 
     from transfer.backbones.backbone import Classifier
     from transfer.finetuning.loop import train
+    from transfer.finetuning.measuring import predict_logits
     from transfer.finetuning.plan import scratch_plan
     from transfer.finetuning.problem import Problem
 
@@ -58,6 +63,7 @@ def train_from_scratch() -> None:
     best, seen = min(epochs, key=lambda epoch: epoch.val_nll), epochs[-1].images_seen
     outcome = StepOutcome(plan.name, tuple(plan.rates), None, best.val_nll, best.val_accuracy, seen, kept=True)
     _save(SCRATCH, classifier, manifest, [*events, outcome])
+    _hold_out(SCRATCH, predict_logits(classifier, target.val.inputs), target, left_out=False)
 
 
 @step
@@ -70,9 +76,11 @@ def probe_random_features() -> None:
     """
     from dataclasses import replace
 
+    from transfer.backbones.features import extract_features
     from transfer.backbones.heads import take_head
+    from transfer.finetuning.measuring import logits_of
     from transfer.finetuning.norms import reestimate
-    from transfer.finetuning.probing import probed, refitted
+    from transfer.finetuning.probing import fitted_to_all, probed, refitted
     from transfer.heads.fits import fit_of
 
     params, manifest = read_params(), read_manifest()
@@ -80,13 +88,22 @@ def probe_random_features() -> None:
     reestimate(backbone, target.train.inputs)
     fit = fit_of(params.finetune.head, params.reference.seed)
     with progress("probing random features", total=1) as bar:
-        classifier, (record, outcome) = probed(backbone, target, fit=fit)
-        head, more = refitted(classifier, target, fit=fit)
+        rows = {id(one): extract_features(backbone, one.inputs) for one in (target.train, target.val)}
+
+        def features(_: "Backbone", examples: "Examples") -> "Tensor":
+            return rows[id(examples)]
+
+        classifier, (record, outcome) = probed(backbone, target, features, fit)
+        head, more = refitted(classifier, target, features, fit)
+        unseen = logits_of(classifier.head, features(backbone, target.val))
+        if head:
+            unseen = fitted_to_all(backbone, target, features, fit).held_out[len(target.train) :]
         take_head(classifier, head)
         bar.advance()
     named: list[Event] = [replace(record, step_name="random_frozen"), replace(outcome, name="random_frozen")]
     named += [replace(one, name=f"random_frozen_{one.name}") for one in more]
     _save(RANDOM_FROZEN, classifier, manifest, named)
+    _hold_out(RANDOM_FROZEN, unseen, target, left_out=bool(head))
     _join()
 
 
@@ -143,6 +160,12 @@ def _save(folder: Path, classifier: "Classifier", manifest: Manifest, events: Se
 
     save_model(folder, classifier, ModelCard.of(classifier, manifest.classes))
     write_plain_json(folder / _PART, history(events))
+
+
+def _hold_out(folder: Path, logits: "Tensor", target: "Target", *, left_out: bool) -> None:
+    """Write what a reference makes of validation rows that it was not fitted to, beside the model."""
+    found = HeldOut(logits.float(), target.val.labels, left_out=left_out, sharpness=None)
+    write_held_out(folder / HELD_OUT.name, found, {"model": folder / WEIGHTS})
 
 
 def _join() -> None:

@@ -10,15 +10,19 @@ from adapters.json_files import write_json
 from adapters.mlflow_registry import Release, register, tag_version
 from adapters.model_files import CARD, WEIGHTS
 from adapters.origin_files import FILES_TAG, ORIGIN, gather
+from tasks.failures import HaltedError
 from tasks.gate import Judged, carry_out, judge
 from tasks.handoffs import CHAMPION, COMPARISON, CONFUSION, LEARNING_CURVE, LOOKS, METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.licences import weights_tags
+from tasks.mitigation_record import climbed
 from tasks.naming import model_name
 from tasks.origin import origin_tags
 from tasks.params import read_params
+from tasks.params_blocks import MITIGATE, STOP
 from tasks.release import is_origin, read_release
 from tasks.step import step
 from transfer.evaluation.promotion import KEEP
+from transfer.evaluation.verdict import NEGATIVE
 
 _SHOWN = (CONFUSION, COMPARISON, LEARNING_CURVE)
 
@@ -30,8 +34,18 @@ def check() -> None:
     Raises:
         UserError: an artifact is missing or was made from another model, the name cannot be registered, or the licence
             or the origin of the weights is unknown and params.yaml does not allow that.
+        HaltedError: the verdict is negative, and params.yaml asks to stop there.
     """
-    _release()
+    release, on_negative = _release(), read_params().evaluate.on_negative
+    if release.tags["verdict_kind"] != NEGATIVE:
+        return
+    if on_negative == STOP:
+        raise HaltedError(
+            f"{release.tags['verdict']} Nothing is registered, since evaluate.on_negative is stop; make it mitigate to "
+            "have other parameters tried, or warn to go on, and run again."
+        )
+    if on_negative == MITIGATE and climbed(Path.cwd()) is None:
+        print("The verdict is negative, and nothing else was tried: `rootstock run` climbs, a single stage does not.")
 
 
 @step

@@ -11,7 +11,7 @@ from adapters import environment, prefect_api, servers
 from adapters.locks import refuse_if_busy
 from adapters.mlflow_store import open_client
 from adapters.project import enter_project
-from tasks import data_source, licences, overrides, pipeline_settings, registry_care, summary
+from tasks import data_source, licences, mitigation, overrides, pipeline_settings, registry_care, summary
 from tasks.cli import say
 from tasks.staleness import stale_stages
 from tasks.warm import warm_process
@@ -35,12 +35,13 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     environment.prepare(project)
     environment.quieten_prefect()
     refuse_if_busy(project)
+    mitigation.put_back(project)
     values = overrides.parse_overrides(texts, project, typed_in)
     changes = overrides.planned_changes(project, values)
     settings = pipeline_settings.complete(project, values)
     data_path = str(settings["data.path"])
     data_source.check(project, data_path)
-    if not changes and not stale_stages(project):
+    if not changes and not stale_stages(project) and not mitigation.is_due(project):
         mended = registry_care.mend(project)
         summary.show_unchanged(project, mended, data_source.track(project, data_path))
         return

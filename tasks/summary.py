@@ -10,6 +10,7 @@ from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, aliased
 from adapters.promotions import CHALLENGER, CHAMPION
 from tasks.handoffs import LOOKS, METRICS, RANKING, REGISTRATION, REPORT, REPORT_PAGE, VERDICT
+from tasks.mitigation_record import climbed, sentence
 from tasks.params import read_params
 from transfer.evaluation.promotion import ASK
 
@@ -64,6 +65,9 @@ def facts(project: Path) -> Iterator[tuple[str, str]]:
     looks = read_json(project / LOOKS)
     if looks["n_models"] > 1:
         yield "Test images", looks["sentence"]
+    record = climbed(project)
+    if record is not None:
+        yield "Mitigation", sentence(record)
     yield "Promotion", registration["promotion"]["sentence"]
     yield "Model", f"{registration['name']} version {_version(project, registration)}, {_model_uri(project)}"
 

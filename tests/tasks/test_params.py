@@ -60,6 +60,9 @@ def test_flattened_values_are_the_files_own(root: Path) -> None:
             {"finetune": {"imbalance": "smote"}},
             ["finetune.imbalance is 'smote'", "auto, none, weights, sampling or logits"],
         ),
+        ({"evaluate": {"on_negative": "climb"}}, ["evaluate.on_negative is 'climb'", "warn, stop or mitigate"]),
+        ({"register": {"approval": "yes"}}, ["register.approval is 'yes'", "none or required"]),
+        ({"finetune": {"l2_sp": "off"}}, ["finetune.l2_sp is 'off'", "auto"]),
         ({"finetune": {"norms": "own"}}, ["finetune.norms is 'own'", "that is auto, frozen, reestimated or trained"]),
         (
             {"finetune": {"strategy": "last-0"}},
@@ -106,6 +109,15 @@ def test_a_head_that_no_step_can_train_goes_with_a_frozen_trunk(head: str) -> No
     together = check_params({"finetune": {"head": head, "strategy": "gradual"}})
     sentence = rf"finetune\.head is '{head}', .* is 'gradual'; make the strategy features, or"
     with nullcontext() if head in TRAINABLE else pytest.raises(UserError, match=sentence):
+        require_consistent(together)
+
+
+def test_singular_values_are_not_shared_by_processes() -> None:
+    require_consistent(check_params({"finetune": {"bss": 0.001}}))
+    together = check_params({"finetune": {"bss": 0.001, "processes": 2}})
+    with pytest.raises(
+        UserError, match=r"finetune\.bss is 0\.001 and finetune\.processes 2, .* set bss=0 or processes=1"
+    ):
         require_consistent(together)
 
 

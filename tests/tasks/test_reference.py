@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from adapters.held_out_file import read_held_out
 from adapters.json_files import read_json, write_json
 from adapters.manifest_file import read_manifest
 from adapters.model_files import load_model
@@ -21,7 +22,7 @@ from transfer.backbones.reference import BackboneReference
 from transfer.data.batches import Augmentation
 from transfer.data.examples import Target
 from transfer.errors import UserError
-from transfer.finetuning.measuring import judged
+from transfer.finetuning.measuring import judged, predict_logits
 from transfer.finetuning.probing import probed
 from transfer.finetuning.problem import Problem
 
@@ -122,3 +123,21 @@ def test_a_history_of_another_ranking_is_refused(finetuned: Path) -> None:
     finetune.RANKING.write_text(text.replace('"why": "', '"why": "Again: '), encoding="utf-8")
     with pytest.raises(UserError, match="was made from another"):
         reference.train_from_scratch()
+
+
+def test_references_hand_on_what_they_make_of_validation_rows_that_they_were_not_fitted_to(trained: Path) -> None:
+    answers = {}
+    for folder in (reference.SCRATCH, reference.RANDOM_FROZEN):
+        classifier, _ = load_model(folder)
+        own = read_held_out(folder / "held_out.safetensors", {"model": folder / "model.safetensors"})
+        rows = training_target("data/digits", read_manifest(), classifier.backbone.preprocess, 60)
+        assert own.labels.equal(rows.val.labels)
+        answers[folder] = own, predict_logits(classifier, rows.val.inputs)
+    unseen, fitted = answers[reference.SCRATCH]
+    assert not unseen.left_out
+    torch.testing.assert_close(unseen.logits, fitted)
+    unseen, fitted = answers[reference.RANDOM_FROZEN]
+    kept = {step.name for step in read_history(reference.HISTORY)[1] if step.kept}
+    assert unseen.left_out == ("random_frozen_refit" in kept)
+    losses = [torch.nn.functional.cross_entropy(logits, unseen.labels) for logits in (fitted, unseen.logits)]
+    assert losses[0] < losses[1]  # a head is kinder to rows that it was fitted to

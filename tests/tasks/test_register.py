@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from adapters.json_files import read_json, write_plain_json
+from adapters.json_files import read_json, write_json, write_plain_json
 from adapters.mlflow_aliases import aliased
 from adapters.mlflow_store import open_client
 from adapters.promotion_ledger import LEDGER, read_ledger
 from tasks import registry_care
+from tasks.failures import HaltedError
 from tasks.handoffs import MODEL, REGISTRATION, VERDICT
 from tasks.register import check, publish
 from tests.tasks.left_artifacts import champion, compare, leave_artifacts, set_param
@@ -212,3 +213,20 @@ def test_a_registration_from_a_time_before_the_gate_is_mended_without_a_champion
     open_client().delete_model_version("digits", "1")
     assert registry_care.mend(mlflow_project).endswith("digits@challenger is version 2 with the model of artifacts/")
     assert aliased(mlflow_project, "digits", "champion") is None
+
+
+@pytest.mark.parametrize("word", ["warn", "stop", "mitigate"])
+def test_a_negative_verdict_stops_before_anything_is_registered_where_that_is_asked_for(
+    mlflow_project: Path, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_artifacts()
+    negative = {"sentence": "Transfer hurt.", "verdict": "negative"}
+    write_json(VERDICT, negative, {"transfer": MODEL / "model.safetensors"})
+    set_param("on_negative: warn ", f"on_negative: {word} ")
+    if word == "stop":
+        with pytest.raises(HaltedError, match=r"Transfer hurt\. Nothing is registered") as caught:
+            check()
+        assert caught.value.exit_code == 3
+    else:
+        check()
+        assert ("`rootstock run` climbs" in capsys.readouterr().out) == (word == "mitigate")

@@ -24,6 +24,7 @@ class Budget:
             it never ends early.
         augmentation: how examples are varied.
         anchor: L2-SP's weight of the distance between the trunk and where it began, at least 0.
+        bss: weight of batch spectral shrinkage, see `transfer.finetuning.spectrum`, at least 0.
         at_once: images that go through the network at once, at most; a batch of more is made of several such parts,
             whose gradients are added. All of a batch when None.
     """
@@ -36,6 +37,7 @@ class Budget:
     patience: int | None = 3
     augmentation: Augmentation = field(default_factory=Augmentation)
     anchor: float = 0.0
+    bss: float = 0.0
     at_once: int | None = None
 
     def n_images(self, n_train: int) -> int:

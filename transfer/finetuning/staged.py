@@ -231,7 +231,8 @@ def _stated(
     thaw(classifier, plan.step.rates, adapts_norms=plan.step.adapts_norms, trains=plan.step.trains)
     stated = posed(classifier, target, plan, limits, seed, lent)
     before = stated.judged()
-    compiled = pays_to_compile(lent.engine, plan.updates_s(), shares_norms=plan.step.adapts_norms)
+    pays = pays_to_compile(lent.engine, plan.updates_s(), shares_norms=plan.step.adapts_norms)
+    compiled = pays and not limits.bss  # which looks into every pass
     return replace(stated, to_beat=before.nll, engine=replace(lent.engine, compiled=compiled)), before
 
 

@@ -26,6 +26,7 @@ from transfer.finetuning.problem import Problem
 from transfer.finetuning.schedule import warm_up_cosine
 from transfer.finetuning.shared_norms import FINE, SHORT_OF_MEMORY, OtherRankFailedError, SharedNorms
 from transfer.finetuning.snapshot import Snapshot, by_prefix
+from transfer.finetuning.spectrum import features_seen, spectral_penalty
 from transfer.finetuning.states import State, copied, trained_state
 from transfer.randomness import generator, global_randomness
 
@@ -58,6 +59,7 @@ class Learner:
         self.live = trained_state(classifier)
         self.average = MovingAverage(n_updates)
         self.anchors = _anchors(classifier) if budget.anchor else []
+        self.head = classifier.head
 
     def tensors(self) -> State:
         """Return copies of everything that an update changes, by name, on the processor."""
@@ -176,15 +178,23 @@ class Learner:
         n_parts = n_batches(most, at_once) if size == 1 else -(-most // at_once)  # norms see the others' rows as well
         found = torch.zeros(2, dtype=torch.float64, device=inputs.device)
         for part, wanted in zip(inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True):
-            with self.engine.precision():
-                logits = self._forward(part)
-            loss = loss_of(self.problem.balance, logits.float(), wanted, self.budget.label_smoothing)
+            logits, penalty = self._answered(part)
+            loss = penalty + loss_of(self.problem.balance, logits, wanted, self.budget.label_smoothing)
             weight = counted * (len(part) / n_rows)
             (loss * weight).backward()
             wide = loss.detach().double()
             exploded = ~(wide <= self._bound(at.first_loss, logits.shape[1])) | ~wide.isfinite()
             found += torch.stack((wide * weight, exploded.double()))
         return found
+
+    def _answered(self, part: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Return the logits, float32 (n, C), of inputs that go through the network at once, and the penalty on them."""
+        if not self.budget.bss:
+            with self.engine.precision():
+                return self._forward(part).float(), 0.0
+        with features_seen(self.head) as seen, self.engine.precision():
+            logits = self._forward(part)
+        return logits.float(), self.budget.bss * spectral_penalty(seen[-1].float())
 
     def _bound(self, first_loss: float | None, n_classes: int) -> float:
         guessing = largest_weight(self.problem.balance) * math.log(n_classes)

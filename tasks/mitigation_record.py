@@ -1,0 +1,39 @@
+"""What a climb up the ladder of mitigations came to: its record, and the record in words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapters.json_files import read_json
+from adapters.model_files import WEIGHTS
+from tasks.handoffs import MITIGATION, MODEL
+from transfer.errors import RootstockError
+
+MADE_FROM = {"model": MODEL / WEIGHTS}
+
+
+def climbed(project: Path) -> dict[str, Any] | None:
+    """Return the record of the climb that led to the model of artifacts/; None where none did."""
+    try:
+        return read_json(project / MITIGATION, {name: project / path for name, path in MADE_FROM.items()})
+    except RootstockError:
+        return None
+
+
+def sentence(record: Mapping[str, Any]) -> str:
+    """Return what a climb came to, in words."""
+    parts = [f"as asked for, {_figures(record['start'])} of the validation images", *map(_said, record["tried"])]
+    return f"The verdict was negative; {'; '.join(parts)}. What stands: {record['stands']}."
+
+
+def _said(one: Mapping[str, Any]) -> str:
+    if "skipped" in one:
+        return f"{one['rung']} skipped, {one['skipped']}"
+    if "failed" in one:
+        return f"{one['rung']} failed: {one['failed'].rstrip('.')}"
+    return f"{one['rung']} ({one['says']}), {_figures(one)}"
+
+
+def _figures(one: Mapping[str, Any]) -> str:
+    beside = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in one["references"].items())
+    return f"{one['accuracy']:.3f} (beside {beside})"
