@@ -5,7 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
-from transfer.finetuning.gate import change
+from transfer.finetuning.gate import beside, change, otherwise
+from transfer.finetuning.plan import PROBE, REFIT
+from transfer.records import StepOutcome
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.1, 0.3, 1.0])
@@ -55,3 +57,25 @@ def test_a_class_of_one_row_is_taken_to_vary_as_the_class_that_varies_most() -> 
     freedom = sum(shares) ** 2 / (shares[0] ** 2 / 3 + shares[1] ** 2)
     assert found.noise == pytest.approx(stats.t.ppf(0.95, freedom) * sum(shares) ** 0.5 / 2)
     assert change(before[3:], after[3:], torch.tensor([0, 1])).noise is None
+
+
+def test_a_step_has_to_beat_what_there_is_otherwise_where_that_is_better_than_what_was_before() -> None:
+    before = torch.linspace(1, 2, 20, dtype=torch.float64)
+    found = change(before, before - torch.linspace(0.1, 0.3, 20, dtype=torch.float64))
+    assert found.helped
+    assert beside(found, None) == beside(found, 9.0) == found
+    nearly = found.after + found.noise if found.noise is not None else 0.0
+    assert beside(found, nearly + 1e-6).helped
+    assert not beside(found, nearly - 1e-6).helped
+
+
+def test_what_there_is_otherwise_is_the_head_of_all_rows_until_a_step_is_kept() -> None:
+    def outcome(name: str, nll: float, *, kept: bool = True) -> StepOutcome:
+        return StepOutcome(name, (), None, nll, 0.5, 10, kept=kept)
+
+    first = [outcome(PROBE, 0.9), outcome(REFIT, 0.7)]
+    assert otherwise(first, spare=True) == 0.7
+    assert otherwise([*first, outcome("last", 0.8, kept=False)], spare=True) == 0.7
+    assert otherwise([*first, outcome("last", 0.6)], spare=True) is None
+    assert otherwise(first, spare=False) is None
+    assert otherwise([outcome(PROBE, 0.9), outcome(REFIT, 0.95, kept=False)], spare=True) is None

@@ -218,6 +218,19 @@ def test_where_no_step_is_kept_the_head_is_fitted_to_all_rows(tiny_backbone: Mak
         assert same(classifier, {**clone_state(classifier), **head}) is not any_kept
 
 
+@pytest.mark.parametrize(("refit_nll", "kept"), [(0.0, False), (9.0, True)])
+def test_a_step_that_a_head_fitted_to_all_rows_is_better_than_is_undone(
+    tiny_backbone: MakeBackbone, target: Target, refit_nll: float, kept: bool
+) -> None:
+    classifier, _ = probed(tiny_backbone(), target)
+    head, (outcome,) = refitted(classifier, target)
+    weights = clone_state(Classifier(tiny_backbone(), 2))
+    start = Checkpoint(0, (replace(outcome, val_nll_after=refit_nll),), weights, spare=head)
+    events = list(run_steps(classifier, target, planned(classifier, target, GENTLE), BUDGET, 0, start))
+    assert any(event.kept for event in events if isinstance(event, StepOutcome)) is kept
+    assert same(classifier, {**weights, **head}) is not kept
+
+
 def test_rows_that_are_predicted_worse_by_a_fit_to_all_rows_refuse_it(
     tiny_backbone: MakeBackbone, target: Target
 ) -> None:

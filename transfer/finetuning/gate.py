@@ -1,11 +1,13 @@
 """Whether a step helped: the mean validation loss must fall beyond what pairs of losses vary by themselves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import t
 from torch import Tensor
 
+from transfer.finetuning.plan import REFIT
 from transfer.records import StepOutcome
 
 CONFIDENCE = 0.95
@@ -64,6 +66,33 @@ def change(before: Tensor, after: Tensor, strata: Tensor | None = None) -> Chang
     if n_rows > 1:
         noise = float(t.ppf(CONFIDENCE, n_rows - 1)) * float(differences.std(correction=1)) / n_rows**0.5
     return Change(float(before.mean()), float(after.mean()), noise)
+
+
+def otherwise(events: Sequence[object], *, spare: bool) -> float | None:
+    """Return the loss of the head fitted to all rows, which is what there is where no step is kept; None after one is.
+
+    Without it a step that learns from training rows alone would have to beat a probe of them alone, and be kept though
+    the probe of all rows is better.
+
+    Args:
+        events: all that happened before a step.
+        spare: whether there is such a head.
+    """
+    kept = [event for event in events if isinstance(event, StepOutcome) and event.kept]
+    return kept[-1].val_nll_after if spare and kept and kept[-1].name == REFIT else None
+
+
+def beside(found: Change, to_beat: float | None) -> Change:
+    """Return a change as it is beside what there is otherwise, where that has a lower loss than what was before.
+
+    The noise stays that of the pairs before and after: what is otherwise differs little from what was before, against
+    which pairs are known.
+
+    Args:
+        found: what `change` returned.
+        to_beat: mean loss of the same validation rows, nats; None where nothing else is to be had.
+    """
+    return found if to_beat is None else replace(found, before=min(found.before, to_beat))
 
 
 def _stratified(before: Tensor, after: Tensor, strata: Tensor) -> Change:

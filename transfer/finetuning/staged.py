@@ -21,7 +21,7 @@ from transfer.finetuning.budget import Budget
 from transfer.finetuning.caching import Execute, Keep, executor_of, forget, is_harmless, views_of
 from transfer.finetuning.engine import Engine, pays_to_compile
 from transfer.finetuning.freezing import HEAD, thaw
-from transfer.finetuning.gate import change
+from transfer.finetuning.gate import beside, change, otherwise
 from transfer.finetuning.inputs import Pixels, moved
 from transfer.finetuning.loop import train
 from transfer.finetuning.measuring import Judgement
@@ -141,7 +141,7 @@ def _events_of(
         yield _skipped(plan, begun.events, classifier, target, lent.engine)
         return
     plan = replace(plan, found=search_of(plan.step, begun.events) or plan.found)
-    identity = identity_of(classifier, target, plan, budget, seed)
+    identity = identity_of(classifier, target, plan, budget, seed, otherwise(begun.events, spare=bool(begun.spare)))
     done = lent.recall(identity) if begun.snapshot is None else None
     if done is not None:
         classifier.load_state_dict({**begun.weights, **done.changed})
@@ -153,7 +153,7 @@ def _events_of(
     def keep(found: Snapshot) -> None:
         lent.save(replace(begun, events=tuple(events), snapshot=found))
 
-    for event in _run_step(classifier, target, plan, budget, seed, begun.snapshot, keep, lent):
+    for event in _run_step(classifier, target, plan, budget, seed, begun, keep, lent):
         events.append(event)
         yield event
     lent.remember(identity, _done(plan, events, begun.weights, clone_state(classifier)))
@@ -165,11 +165,11 @@ def _run_step(
     plan: StepPlan,
     budget: Budget,
     seed: int,
-    snapshot: Snapshot | None,
+    begun: Checkpoint,
     keep: Callable[[Snapshot], None],
     lent: Hooks,
 ) -> Iterator[Event]:
-    limits, seen = plan.limits(budget), 0
+    limits, seen, snapshot = plan.limits(budget), 0, begun.snapshot
     problem, before = _stated(classifier, target, plan, limits, seed, lent)
     origin = {name: value.detach().clone() for name, value in trained_state(classifier).items()}
     found = plan.found or sought(classifier, problem, plan.step, limits, seed, lent.advance)
@@ -181,7 +181,9 @@ def _run_step(
         yield event
     live = {name: value for name, value in classifier.state_dict(keep_vars=True).items() if name in origin}
     blend, after = _best_blend(problem, origin, live)
-    changed = change(before.losses, after.losses, after.strata)
+    changed = beside(
+        change(before.losses, after.losses, after.strata), otherwise(begun.events, spare=bool(begun.spare))
+    )
     if not changed.helped:
         _assign(live, origin)
     elif HEAD in step.rates:
@@ -192,7 +194,9 @@ def _run_step(
     yield replace(changed.outcome(step.name, tuple(step.rates), after.accuracy, seen), blend=blend, sharpness=folded)
 
 
-def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int) -> str:
+def identity_of(
+    classifier: Classifier, target: Target, plan: StepPlan, budget: Budget, seed: int, to_beat: float | None = None
+) -> str:
     """Return what names all that a step's outcome depends on, beside code and machine.
 
     Args:
@@ -202,6 +206,7 @@ def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: 
             do the rates that would be found again.
         budget: of the step.
         seed: of order and augmentation.
+        to_beat: the validation loss that there is where no step is kept, nats; None where one was.
     """
     rows = [(one.keys, one.labels.tolist()) for one in (target.train, target.val)]
     parts = plan.cost.at_once if plan.cost else None
@@ -209,7 +214,7 @@ def identity_of(classifier: Classifier, target: Target, plan: StepPlan, budget: 
     planned = asdict(replace(plan, cost=None, found=None))
     counted = (target.balance.equally, target.balance.remedy)
     facts = (digest_of(classifier), read, rows, planned, parts, asdict(budget), counted)
-    return hashlib.sha256(json.dumps((*facts, seed), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps((*facts, seed, to_beat), sort_keys=True).encode()).hexdigest()
 
 
 def _done(plan: StepPlan, events: Sequence[Event], before: Mapping[str, Tensor], after: State) -> Done:
