@@ -63,10 +63,11 @@ def test_a_step_has_to_beat_what_there_is_otherwise_where_that_is_better_than_wh
     before = torch.linspace(1, 2, 20, dtype=torch.float64)
     found = change(before, before - torch.linspace(0.1, 0.3, 20, dtype=torch.float64))
     assert found.helped
-    assert beside(found, None) == beside(found, 9.0) == found
-    nearly = found.after + found.noise if found.noise is not None else 0.0
-    assert beside(found, nearly + 1e-6).helped
-    assert not beside(found, nearly - 1e-6).helped
+    assert beside(found, None) == beside(found, 9.0) == beside(found, found.after + 1e-6) == found
+    undone = beside(found, found.after)
+    assert not undone.helped
+    assert (undone.before, undone.after) == (found.after, found.after)
+    assert beside(change(before, before + 1), 9.0).before == pytest.approx(1.5)
 
 
 def test_what_there_is_otherwise_is_the_head_of_all_rows_until_a_step_is_kept() -> None:
