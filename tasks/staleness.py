@@ -20,6 +20,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "finetune": ("sample", "manifest", "validate", "select"),
     "reference": ("sample", "manifest", "validate", "select", "finetune"),
     "evaluate": ("sample", "manifest", "validate", "select", "finetune", "reference"),
+    "explain": ("sample", "manifest", "validate", "select", "finetune", "evaluate"),
     "register": ("finetune", "evaluate"),
 }
 

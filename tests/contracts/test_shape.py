@@ -12,7 +12,7 @@ MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 300
 ROOMS = {"flows", "tasks", "adapters", "transfer"}
 HEAVY = ("torch", "torchvision", "mlflow", "great_expectations", "sklearn", "matplotlib", "pandas", "scipy")
-IMAGE_ROOMS = ("transfer/data/", "transfer/backbones/", "adapters/image_files.py")
+IMAGE_ROOMS = ("transfer/data/", "transfer/backbones/", "adapters/image_files.py", "adapters/explanation_pictures.py")
 IMAGE_IMPORT = re.compile(r"^\s*(?:from|import) (?:PIL|torchvision\.(?:transforms|io|datasets))\b", re.MULTILINE)
 
 IMPORT_ALL = """

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from grimp import ImportGraph
 
-ORDER = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+ORDER = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 ROOMS = ("flows", "tasks", "adapters", "transfer")
 
 

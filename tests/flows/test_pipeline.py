@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
 

@@ -29,7 +29,7 @@ QUIET = (
     "--hide-scrollbars",
     "--window-size=1400,1100",
 )
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 SMALLEST_PICTURE_BYTES = 20_000
 
 pytestmark = [

@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ({}, set()),
         ({"register": [{"changed deps": {}}]}, {"register"}),
-        ({"evaluate": ["changed command"]}, {"evaluate", "register"}),
-        ({"select": []}, {"select", "finetune", "reference", "evaluate", "register"}),
+        ({"evaluate": ["changed command"]}, {"evaluate", "explain", "register"}),
+        ({"select": []}, {"select", "finetune", "reference", "evaluate", "explain", "register"}),
         ({"sample": []}, set(STAGES)),
         ({"data/photos.dvc": []}, set()),
         ({"data/photos.dvc": [], "manifest": []}, set(STAGES) - {"sample"}),
@@ -60,4 +60,4 @@ def test_a_candidate_whose_weights_are_here_by_now_is_tried_again(
     assert left_out(project) == ("rootstock/strokes@late.safetensors",)
     assert stale_stages(project) == set()
     shutil.copyfile(ROOT / "backbones" / "strokes.safetensors", project / "late.safetensors")
-    assert stale_stages(project) == {"select", "finetune", "reference", "evaluate", "register"}
+    assert stale_stages(project) == {"select", "finetune", "reference", "evaluate", "explain", "register"}
