@@ -70,7 +70,7 @@ def test_every_map_says_how_it_was_checked(evaluated: Path) -> None:
     explain.explain()
     maps = read_json(EXPLANATIONS)["maps"]
     assert [one["method"] for one in maps] == ["grad-cam", "occlusion"]
-    assert maps[0]["layer"] == "stage2, stage3"
+    assert maps[0]["layer"] == "stage2"
     assert maps[1]["layer"] is None
     for one in maps:
         sanity = one["sanity"]

@@ -1,8 +1,8 @@
 """Maps of what in an image speaks for a class, for any classifier and without naming a layer.
 
 What is explained is a class's logit above the mean of all logits: only that decides the answer, since adding the same
-to every logit changes none. Every map is at least 0, larger where more speaks for the class, and all 0 where nothing
-does.
+to every logit changes none. Every map is at least 0 and larger where more speaks for the class: by Grad-CAM, more than
+at the average place, since biases make its zero arbitrary; by the others, at all.
 
 Source: Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391, equations 1 and 2; for tokens, whose values are no averages
 over places, Draelos and Carin 2020, "HiResCAM", arXiv:2011.08891; Sundararajan et al. 2017, "Axiomatic attribution for
@@ -10,8 +10,9 @@ deep networks", arXiv:1703.01365, equation 1; Zeiler and Fergus 2014, "Visualizi
 networks", arXiv:1311.2901, section 4.2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch.nn import functional
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.heads import LINEAR, kind_of
 from transfer.backbones.modes import evaluating
-from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, Grid, grids_of, run_from
+from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, Grid, grid_of, run_from
 
 GRAD_CAM, INTEGRATED, OCCLUSION = "grad-cam", "integrated-gradients", "occlusion"
 METHODS = (GRAD_CAM, INTEGRATED, OCCLUSION)
@@ -42,16 +43,11 @@ class Method:
 
     Args:
         name: one of `METHODS`.
-        grids: where Grad-CAM reads; () for the others.
+        grid: where Grad-CAM reads; None for the others.
     """
 
     name: str
-    grids: tuple[Grid, ...] = ()
-
-    @property
-    def layer(self) -> str:
-        """Return the layers it reads, "" where it reads none."""
-        return ", ".join(grid.layer or "the trunk's output" for grid in self.grids)
+    grid: Grid | None = None
 
 
 def methods_of(classifier: Classifier, images: Tensor) -> tuple[Method, ...]:
@@ -81,8 +77,10 @@ def method_named(name: str, classifier: Classifier, images: Tensor) -> Method | 
         return Method(OCCLUSION)
     if kind_of(classifier.head) != LINEAR:
         return None
-    grids = grids_of(classifier.backbone.trunk, images[:2]) if name == GRAD_CAM else ()
-    return None if name == GRAD_CAM and not grids else Method(name, grids)
+    if name == INTEGRATED:
+        return Method(INTEGRATED)
+    grid = grid_of(classifier.backbone.trunk, images[:2])
+    return None if grid is None else Method(GRAD_CAM, grid)
 
 
 def maps_of(
@@ -104,11 +102,11 @@ def maps_of(
     Returns:
         float32 (N, S, S), at least 0.
     """
-    compute = {GRAD_CAM: _grad_cam, INTEGRATED: _integrated, OCCLUSION: _occlusion}[method.name]
+    compute = {INTEGRATED: _integrated, OCCLUSION: _occlusion}.get(method.name, partial(_grad_cam, method.grid))
     made = []
     with evaluating(classifier):
         for part, of_part in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-            made.append(compute(classifier, part, of_part, method.grids).clamp(min=0).float())
+            made.append(compute(classifier, part, of_part).clamp(min=0).float())
             advance(len(part))
     return torch.cat(made) if made else torch.empty(0, *images.shape[2:])
 
@@ -126,51 +124,56 @@ class _Above(nn.Module):
         return logits - logits.mean(1, keepdim=True)
 
 
-def _grad_cam(classifier: Classifier, images: Tensor, labels: Tensor, grids: Sequence[Grid]) -> Tensor:
-    """Return the evidence in an area, summed over grids of several depths, each by what reaches the logit directly."""
-    features, leaves = run_from(classifier.backbone.trunk, grids, images)
+def _grad_cam(grid: Grid, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the evidence at each place of a grid: of feature maps by mean derivatives, of tokens by their own."""
     with torch.enable_grad():
+        features, value = run_from(classifier.backbone.trunk, grid, images)
         logits = classifier.head(features)
         score = (logits - logits.mean(1, keepdim=True)).gather(1, labels[:, None]).sum()
-        slopes = torch.autograd.grad(score, leaves)
-    total = images.new_zeros(len(images), 1, *images.shape[2:])
-    for grid, value, slope in zip(grids, leaves, slopes, strict=True):
-        held, by_place = grid.by_place(value.detach()), grid.by_place(slope)
-        weights = by_place.mean((2, 3), keepdim=True) if grid.layout in (CHANNELS_FIRST, CHANNELS_LAST) else by_place
-        evidence = (weights * held).sum(1, keepdim=True) * grid.side**2
-        total += functional.interpolate(evidence, images.shape[2:], mode="bilinear", align_corners=False)
-    return total[:, 0]
+        (slope,) = torch.autograd.grad(score, value)
+    held, slopes = grid.by_place(value.detach()), grid.by_place(slope)
+    weights = slopes.mean((2, 3), keepdim=True) if grid.layout in (CHANNELS_FIRST, CHANNELS_LAST) else slopes
+    evidence = (weights * held).sum(1, keepdim=True)
+    # Biases shift the evidence of every place alike, so that its zero means nothing: more than elsewhere counts.
+    evidence = evidence - evidence.mean((2, 3), keepdim=True)
+    return functional.interpolate(evidence, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
-def _integrated(classifier: Classifier, images: Tensor, labels: Tensor, _: Sequence[Grid]) -> Tensor:
+def _integrated(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
     """Return the gain of each pixel on the way from the mean colour, its neighbours counted in."""
     from captum.attr import IntegratedGradients
 
     gains = IntegratedGradients(_Above(classifier)).attribute(
         images, baselines=0.0, target=labels, n_steps=_STEPS, internal_batch_size=_AT_ONCE
     )
-    return _smoothed(gains.sum(1).clamp(min=0))
+    return _smoothed(gains.sum(1).clamp(min=0), _SMOOTHING)
 
 
-def _occlusion(classifier: Classifier, images: Tensor, labels: Tensor, _: Sequence[Grid]) -> Tensor:
-    """Return what the logit loses, on the average, by patches of the mean colour that cover a pixel."""
+def _occlusion(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return what the logit loses by all patches of the mean colour that cover a pixel, together."""
     from captum.attr import Occlusion
 
-    shift = max(1, images.shape[-1] // _PATCHES_A_SIDE)
+    side = images.shape[-1]
+    shift = max(1, side // _PATCHES_A_SIDE)
     with torch.inference_mode():
-        lost: Tensor = Occlusion(_Above(classifier)).attribute(
+        mean_lost: Tensor = Occlusion(_Above(classifier)).attribute(
             images,
             sliding_window_shapes=(3, 2 * shift, 2 * shift),
             strides=(3, shift, shift),
             baselines=0.0,
             target=labels,
         )
-    return lost.mean(1)
+    # Fewer patches cover a border, so that their mean would point there for what lies near it; their sum does not.
+    at = torch.arange(side, device=images.device)
+    starts = shift * torch.arange(-(-(side - 2 * shift) // shift) + 1, device=images.device)
+    covering = ((at >= starts[:, None]) & (at < starts[:, None] + 2 * shift)).sum(0)
+    lost = mean_lost.mean(1) * (covering[:, None] * covering)
+    return _smoothed(lost, 1 / (2 * _PATCHES_A_SIDE))
 
 
-def _smoothed(maps: Tensor) -> Tensor:
-    """Return maps (N, S, S) under a Gaussian of a 32nd of their side, at least half a pixel."""
-    sigma = max(0.5, maps.shape[-1] * _SMOOTHING)
+def _smoothed(maps: Tensor, share: float) -> Tensor:
+    """Return maps (N, S, S) under a Gaussian of a share of their side, at least half a pixel."""
+    sigma = max(0.5, maps.shape[-1] * share)
     reach = int(3 * sigma + 0.5)
     at = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
     line = torch.exp(-0.5 * (at / sigma) ** 2)

@@ -1,14 +1,16 @@
-"""Find where a trunk last holds its image by places: the feature maps, or tokens, that everything later is made from.
+"""Find where a trunk last holds its image by places: the deepest maps or tokens that all it says passes through.
 
 No layer is named. A forward pass is watched operation by operation, and each value inherits the resolution of what it
 was computed from, so that a value counts as a grid of places only where its shape is one and nothing before it was
-coarser: an attention matrix, a pooled vector that is spread out again and the channels of a squeeze are none. Then the
-graph of derivatives is walked back from the features, and the walk stops at the first grids it meets. They are a cut:
-whatever reaches the features passes through them. Tokens that the features no longer depend on, such as those behind
-the last attention of a network that answers by its class token, are no stop.
+coarser: an attention matrix, a pooled vector that is spread out again and the channels of a squeeze are none. Of these
+the deepest one is taken that cuts the graph of derivatives in two, so that no way from the image to the features leads
+around it: not a branch, nor one of several depths that are pooled, but the value before they part. Tokens that the
+features no longer depend on, such as those behind the last attention of a network that answers by its class token, do
+not count.
 
 Source: the last convolutional layer as the place to explain, Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391,
-section 3; several depths at once, where a trunk pools several, is this module's own.
+section 3; a node that every way passes through, Prosser 1959, "Applications of Boolean matrices to the analysis of flow
+diagrams" (a dominator).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -62,15 +64,15 @@ class Grid:
         return by_place
 
 
-def grids_of(trunk: nn.Module, images: Tensor) -> tuple[Grid, ...]:
-    """Return the grids that everything later in a trunk is made from, in the order they are computed.
+def grid_of(trunk: nn.Module, images: Tensor) -> Grid | None:
+    """Return the deepest grid that everything a trunk says of its images passes through.
 
     Args:
         trunk: float (N, 3, H, W) -> float (N, D).
         images: float (N, 3, S, S), normalised; two are enough.
 
     Returns:
-        At least one; () where the trunk holds no grid that its features depend on.
+        The grid; None where there is none, so that no derivative tells of places.
     """
     watch = _Watch(images.shape[0], images.shape[-1])
     with evaluating(trunk), torch.enable_grad(), _naming(trunk, watch):
@@ -79,41 +81,37 @@ def grids_of(trunk: nn.Module, images: Tensor) -> tuple[Grid, ...]:
         with watch:
             features = trunk(read)
         score = _score(features)
-    with evaluating(trunk):
-        met = _first_met(score, _used(score, list(watch.found.values())))
-        grids = sorted(met, key=lambda grid: grid.operation)
-        features, leaves = run_from(trunk, grids, images)
-        slopes = torch.autograd.grad(_score(features), leaves, allow_unused=True) if grids else ()
-    return tuple(grid for grid, slope in zip(grids, slopes, strict=True) if _is_read(grid, slope))
+        image = read.view_as(read).grad_fn.next_functions[0][0]  # type: ignore[union-attr]  # where ways end
+        found = _used(score, list(watch.found.values()))
+    deepest_first = sorted(found, key=lambda node: -found[node].operation)
+    return next((found[node] for node in deepest_first if not _leads_around(node, score, image)), None)
 
 
-def run_from(trunk: nn.Module, grids: Sequence[Grid], images: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Run a trunk so that its features are a function of its grids: their values are leaves that have derivatives.
-
-    A derivative by such a leaf counts only the ways that lead through no later grid.
+def run_from(trunk: nn.Module, grid: Grid, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a trunk so that its features are a function of a grid alone: its value is a leaf that has derivatives.
 
     Args:
         trunk: in evaluation mode.
-        grids: of this trunk, or of one of the same architecture.
+        grid: of this trunk, or of one of the same architecture.
         images: float (N, 3, S, S), normalised.
 
     Returns:
-        Features (N, D), and the leaves in the order of the grids.
+        Features (N, D), and the value of the grid.
 
     Raises:
         UserError: the pass took another way than the one that the grids were found in.
     """
-    replacing = _Replace({grid.operation: grid for grid in grids})
+    replacing = _Replace(grid)
     with torch.enable_grad():
         read = images.detach().clone().requires_grad_()  # some modules compute otherwise where nothing has derivatives
         with replacing:
             features: Tensor = trunk(read)
-    if len(replacing.leaves) != len(grids):
+    if replacing.leaf is None:
         raise UserError(
             "The network computes each time otherwise, so that no layer of it can be found again; "
             "set explain.method to occlusion, which needs none."
         )
-    return features, replacing.leaves
+    return features, replacing.leaf
 
 
 class _Watch(TorchFunctionMode):
@@ -148,23 +146,22 @@ class _Watch(TorchFunctionMode):
 
 
 class _Replace(TorchFunctionMode):
-    """Make leaves of the values of some operations."""
+    """Make a leaf of the value of an operation."""
 
-    def __init__(self, wanted: dict[int, Grid]) -> None:
+    def __init__(self, grid: Grid) -> None:
         super().__init__()
-        self.wanted = wanted
+        self.grid = grid
         self.count = 0
-        self.leaves: list[Tensor] = []
+        self.leaf: Tensor | None = None
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        grid = self.wanted.get(self.count)
-        self.count += 1
-        if grid is None or (_name(func), tuple(made.shape[1:])) != (grid.made_by, grid.shape):
+        operation, self.count = self.count, self.count + 1
+        wanted = (self.grid.operation, self.grid.made_by, self.grid.shape)
+        if not isinstance(made, Tensor) or (operation, _name(func), tuple(made.shape[1:])) != wanted:
             return made
-        leaf = made.detach().requires_grad_()
-        self.leaves.append(leaf)
-        return leaf.clone()  # what follows may change its input in place, which a leaf does not allow
+        self.leaf = made.detach().requires_grad_()
+        return self.leaf.clone()  # what follows may change its input in place, which a leaf does not allow
 
 
 def _layout(shape: torch.Size, n_images: int, finest: int) -> tuple[str, int, int]:
@@ -212,19 +209,17 @@ def _score(features: Tensor) -> Tensor:
     return (features * torch.linspace(-1, 2, features.shape[1]).to(features)).sum()
 
 
-def _first_met(score: Tensor, found: dict[Any, Grid]) -> set[Grid]:
-    """Walk back from a score, and return the grids that are met with none in between."""
-    met, seen, waiting = set(), set(), [score.grad_fn]
+def _leads_around(node: Any, score: Tensor, image: Any) -> bool:
+    """Say whether a way from the score to the image avoids a node."""
+    seen, waiting = {node}, [score.grad_fn]
     while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node in found:
-            met.add(found[node])
-        else:
-            waiting += [one for one, _ in node.next_functions]
-    return met
+        at = waiting.pop()
+        if at is image:
+            return True
+        if at is not None and at not in seen:
+            seen.add(at)
+            waiting += [one for one, _ in at.next_functions]
+    return False
 
 
 @contextmanager
