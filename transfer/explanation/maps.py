@@ -21,6 +21,7 @@ from torch.nn import functional
 from transfer.backbones.backbone import Classifier
 from transfer.backbones.heads import LINEAR, kind_of
 from transfer.backbones.modes import evaluating
+from transfer.errors import UserError
 from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, Grid, grid_of, run_from
 
 GRAD_CAM, INTEGRATED, OCCLUSION = "grad-cam", "integrated-gradients", "occlusion"
@@ -124,8 +125,10 @@ class _Above(nn.Module):
         return logits - logits.mean(1, keepdim=True)
 
 
-def _grad_cam(grid: Grid, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+def _grad_cam(grid: Grid | None, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
     """Return the evidence at each place of a grid: of feature maps by mean derivatives, of tokens by their own."""
+    if grid is None:
+        raise UserError(f"{GRAD_CAM} needs the grid that `method_named` finds; ask that for the method.")
     with torch.enable_grad():
         features, value = run_from(classifier.backbone.trunk, grid, images)
         logits = classifier.head(features)
