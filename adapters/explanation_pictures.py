@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PANEL_PX, _GAP_PX, _LINE_PX = 160, 6, 15
 _TEXT_PX, _THUMBNAIL_PX = 11, 96
-_COLOURS = 192  # of a palette: a fourth of the bytes, and no eye sees it
+_COLOURS = 144  # of a palette: a third of the bytes of a photograph
 _PASSED, _FAILED = "#0f766e", "#b91c1c"
 _MOST_OPAQUE = 0.72
 
