@@ -93,7 +93,6 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 </div>{% endmacro %}
 <section id="examples">
 <h2>Examples</h2>
-{% if examples %}
 <p>What the model looked at, and which training images it finds alike. A map is a hint, not a proof.</p>
 {% for map in examples.maps %}<div class="card"><p><b>{{ map.method }}</b>: {{ map.says }}</p>
 {% if map.sanity %}<p><span class="badge {{ 'good' if map.sanity.passed else 'bad' }}">
@@ -115,8 +114,6 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 {% endif %}
 {% if examples.n_unread %}<p class="soft">{{ examples.n_unread }} pictures are missing or did not fit into this page;
 they are in artifacts/explain/.</p>{% endif %}
-{% else %}<p>No examples were drawn: the pipeline of this model has no record artifacts/explain/explanations.json.</p>
-{% endif %}
 </section>
 
 <section id="cost">

@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register")
+STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 COLUMNS = ("wall", "dvc", "start", "prefect", "mlflow", "imports", "compute")
 RECORDING = ("record", "publish")
 # Loaded by every Python of the run: notes what is imported inside a step, longer than a millisecond.

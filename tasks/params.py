@@ -15,6 +15,7 @@ from tasks.params_blocks import (
     SELECTED,
     DataParams,
     EvaluateParams,
+    ExplainParams,
     FinetuneParams,
     ManifestParams,
     ReferenceParams,
@@ -48,6 +49,7 @@ class Params:
     finetune: FinetuneParams = FinetuneParams()
     reference: ReferenceParams = ReferenceParams()
     evaluate: EvaluateParams = EvaluateParams()
+    explain: ExplainParams = ExplainParams()
     register: RegisterParams = RegisterParams()
     report: ReportParams = ReportParams()
 

@@ -128,6 +128,19 @@ class EvaluateParams(BaseModel):
     on_negative: str = Field(default="warn", pattern=r"^(warn|stop|mitigate)$")
 
 
+class ExplainParams(BaseModel):
+    """Which answers are explained, how, and what they are compared with."""
+
+    model_config = _CLOSED
+    errors: int = Field(default=8, ge=1, le=100)
+    right: int = Field(default=8, ge=1, le=100)
+    nearest: int = Field(default=3, ge=1, le=20)
+    max_rows: int = Field(default=2000, ge=1)
+    method: str = Field(default="auto", pattern=r"^(auto|grad-cam|integrated-gradients|occlusion)$")
+    networks: int = Field(default=5, ge=2, le=100)
+    seed: _Seed = 0
+
+
 class RegisterParams(BaseModel):
     """Under which name the model is registered, the data set's when None; what makes it the champion."""
 

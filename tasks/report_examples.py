@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.picture_data import data_uri
-from tasks.report_records import EXPLANATIONS
+from tasks.handoffs import EXPLANATIONS
 
 _MOST_PAIRS, _MOST_OF_PAIR = 4, 4
 _MOST_ERRORS, _MOST_EXAMPLES, _MOST_NEAREST = 8, 8, 3
@@ -34,15 +34,13 @@ class _Album:
         return (self._folder / name).resolve().is_relative_to(self._folder.resolve())
 
 
-def examples(record: Mapping[str, Any] | None, project: Path) -> dict[str, Any] | None:
-    """Return example images as the page shows them; None where `explain` left none.
+def examples(record: Mapping[str, Any], project: Path) -> dict[str, Any]:
+    """Return example images as the page shows them.
 
     Args:
         record: what that stage wrote.
         project: the project's folder.
     """
-    if record is None:
-        return None
     album = _Album((project / EXPLANATIONS).parent)
     errors = [_case(one, album) for one in record["confident_errors"][:_MOST_ERRORS]]
     pairs = [_pair(one, album) for one in record["confused_pairs"][:_MOST_PAIRS]]

@@ -12,6 +12,7 @@ from adapters.model_files import CARD, WEIGHTS
 from tasks.handoffs import (
     CALIBRATION,
     CHAMPION,
+    EXPLANATIONS,
     FINETUNE_HISTORY,
     LOOKS,
     METRICS,
@@ -27,7 +28,6 @@ from tasks.params import Params, read_params
 
 PLAN = FINETUNE_HISTORY.with_name("plan.json")
 PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
-EXPLANATIONS = Path("artifacts/explain/explanations.json")
 MEASURED = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 
 
@@ -52,7 +52,7 @@ class Records:
         size_bytes: of the model's weights.
         predictions: a mapping for each test image.
         classes: a mapping for each class.
-        explanations: of `explain`; None where that stage has left none.
+        explanations: of `explain`.
         looks: how many models the test images were asked about.
         observed: stage -> what it measured when it last ran on this machine; those that measured nothing are missing.
     """
@@ -73,7 +73,7 @@ class Records:
     size_bytes: int
     predictions: Sequence[Mapping[str, str]]
     classes: Sequence[Mapping[str, str]]
-    explanations: Mapping[str, Any] | None
+    explanations: Mapping[str, Any]
     looks: Mapping[str, Any]
     observed: Mapping[str, Mapping[str, Any]]
 
@@ -116,7 +116,7 @@ def read_records(project: Path) -> Records:
         size_bytes=weights.stat().st_size,
         predictions=_table(project / PREDICTIONS),
         classes=_table(project / PER_CLASS),
-        explanations=read_json(project / EXPLANATIONS) if (project / EXPLANATIONS).is_file() else None,
+        explanations=read_json(project / EXPLANATIONS, {"model": weights}),
         looks=read_json(project / LOOKS, {"weights": weights}),
         observed=_observed(project),
     )

@@ -20,8 +20,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "finetune": ("sample", "manifest", "validate", "select"),
     "reference": ("sample", "manifest", "validate", "select", "finetune"),
     "evaluate": ("sample", "manifest", "validate", "select", "finetune", "reference"),
+    "explain": ("sample", "manifest", "validate", "select", "finetune", "evaluate"),
     "register": ("finetune", "evaluate"),
-    "report": ("validate", "select", "finetune", "reference", "evaluate", "register"),
+    "report": ("validate", "select", "finetune", "reference", "evaluate", "explain", "register"),
 }
 
 

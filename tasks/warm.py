@@ -64,6 +64,7 @@ PACKAGES = (
         "safetensors.torch",
         "matplotlib.backends.backend_agg",
         "matplotlib.figure",
+        "captum.attr",
         "torch._dynamo",  # by torch.optim
         "scipy.stats",
         "mlflow.pyfunc",

@@ -13,7 +13,13 @@ MAX_FILE_LINES = 300
 ROOMS = {"flows", "tasks", "adapters", "transfer"}
 HEAVY = ("torch", "torchvision", "mlflow", "great_expectations", "sklearn", "matplotlib", "pandas", "scipy")
 TESTING = (Path("tasks", "evaluate.py"), Path("tasks", "champion.py"))  # of the stage that opens test rows
-IMAGE_ROOMS = ("transfer/data/", "transfer/backbones/", "adapters/image_files.py", "adapters/picture_data.py")
+IMAGE_ROOMS = (
+    "transfer/data/",
+    "transfer/backbones/",
+    "adapters/image_files.py",
+    "adapters/picture_data.py",
+    "adapters/explanation_pictures.py",
+)
 IMAGE_IMPORT = re.compile(r"^\s*(?:from|import) (?:PIL|torchvision\.(?:transforms|io|datasets))\b", re.MULTILINE)
 
 IMPORT_ALL = """

@@ -10,7 +10,18 @@ import pytest
 import yaml
 from grimp import ImportGraph
 
-ORDER = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register", "report")
+ORDER = (
+    "sample",
+    "manifest",
+    "validate",
+    "select",
+    "finetune",
+    "reference",
+    "evaluate",
+    "explain",
+    "register",
+    "report",
+)
 ROOMS = ("flows", "tasks", "adapters", "transfer")
 
 

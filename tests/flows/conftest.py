@@ -250,6 +250,7 @@ def _call_the_flows() -> None:
     from adapters.json_files import write_json
     from adapters.manifest_file import MANIFEST, QUARANTINE
     from flows.evaluate import evaluate
+    from flows.explain import explain
     from flows.finetune import finetune
     from flows.manifest import manifest
     from flows.reference import reference
@@ -257,5 +258,5 @@ def _call_the_flows() -> None:
 
     manifest.fn()
     write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})  # what `validate` says of good images
-    for flow in (select, finetune, reference, evaluate):
+    for flow in (select, finetune, reference, evaluate, explain):
         flow.fn()

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register", "report")
+STAGES = (
+    "sample",
+    "manifest",
+    "validate",
+    "select",
+    "finetune",
+    "reference",
+    "evaluate",
+    "explain",
+    "register",
+    "report",
+)
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
 

@@ -17,7 +17,18 @@ from transfer.backbones.reference import BackboneReference
 
 pytestmark = pytest.mark.slow
 
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register", "report")
+STAGES = (
+    "sample",
+    "manifest",
+    "validate",
+    "select",
+    "finetune",
+    "reference",
+    "evaluate",
+    "explain",
+    "register",
+    "report",
+)
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from adapters.json_files import read_json
 from adapters.mlflow_store import open_client
+from flows.explain import explain
 from flows.register import register
 from flows.report import report
 from flows.validate import validate
@@ -11,6 +12,7 @@ from flows.validate import validate
 
 def test_the_flow_writes_the_page_and_gives_the_version_its_card(in_staged: Path) -> None:
     validate.fn()
+    explain.fn()
     register.fn()
     report.fn()
     names = sorted(path.name for path in (in_staged / "artifacts/report").iterdir())

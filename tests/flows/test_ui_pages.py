@@ -29,7 +29,18 @@ QUIET = (
     "--hide-scrollbars",
     "--window-size=1400,1100",
 )
-STAGES = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "register", "report")
+STAGES = (
+    "sample",
+    "manifest",
+    "validate",
+    "select",
+    "finetune",
+    "reference",
+    "evaluate",
+    "explain",
+    "register",
+    "report",
+)
 SMALLEST_PICTURE_BYTES = 20_000
 
 pytestmark = [

@@ -8,6 +8,7 @@ from adapters.json_files import write_json, write_plain_json
 from tasks.handoffs import (
     CALIBRATION,
     CHAMPION,
+    EXPLANATIONS,
     FINETUNE_HISTORY,
     LOOKS,
     METRICS,
@@ -118,6 +119,8 @@ def _leave_results(classes: Sequence[str]) -> None:
     }  # fmt: skip
     write_json(VERDICT, verdict, {"transfer": WEIGHTS, "ranking": RANKING})
     write_json(CHAMPION, {"champion": None})
+    nothing: dict[str, Any] = {"maps": [], "confused_pairs": [], "confident_errors": [], "examples": []}
+    write_json(EXPLANATIONS, {**nothing, "nearest_of": ""}, {"model": WEIGHTS})
     write_json(LOOKS, {"n_models": 1, "sentence": "One look."}, {"weights": WEIGHTS})
     write_json(CALIBRATION, _calibration(classes))
     slices = [

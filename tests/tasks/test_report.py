@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from adapters.json_files import read_json, read_plain_json, write_json, write_plain_json
-from tasks.handoffs import CARD_TEXT, LOOKS, METRICS, REGISTRATION, REPORT_PAGE, SUMMARY
+from tasks.handoffs import CARD_TEXT, EXPLANATIONS, LOOKS, METRICS, REGISTRATION, REPORT_PAGE, SUMMARY
 from tasks.model_card import as_markdown, model_card, unsaid
 from tasks.params_blocks import ReportParams
 from tasks.report import record, write
-from tasks.report_records import EXPLANATIONS, read_records
+from tasks.report_records import read_records
 from tasks.report_words import duration, isolated, readable, slice_named
 from tests.tasks.left_records import leave_records
 from transfer.errors import UserError
@@ -186,7 +186,7 @@ def test_what_the_owner_says_stands_in_the_card(project: Path, set_params: Any) 
 def leave_explanations() -> None:
     """Write what `explain` leaves: more than a page shows, and a picture that lies outside its folder."""
     folder = EXPLANATIONS.parent
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
     Image.fromarray(draw.integers(0, 255, (500, 400, 3)).astype(np.uint8)).save(folder / "map.png")
     nearest = [{"path": "bee/1.png", "class": "bee", "similarity": 0.91, "picture": "map.png"}]
@@ -200,7 +200,7 @@ def leave_explanations() -> None:
         "examples": [{**case, "predicted": "ant", "picture": "../../params.yaml"}],
         "nearest_of": "the training images",
     }
-    write_json(EXPLANATIONS, record)
+    write_json(EXPLANATIONS, record, _sources())
 
 
 def test_examples_travel_inside_the_page_and_are_bounded(project: Path) -> None:
@@ -272,11 +272,5 @@ def _payload(path: Path) -> dict[str, Any]:
 def _sources() -> dict[str, Path]:
     from tests.tasks.left_records import CARD, CHAMPION, VERDICT, WEIGHTS
 
-    return {
-        "weights": WEIGHTS,
-        "card": CARD,
-        "metrics": METRICS,
-        "verdict": VERDICT,
-        "looks": LOOKS,
-        "champion": CHAMPION,
-    }
+    of_model = {"weights": WEIGHTS, "model": WEIGHTS, "card": CARD, "metrics": METRICS, "verdict": VERDICT}
+    return {**of_model, "looks": LOOKS, "champion": CHAMPION}

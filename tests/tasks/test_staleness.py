@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
     [
         ({}, set()),
         ({"register": [{"changed deps": {}}]}, {"register", "report"}),
-        ({"evaluate": ["changed command"]}, {"evaluate", "register", "report"}),
-        ({"select": []}, {"select", "finetune", "reference", "evaluate", "register", "report"}),
+        ({"evaluate": ["changed command"]}, {"evaluate", "explain", "register", "report"}),
+        ({"select": []}, {"select", "finetune", "reference", "evaluate", "explain", "register", "report"}),
         ({"sample": []}, set(STAGES)),
         ({"data/photos.dvc": []}, set()),
         ({"data/photos.dvc": [], "manifest": []}, set(STAGES) - {"sample"}),
@@ -60,4 +60,4 @@ def test_a_candidate_whose_weights_are_here_by_now_is_tried_again(
     assert left_out(project) == ("rootstock/strokes@late.safetensors",)
     assert stale_stages(project) == set()
     shutil.copyfile(ROOT / "backbones" / "strokes.safetensors", project / "late.safetensors")
-    assert stale_stages(project) == {"select", "finetune", "reference", "evaluate", "register", "report"}
+    assert stale_stages(project) == {"select", "finetune", "reference", "evaluate", "explain", "register", "report"}

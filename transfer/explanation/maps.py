@@ -1,0 +1,186 @@
+"""Maps of what in an image speaks for a class, for any classifier and without naming a layer.
+
+What is explained is a class's logit above the mean of all logits: only that decides the answer, since adding the same
+to every logit changes none. Every map is at least 0 and larger where more speaks for the class: by Grad-CAM, more than
+at the average place, since biases make its zero arbitrary; by the others, at all.
+
+Source: Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391, equations 1 and 2; for tokens, whose values are no averages
+over places, Draelos and Carin 2020, "HiResCAM", arXiv:2011.08891; Sundararajan et al. 2017, "Axiomatic attribution for
+deep networks", arXiv:1703.01365, equation 1; Zeiler and Fergus 2014, "Visualizing and understanding convolutional
+networks", arXiv:1311.2901, section 4.2.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transfer.backbones.backbone import Classifier
+from transfer.backbones.heads import LINEAR, kind_of
+from transfer.backbones.modes import evaluating
+from transfer.errors import UserError
+from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, Grid, grid_of, run_from
+
+GRAD_CAM, INTEGRATED, OCCLUSION = "grad-cam", "integrated-gradients", "occlusion"
+METHODS = (GRAD_CAM, INTEGRATED, OCCLUSION)
+SAYS = {
+    GRAD_CAM: "Where the last depth that still holds the image by places speaks for the class the model named.",
+    INTEGRATED: "Which pixels raise the logit of the class on the way from a plain image to this one.",
+    OCCLUSION: "Where covering a patch of the image lowers the logit of the class the model named.",
+}
+
+_AT_ONCE = 8  # images of one pass that keeps what derivatives need
+_STEPS = 16  # of the path from a grey image; Gauss-Legendre, so that few suffice
+_PATCHES_A_SIDE = 8  # shifts of the occluding patch, which covers two shifts a side
+_SMOOTHING = 1 / 32  # of the side: single pixels say nothing to an eye
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How maps are made for a classifier.
+
+    Args:
+        name: one of `METHODS`.
+        grid: where Grad-CAM reads; None for the others.
+    """
+
+    name: str
+    grid: Grid | None = None
+
+
+def methods_of(classifier: Classifier, images: Tensor) -> tuple[Method, ...]:
+    """Return the methods that suit a classifier, the most telling one first.
+
+    Args:
+        classifier: any.
+        images: float (N, 3, S, S), normalised; two are enough.
+
+    Returns:
+        Grad-CAM, and occlusion as a second opinion that shares nothing with it. Occlusion alone where the head counts
+        votes, whose derivatives are 0 almost everywhere, and where the trunk holds no grid of places.
+    """
+    found = method_named(GRAD_CAM, classifier, images)
+    return (Method(OCCLUSION),) if found is None else (found, Method(OCCLUSION))
+
+
+def method_named(name: str, classifier: Classifier, images: Tensor) -> Method | None:
+    """Return a method by its name; None where it does not suit the classifier, as `methods_of` says.
+
+    Args:
+        name: one of `METHODS`.
+        classifier: any.
+        images: as for `methods_of`.
+    """
+    if name == OCCLUSION:
+        return Method(OCCLUSION)
+    if kind_of(classifier.head) != LINEAR:
+        return None
+    if name == INTEGRATED:
+        return Method(INTEGRATED)
+    grid = grid_of(classifier.backbone.trunk, images[:2])
+    return None if grid is None else Method(GRAD_CAM, grid)
+
+
+def maps_of(
+    classifier: Classifier,
+    method: Method,
+    images: Tensor,
+    labels: Tensor,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Tensor:
+    """Return a map for every image.
+
+    Args:
+        classifier: left as it is.
+        method: of this classifier, or of one of the same architecture.
+        images: float (N, 3, S, S), normalised.
+        labels: int64 (N,), the class whose evidence each map shows.
+        advance: called with the number of maps done, after every few.
+
+    Returns:
+        float32 (N, S, S), at least 0.
+    """
+    compute = {INTEGRATED: _integrated, OCCLUSION: _occlusion}.get(method.name, partial(_grad_cam, method.grid))
+    made = []
+    with evaluating(classifier):
+        for part, of_part in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
+            made.append(compute(classifier, part, of_part).clamp(min=0).float())
+            advance(len(part))
+    return torch.cat(made) if made else torch.empty(0, *images.shape[2:])
+
+
+class _Above(nn.Module):
+    """A classifier's logits above their mean."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (N, C) of normalised images (N, 3, S, S)."""
+        logits: Tensor = self.classifier(images)
+        return logits - logits.mean(1, keepdim=True)
+
+
+def _grad_cam(grid: Grid | None, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the evidence at each place of a grid: of feature maps by mean derivatives, of tokens by their own."""
+    if grid is None:
+        raise UserError(f"{GRAD_CAM} needs the grid that `method_named` finds; ask that for the method.")
+    with torch.enable_grad():
+        features, value = run_from(classifier.backbone.trunk, grid, images)
+        logits = classifier.head(features)
+        score = (logits - logits.mean(1, keepdim=True)).gather(1, labels[:, None]).sum()
+        (slope,) = torch.autograd.grad(score, value)
+    held, slopes = grid.by_place(value.detach()), grid.by_place(slope)
+    weights = slopes.mean((2, 3), keepdim=True) if grid.layout in (CHANNELS_FIRST, CHANNELS_LAST) else slopes
+    evidence = (weights * held).sum(1, keepdim=True)
+    # Biases shift the evidence of every place alike, so that its zero means nothing: more than elsewhere counts.
+    evidence = evidence - evidence.mean((2, 3), keepdim=True)
+    return functional.interpolate(evidence, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def _integrated(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the gain of each pixel on the way from the mean colour, its neighbours counted in."""
+    from captum.attr import IntegratedGradients
+
+    gains = IntegratedGradients(_Above(classifier)).attribute(
+        images, baselines=0.0, target=labels, n_steps=_STEPS, internal_batch_size=_AT_ONCE
+    )
+    return _smoothed(gains.sum(1).clamp(min=0), _SMOOTHING)
+
+
+def _occlusion(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return what the logit loses by all patches of the mean colour that cover a pixel, together."""
+    from captum.attr import Occlusion
+
+    side = images.shape[-1]
+    shift = max(1, side // _PATCHES_A_SIDE)
+    with torch.inference_mode():
+        mean_lost: Tensor = Occlusion(_Above(classifier)).attribute(
+            images,
+            sliding_window_shapes=(3, 2 * shift, 2 * shift),
+            strides=(3, shift, shift),
+            baselines=0.0,
+            target=labels,
+        )
+    # Fewer patches cover a border, so that their mean would point there for what lies near it; their sum does not.
+    at = torch.arange(side, device=images.device)
+    starts = shift * torch.arange(-(-(side - 2 * shift) // shift) + 1, device=images.device)
+    covering = ((at >= starts[:, None]) & (at < starts[:, None] + 2 * shift)).sum(0)
+    lost = mean_lost.mean(1) * (covering[:, None] * covering)
+    return _smoothed(lost, 1 / (2 * _PATCHES_A_SIDE))
+
+
+def _smoothed(maps: Tensor, share: float) -> Tensor:
+    """Return maps (N, S, S) under a Gaussian of a share of their side, at least half a pixel."""
+    sigma = max(0.5, maps.shape[-1] * share)
+    reach = int(3 * sigma + 0.5)
+    at = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
+    line = torch.exp(-0.5 * (at / sigma) ** 2)
+    line = line / line.sum()
+    padded = functional.pad(maps[:, None], (reach,) * 4, mode="replicate")
+    across = functional.conv2d(padded, line.view(1, 1, 1, -1))
+    return functional.conv2d(across, line.view(1, 1, -1, 1))[:, 0]
