@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 _LOSSLESS_PX = 96  # pictures up to this side stay as they are: drawings of few pixels show what JPEG does
+_SMALL_BYTES = 48_000  # so do small files that fit: writing in them stays sharp
 _QUALITY = 80
 
 
@@ -18,12 +19,20 @@ def data_uri(path: Path, longest_px: int) -> str | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content)) as opened:
+            fits = opened.format == "PNG" and max(opened.size) <= longest_px and len(content) <= _SMALL_BYTES
             image = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
         return None
+    if fits:
+        return _as_text("PNG", content)
     image.thumbnail((longest_px, longest_px))
     kind = "PNG" if max(image.size) <= _LOSSLESS_PX else "JPEG"
     stream = io.BytesIO()
     image.save(stream, format=kind, quality=_QUALITY, optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return _as_text(kind, stream.getvalue())
+
+
+def _as_text(kind: str, content: bytes) -> str:
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(content).decode('ascii')}"

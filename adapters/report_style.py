@@ -80,13 +80,15 @@ svg.plot { width: 100%; max-width: 34rem; height: auto; display: block; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(5.5rem, 1fr)); gap: .7rem; }
 .gallery figure, .case figure { margin: 0; } .shot { width: 100%; min-height: 2rem; max-height: 18rem;
   object-fit: contain; background: var(--shade); border-radius: .5rem; display: block; }
-.cases { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1rem; }
-.gallery.three { grid-template-columns: repeat(3, minmax(0, 1fr)); } .pair > .scroll { margin: 1rem 0; }
-.gallery .shot { aspect-ratio: 1; } bdi { font-weight: 600; }
+.cases { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 27rem), 1fr)); gap: 1rem; }
+.case .shot { background: none; border-radius: .3rem; } .case p { margin: .8rem 0 .4rem; }
+.gallery.three { grid-template-columns: repeat(3, minmax(0, 6rem)); }
+.gallery.strips { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.pair > .scroll { margin: 1rem 0; }
+.gallery.three .shot { aspect-ratio: 1; } bdi { font-weight: 600; }
 .clip { display: -webkit-box; -webkit-line-clamp: 3; -webkit-box-orient: vertical; overflow: hidden;
   unicode-bidi: isolate; } code { unicode-bidi: isolate; }
-.gallery figcaption { overflow-wrap: anywhere; font-size: .82rem; } .case { display: grid;
-  grid-template-columns: minmax(8rem, 11rem) minmax(0, 1fr); gap: 1rem; align-items: start; }
+.gallery figcaption { overflow-wrap: anywhere; font-size: .82rem; }
 .card dl, dl.facts { display: grid; grid-template-columns: minmax(7rem, 13rem) minmax(0, 1fr); gap: .45rem 1.2rem;
   margin: .6rem 0; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; } .unsaid { color: var(--soft);
   font-style: italic; }
@@ -98,7 +100,7 @@ footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line);
   .row { grid-template-columns: minmax(0, 1fr) auto; gap: 0 .8rem; padding: .35rem 0; } .row .strip, .row .scale {
   grid-column: 1 / -1; grid-row: 2; } .axis-row .name, .axis-row .figure { display: none; }
   .row .figure { text-align: right; } .card dl, dl.facts { grid-template-columns: minmax(0, 1fr); gap: 0; }
-  dd { margin-bottom: .6rem; } .case { grid-template-columns: 1fr; } .card { padding: .8rem .85rem; }
+  dd { margin-bottom: .6rem; } .card { padding: .8rem .85rem; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } .tile { padding: .7rem .8rem; } }
 @media print { @page { size: A4; margin: 14mm 13mm; } :root { color-scheme: light; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } body { font-size: 10.5pt; background: #fff; }

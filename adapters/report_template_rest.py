@@ -86,7 +86,7 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 <figcaption>{% if one.actual == one.predicted %}<bdi>{{ one.actual }}</bdi>, {{ one.probability }} sure{% else %}
 <bdi>{{ one.actual }}</bdi> taken for <bdi>{{ one.predicted }}</bdi>, {{ one.probability }} sure{% endif %}<br>
 <code>{{ one.path }}</code></figcaption></figure>
-<div>{% if one.nearest %}<p class="soft">Most alike among {{ examples.nearest_of or 'the training images' }}</p>
+<div>{% if one.nearest %}<p class="soft">Most alike among {{ examples.nearest_of }}</p>
 <div class="gallery three">{% for near in one.nearest %}<figure>{{ shot(near.picture, near.class) }}
 <figcaption><bdi>{{ near.class }}</bdi>, likeness {{ near.similarity }}</figcaption></figure>
 {% endfor %}</div>{% endif %}</div>
@@ -105,7 +105,7 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 {% if examples.pairs %}<h3>Classes that are confused</h3>
 {% for pair in examples.pairs %}<div class="card sheet"><p>
 <bdi>{{ pair.actual }}</bdi> taken for <bdi>{{ pair.predicted }}</bdi>:
-{{ pair.n }} images, {{ pair.share }} of the class</p><div class="gallery">
+{{ pair.n }} image{{ "" if pair.n == 1 else "s" }}, {{ pair.share }} of the class</p><div class="gallery strips">
 {% for picture in pair.pictures %}<figure>{{ shot(picture, pair.actual ~ ' taken for ' ~ pair.predicted) }}</figure>
 {% endfor %}</div></div>{% endfor %}{% endif %}
 {% if examples.right %}<h3>Further examples</h3>

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transfer.records import Preprocess
 
 PICTURES = EXPLANATIONS.with_name("pictures")
-_NEAREST_OF = "train images by cosine similarity of the {} trunk's features"
+_NEAREST_OF = "the training images, by cosine similarity of the {} features"
 _MOST_STRIPS = 8  # of the montage
 
 

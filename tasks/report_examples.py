@@ -10,7 +10,7 @@ from tasks.handoffs import EXPLANATIONS
 _MOST_PAIRS, _MOST_OF_PAIR = 4, 4
 _MOST_ERRORS, _MOST_EXAMPLES, _MOST_NEAREST = 8, 8, 3
 _MOST_BYTES = 1_800_000  # of all pictures together, so that the page stays one that can be sent
-_LONGEST_PX, _NEAREST_PX = 240, 120
+_LONGEST_PX, _NEAREST_PX = 512, 120
 
 
 class _Album:

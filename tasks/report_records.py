@@ -24,6 +24,7 @@ from tasks.handoffs import (
     SLICES,
     VERDICT,
 )
+from tasks.mitigation_record import climbed, sentence
 from tasks.params import Params, read_params
 
 PLAN = FINETUNE_HISTORY.with_name("plan.json")
@@ -54,6 +55,7 @@ class Records:
         classes: a mapping for each class.
         explanations: of `explain`.
         looks: how many models the test images were asked about.
+        mitigation: what was tried because transfer hurt, in words; "" where nothing was.
         observed: stage -> what it measured when it last ran on this machine; those that measured nothing are missing.
     """
 
@@ -75,6 +77,7 @@ class Records:
     classes: Sequence[Mapping[str, str]]
     explanations: Mapping[str, Any]
     looks: Mapping[str, Any]
+    mitigation: str
     observed: Mapping[str, Mapping[str, Any]]
 
     @property
@@ -118,8 +121,14 @@ def read_records(project: Path) -> Records:
         classes=_table(project / PER_CLASS),
         explanations=read_json(project / EXPLANATIONS, {"model": weights}),
         looks=read_json(project / LOOKS, {"weights": weights}),
+        mitigation=_mitigation(project),
         observed=_observed(project),
     )
+
+
+def _mitigation(project: Path) -> str:
+    record = climbed(project)
+    return "" if record is None else sentence(record)
 
 
 def _table(path: Path) -> list[dict[str, str]]:

@@ -57,7 +57,8 @@ def _tile(what: str, figure: tuple[float, float, float], means: str) -> dict[str
 def warnings(records: Records) -> list[str]:
     """Return what a reader must not overlook."""
     verdict = records.verdict
-    found = [readable(text) for text in (*verdict.get("caveats", ()), *verdict.get("early_warnings", ()))]
+    found = [records.mitigation] if records.mitigation else []
+    found += [readable(text) for text in (*verdict.get("caveats", ()), *verdict.get("early_warnings", ()))]
     if (records.registration.get("weights_licence") or "unknown") == "unknown":
         found.append("The licence of the pretrained weights is unknown: find out before you pass the model on.")
     report = records.validation

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from adapters.json_files import read_json, read_plain_json, write_json, write_plain_json
-from tasks.handoffs import CARD_TEXT, EXPLANATIONS, LOOKS, METRICS, REGISTRATION, REPORT_PAGE, SUMMARY
+from tasks.handoffs import CARD_TEXT, EXPLANATIONS, LOOKS, METRICS, MITIGATION, REGISTRATION, REPORT_PAGE, SUMMARY
 from tasks.model_card import as_markdown, model_card, unsaid
 from tasks.params_blocks import ReportParams
 from tasks.report import record, write
@@ -146,6 +146,17 @@ def test_how_many_models_the_test_images_were_asked_about_is_said(project: Path)
     assert "These images were asked about 4 models." in rewritten().text
 
 
+def test_what_was_tried_because_transfer_hurt_is_said_first(project: Path) -> None:
+    written()
+    figures = {"accuracy": 0.5, "references": {"scratch": 0.9}}
+    tried = [{"rung": "norms", "says": "their own", **figures}, {"rung": "unfreeze", "skipped": "it is full"}]
+    record = {"start": figures, "tried": tried, "stands": "norms"}
+    write_json(MITIGATION, record, _sources())
+    text = rewritten().text
+    assert "The verdict was negative; as asked for, 0.500 (beside scratch 0.900) of the validation images" in text
+    assert "unfreeze skipped, it is full. What stands: norms." in text
+
+
 def test_a_registry_that_lost_the_model_stops_no_report(mlflow_project: Path) -> None:
     from adapters.mlflow_store import open_client
 
@@ -188,7 +199,8 @@ def leave_explanations() -> None:
     folder = EXPLANATIONS.parent
     folder.mkdir(parents=True, exist_ok=True)
     draw = np.random.default_rng(0)
-    Image.fromarray(draw.integers(0, 255, (500, 400, 3)).astype(np.uint8)).save(folder / "map.png")
+    coarse = Image.fromarray(draw.integers(0, 255, (10, 8, 3)).astype(np.uint8))
+    coarse.resize((1600, 2000)).save(folder / "map.png")
     nearest = [{"path": "bee/1.png", "class": "bee", "similarity": 0.91, "picture": "map.png"}]
     case = {"path": "ant/<0>.png", "actual": "ant", "predicted": "bee", "probability": 0.987, "nearest": nearest}
     pair = {"actual": "ant", "predicted": "bee"}

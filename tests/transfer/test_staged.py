@@ -45,8 +45,7 @@ def planned(
     return plan_steps(classifier, steps, len(target.train), len(target.val), budget, max_bytes)
 
 
-def mislabelled(target: Target) -> Target:
-    """Return a target whose training labels are wrong: what is learned makes validation worse."""
+def mislabelled(target: Target) -> Target:  # what is learned makes validation worse
     return replace(target, train=Examples(target.train.inputs, 1 - target.train.labels))
 
 
@@ -226,8 +225,8 @@ def test_a_step_that_a_head_fitted_to_all_rows_is_better_than_is_undone(
     head, (outcome,) = refitted(classifier, target)
     weights = clone_state(Classifier(tiny_backbone(), 2))
     start = Checkpoint(0, (replace(outcome, val_nll_after=refit_nll),), weights, spare=head)
-    events = list(run_steps(classifier, target, planned(classifier, target, GENTLE), BUDGET, 0, start))
-    assert any(event.kept for event in events if isinstance(event, StepOutcome)) is kept
+    events = run_steps(classifier, target, planned(classifier, target, GENTLE), BUDGET, 0, start)
+    assert any([event.kept for event in events if isinstance(event, StepOutcome)]) is kept
     assert same(classifier, {**weights, **head}) is not kept
 
 
