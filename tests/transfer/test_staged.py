@@ -225,8 +225,8 @@ def test_a_step_that_a_head_fitted_to_all_rows_is_better_than_is_undone(
     head, (outcome,) = refitted(classifier, target)
     weights = clone_state(Classifier(tiny_backbone(), 2))
     start = Checkpoint(0, (replace(outcome, val_nll_after=refit_nll),), weights, spare=head)
-    events = run_steps(classifier, target, planned(classifier, target, GENTLE), BUDGET, 0, start)
-    assert any([event.kept for event in events if isinstance(event, StepOutcome)]) is kept
+    events = list(run_steps(classifier, target, planned(classifier, target, GENTLE), BUDGET, 0, start))
+    assert any(event.kept for event in events if isinstance(event, StepOutcome)) is kept
     assert same(classifier, {**weights, **head}) is not kept
 
 
