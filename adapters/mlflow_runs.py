@@ -122,6 +122,28 @@ def stage_run(stage: str) -> Iterator[StageRun]:
                 client.set_terminated(parent.info.run_id, status)
 
 
+def tag_values(project: Path, stage: str, tag: str) -> set[str]:
+    """Return what the runs of a stage of this project, on this machine, have as a tag.
+
+    Args:
+        project: the project's folder.
+        stage: the stage's word.
+        tag: its name.
+
+    Raises:
+        EnvironmentFault: the store cannot be read.
+    """
+    client, values, token = open_client(project), set[str](), None
+    wanted = _all_of({STAGE_TAG: stage, PLACE_TAG: _place(project)})
+    with store_errors(tracking_uri(project)):
+        experiments = [found.experiment_id for found in client.search_experiments()]
+        while token != "":
+            page = client.search_runs(experiments, wanted, page_token=token or None)
+            values |= {run.data.tags[tag] for run in page if tag in run.data.tags}
+            token = page.token or ""
+    return values
+
+
 def _parent_of(client: "MlflowClient", project: Path, stage: str) -> "tuple[Run, bool]":
     """Return the run to nest under, and whether this process has to close it."""
     digest = None if stage in _BEFORE_DIGEST else dvc_lock.data_digest(project)

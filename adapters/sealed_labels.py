@@ -14,12 +14,14 @@ from adapters import environment
 from adapters.chained_lines import append_line, read_chain
 from adapters.machine import account
 from adapters.manifest_file import MANIFEST, read_label_of
+from adapters.mlflow_runs import tag_values
 from adapters.mlflow_store import STORE
 from adapters.seen_rows import seen_among, write_seen_rows
-from transfer.errors import RootstockError, UserError
+from transfer.errors import EnvironmentFault, RootstockError, UserError
 from transfer.records import Row
 
 LOOKS = STORE / "looks.jsonl"
+HEAD_TAG = "looks_head"  # of a run of `evaluate` in MLflow: hash of the last line when it ended
 OPENER = "evaluate"  # the stage that may look
 _SETS = STORE / "test_sets"  # which images each set of test images holds
 _SHARED = 0.1  # of today's test images: what earlier looks at fewer of them told may be forgotten
@@ -122,6 +124,29 @@ def read_looks(project: Path) -> Looks:
     return Looks(tuple(Look(**line) for line in chain.lines), problems)
 
 
+def head(project: Path) -> str:
+    """Return the hash of the last line; "" where there is none.
+
+    Raises:
+        EnvironmentFault: the file cannot be read.
+    """
+    lines = read_looks(project).lines
+    return lines[-1].hash if lines else ""
+
+
+def cut_off(project: Path) -> list[str]:
+    """Return a sentence where runs in MLflow know of lines that the ledger does not hold any more.
+
+    Raises:
+        EnvironmentFault: the store or the ledger cannot be read.
+    """
+    held = {line.hash for line in read_looks(project).lines}
+    gone = tag_values(project, OPENER, HEAD_TAG) - held - {""}
+    if not gone:
+        return []
+    return [f"the last lines of {LOOKS} are gone: {len(gone)} runs in MLflow know of looks that it does not hold"]
+
+
 def looks_at(project: Path, rows: Sequence[Row]) -> tuple[Look, ...]:
     """Return the looks at these test rows: at sets that share a tenth of them at least.
 
@@ -152,13 +177,18 @@ def digest_of(rows: Iterable[Row]) -> str:
 def _write(project: Path, entry: dict[str, object], digests: Iterable[str]) -> None:
     from filelock import FileLock
 
-    folder = project / _SETS
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(project / STORE / ".looks.lock"):
-        held = folder / f"{entry['test_set']}.txt"
-        if not held.is_file():
-            write_seen_rows(held, digests)
-        append_line(project / LOOKS, entry, _names())
+    held = project / _SETS / f"{entry['test_set']}.txt"
+    try:
+        held.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(project / STORE / ".looks.lock"):
+            if not held.is_file():
+                write_seen_rows(held, digests)
+            append_line(project / LOOKS, entry, _names())
+    except OSError as error:
+        raise EnvironmentFault(
+            f"A look at test labels cannot be written down below {project / STORE} ({error.strerror or error}), so "
+            f"none is had; check the folder and run again."
+        ) from error
 
 
 def _names() -> tuple[str, ...]:

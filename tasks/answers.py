@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from adapters.manifest_file import Manifest
 from tasks.examples import prepared
-from tasks.frozen_files import NEAREST_MEAN, SOURCE_HEAD, Frozen, read_frozen
+from tasks.frozen_files import NEAREST_MEAN, SOURCE, Frozen, read_frozen
 from tasks.handoffs import MODEL, RANDOM_FROZEN, SCRATCH
 from tasks.progress import progress
 from transfer.errors import UserError
@@ -57,6 +57,7 @@ def answered(data_path: str, manifest: Manifest, rows: Sequence[Row]) -> Answers
 
     frozen, asked = read_frozen(), _Asked(data_path, manifest, rows, {})
     folders = {**MODELS, **({} if frozen.model_is_probe or not frozen.pretrained else {PROBE: frozen.folder})}
+    folders |= {AS_IT_CAME: SOURCE} if frozen.source_classes else {}
     found = {}
     for name, folder in folders.items():
         classifier = asked.model(folder)
@@ -64,8 +65,6 @@ def answered(data_path: str, manifest: Manifest, rows: Sequence[Row]) -> Answers
         found[name] = _shares(classifier.head, features)
         if frozen.pretrained and folder == frozen.folder:
             found[NEAREST] = _shares(load_head(NEAREST_MEAN), features)
-            if frozen.source_classes:
-                found[AS_IT_CAME] = _shares(load_head(SOURCE_HEAD), features)
     order = [name for name in (*MODELS, PROBE, NEAREST, AS_IT_CAME) if name in found]
     inputs = asked.images(load_card(MODEL)[0].preprocess).inputs
     return Answers({name: found[name] for name in order}, frozen, laplacian_variance(inputs).numpy())

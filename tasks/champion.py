@@ -16,8 +16,7 @@ from adapters.promotions import champion
 from adapters.sealed_labels import looks_at, open_labels
 from adapters.seen_rows import EVIDENCE, SEEN_ROWS, seen_among, write_seen_rows
 from tasks.compared import identity_of, own_identity
-from tasks.evaluate import PREDICTIONS
-from tasks.handoffs import CHAMPION, MODEL, SEEN
+from tasks.handoffs import CHAMPION, MODEL, PREDICTIONS, SEEN
 from tasks.naming import model_name
 from tasks.params import read_params
 from tasks.step import step

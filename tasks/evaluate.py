@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import atomic_write, read_json, read_plain_json, write_plain_json
 from adapters.manifest_file import read_manifest
+from adapters.sealed_labels import HEAD_TAG, head
 from tasks.calibration import calibrate
 from tasks.handoffs import (
     CALIBRATION,
@@ -16,6 +17,7 @@ from tasks.handoffs import (
     GAINS,
     LOOKS,
     METRICS,
+    PREDICTIONS,
     RELIABILITY,
     RISK,
     SLICES,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
+PER_CLASS = METRICS.with_name("per_class.csv")
 _PICTURES = (CONFUSION, COMPARISON, RELIABILITY, RISK, SLICES_PICTURE, GAINS)
 _RECORDS = (PER_CLASS, PREDICTIONS, METRICS, CALIBRATION, SLICES, VERDICT, LOOKS, CHAMPION)
 
@@ -91,6 +93,7 @@ def record() -> None:
         run.metrics(figures | _of_looks(looks))
         run.tags({"verdict": verdict["sentence"], "verdict.word": verdict["verdict"]})
         run.tags({"model_sha256": verdict["model_sha256"], "worst_slice": metrics.get("worst_slice", "")})
+        run.tags({HEAD_TAG: head(Path.cwd())})
         run.tags({"early_warnings": " ".join(verdict["early_warnings"])})
         for path in (*_PICTURES, *_RECORDS):
             run.artifact(path, "evaluate")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from adapters.json_files import read_json
 from adapters.manifest_file import Manifest
 from tasks.adaptation import chosen_splits, training_target
-from tasks.frozen_files import NEAREST_MEAN, SOURCE_HEAD, Frozen
+from tasks.frozen_files import NEAREST_MEAN, SOURCE, Frozen
 from tasks.handoffs import FINETUNE_HISTORY, FROZEN, RANKING
 from tasks.history import read_history
 from tasks.imbalance import balance_in
@@ -52,28 +52,35 @@ def write_frozen(params: Params, manifest: Manifest) -> None:
     if found.pretrained:
         target = training_target(params.data.path, manifest, backbone.preprocess, params.finetune.max_images_seen)
         target = replace(target, balance=balance_in(FINETUNE_HISTORY))
+        found = replace(found, source_classes=_write_source(backbone, winner, recorded, manifest.classes))
         parts = _features(backbone, target, params, manifest, None if NORMS in kept else weights_sha256)
         if not found.model_is_probe:
             save_model(FROZEN, probe := _probe(backbone, target, params, parts), ModelCard.of(probe, manifest.classes))
         save_head(NEAREST_MEAN, nearest_mean(*_together(target, parts), target.n_classes))
-        found = replace(found, source_classes=_write_source_head(winner, recorded, manifest.classes))
     found.write()
 
 
-def _write_source_head(
-    winner: "BackboneReference", weights_sha256: str | None, classes: Sequence[str]
+def _write_source(
+    backbone: "Backbone", winner: "BackboneReference", weights_sha256: str | None, classes: Sequence[str]
 ) -> tuple[str, ...]:
-    """Write the part of the weights' own head that tells the classes; return its names for them, if it knows all."""
-    from adapters.model_files import save_head
+    """Write the network as it came, if its own head knows all classes; return the head's names for them, else none.
+
+    It is a model of its own: fine-tuning may have kept other norm statistics in its trunk.
+    """
+    from adapters.model_files import save_model
     from adapters.weights_files import load_weights
+    from transfer.backbones.backbone import Classifier
+    from transfer.backbones.card import ModelCard
     from transfer.backbones.source_head import source_head
 
     weights = load_weights(winner, weights_sha256)
     found = source_head(weights.reference, weights.state_dict or {}, classes)
     if found is None:
         return ()
-    save_head(SOURCE_HEAD, found[0])
-    return found[1]
+    head, names = found
+    network = Classifier(backbone, len(classes), head)
+    save_model(SOURCE, network, ModelCard.of(network, tuple(classes)))
+    return names
 
 
 def _features(

@@ -14,7 +14,7 @@ MADE_FROM = {  # what the stage reads, by name
     "finetune_history": FINETUNE_HISTORY,
 }
 NEAREST_MEAN, ABOUT = FROZEN / "nearest_mean.safetensors", FROZEN / "frozen.json"
-SOURCE_HEAD = FROZEN / "source_head.safetensors"
+SOURCE = FROZEN / "source"  # the pretrained network as it came, its head cut down to the classes
 _PRETRAINED, _IS_PROBE, _SOURCE_CLASSES = "pretrained", "model_is_probe", "source_classes"
 
 

@@ -164,15 +164,10 @@ def _measured(project: Path, release: Release, settings: RegisterParams) -> Meas
         Interval(**looks["accuracy"]),
         release.tags["verdict_kind"],
         _size_bytes(release) / 1e6,
-        _worst_slice(figures),
+        None if looks["worst_slice"] is None else Interval(**looks["worst_slice"]),
         figures.get("ece"),
         _latency_ms(release) if settings.max_latency_p95_ms is not None else None,
     )
-
-
-def _worst_slice(figures: Mapping[str, float]) -> Interval | None:
-    name = "worst_slice_accuracy"
-    return Interval(*(figures[f"{name}{bound}"] for bound in ("", "_low", "_high"))) if name in figures else None
 
 
 def _size_bytes(release: Release) -> int:

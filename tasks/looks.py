@@ -10,6 +10,7 @@ from adapters.sealed_labels import looks_at
 from tasks.handoffs import LOOKS, MODEL
 from tasks.judging import judged
 from tasks.measures import compared
+from tasks.slicing import worst_slice
 from tasks.stage import observe
 from tasks.tested import Tested
 from transfer.records import Interval
@@ -39,6 +40,7 @@ def write_looks(rows: Tested) -> str:
     together = bonferroni(settings.confidence, n_models)
     widened = replace(rows, settings=settings.model_copy(update={"confidence": together}))
     accuracy = accuracy_interval(rows.actual, rows.predicted(), together, rows.groups)
+    lowest = worst_slice(widened)
     verdict, *_ = judged(widened, compared(widened))
     sentence = _sentence(n_models, settings.confidence, accuracy, verdict.verdict)
     observe("n_looks", len(looks))  # in the record a repeated look at the same model would make later stages stale
@@ -48,6 +50,7 @@ def write_looks(rows: Tested) -> str:
         "n_models": n_models,
         "confidence": together,
         "accuracy": asdict(accuracy),
+        "worst_slice": None if lowest is None else asdict(lowest),
         "verdict": {"verdict": verdict.verdict, "sentence": verdict.sentence},
         "sentence": sentence,
     }

@@ -22,17 +22,21 @@ def show_looks(*, verify: bool, as_json: bool) -> None:
         UserError: the current directory is in no project.
         EnvironmentFault: the ledger is to be verified and is not as it was written.
     """
+    from adapters import environment
     from adapters.project import enter_project
-    from adapters.sealed_labels import read_looks
+    from adapters.sealed_labels import cut_off, read_looks
 
-    looks = read_looks(enter_project())
+    project = enter_project()
+    environment.prepare(project)
+    looks = read_looks(project)
+    wrong = [*looks.problems, *(cut_off(project) if verify else ())]
     if as_json:
         print(json.dumps([asdict(line) for line in looks.lines], indent=2, ensure_ascii=False))
     else:
         _print(looks.lines)
-    for sentence in looks.problems:
+    for sentence in wrong:
         say(f"{sentence}.")
-    if looks.problems and verify:
+    if wrong and verify:
         raise EnvironmentFault("The ledger of looks is not as it was written; compare it with a copy of yours.")
 
 
@@ -51,8 +55,7 @@ def _print(lines: "Sequence[Look]") -> None:
         table.add_row(*map(escape, shown))
     with console() as printed:
         printed.print(table)
-    models = {(line.test_set, line.model_sha256) for line in lines if line.chosen}
-    sets = {test_set for test_set, _ in models}
+    models, sets = {line.model_sha256 for line in lines if line.chosen}, {line.test_set for line in lines}
     numbers = ((len(lines), "look"), (len(models), "model"), (len(sets), "set"))
     looks, tested, places = (f"{number} {word}{'' if number == 1 else 's'}" for number, word in numbers)
     print(f"{looks}: {tested} at {places} of test images.")

@@ -210,7 +210,7 @@ def _analyses(records: Records) -> Iterator[Field]:
 
 
 def _caveats(records: Records) -> Iterator[Field]:
-    found = warnings(records)
+    found = [*warnings(records), *([records.looks["sentence"]] if records.looks["n_models"] > 1 else ())]
     yield Field("Found by measurement", " ".join(found) if found else "nothing that calls the figures into question")
     yield Field("The gate", served(records)["sentence"])
     yield Field(

@@ -119,6 +119,7 @@ def summary(records: Records, card: Card) -> str:
         _in_short(metrics),
         "\n".join(("| gain, points of accuracy | |", "|---|---|", *gains)),
         *(f"- {escaped(warning)}" for warning in result.warnings(records)),
+        escaped(records.looks["sentence"]),
     ]
     missing = unsaid(card)
     if missing:

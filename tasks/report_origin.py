@@ -35,7 +35,7 @@ def lineage(records: Records) -> dict[str, Any]:
             f"run {run}, with a child run for each stage" if run else "the runs of this project, tag stage=report",
         ),
     ]
-    return {"facts": facts, "commands": _commands(records, gate, commit), "changed": changed}
+    return {"facts": facts, "commands": _commands(records, gate), "changed": changed}
 
 
 def _code(commit: str, *, changed: bool) -> str:
@@ -44,12 +44,12 @@ def _code(commit: str, *, changed: bool) -> str:
     return f"commit {commit}{', with uncommitted changes' if changed else ''}"
 
 
-def _commands(records: Records, gate: dict[str, Any], commit: str) -> list[tuple[str, str]]:
-    shown = [] if commit == _NONE else [(f"git checkout {commit[:12]}", "the code of this model")]
+def _commands(records: Records, gate: dict[str, Any]) -> list[tuple[str, str]]:
+    version = shlex.quote(f"{records.registration['name']}/{records.registration['model_version']}")
     data = shlex.quote(records.params.data.path)
     return [
-        *shown,
-        ("rootstock run", "makes it again: what is unchanged is not run"),
+        (f"rootstock lineage {version}", "all that is recorded of what it was made from"),
+        (f"rootstock reproduce {version}", "makes it again beside the project: is it the same?"),
         (f"rootstock predict {shlex.quote(gate['uri'])} {data}", "classifies images with it"),
         (f"rootstock champions {shlex.quote(records.registration['name'])}", "who was champion when, on whose word"),
     ]

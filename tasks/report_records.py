@@ -17,6 +17,7 @@ from tasks.handoffs import (
     LOOKS,
     METRICS,
     MODEL,
+    PREDICTIONS,
     RANKING,
     REFERENCE_HISTORY,
     REGISTRATION,
@@ -28,7 +29,7 @@ from tasks.mitigation_record import climbed, sentence
 from tasks.params import Params, read_params
 
 PLAN = FINETUNE_HISTORY.with_name("plan.json")
-PREDICTIONS, PER_CLASS = METRICS.with_name("predictions.csv"), METRICS.with_name("per_class.csv")
+PER_CLASS = METRICS.with_name("per_class.csv")
 MEASURED = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 
 

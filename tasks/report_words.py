@@ -15,6 +15,7 @@ REFERENCES = {
     "scratch": ("network from scratch", "the same network from random weights, trained on as many images"),
     "random_frozen": ("random features", "a head on the network as it is before any training"),
     "probe": ("linear probe", "a head on the pretrained network, none of whose layers was trained further"),
+    "source_head": ("pretrained network as it came", "its own head, cut down to these classes; nothing trained"),
     "nearest_mean": ("class means", "the nearest mean of a class on pretrained features, nothing trained"),
 }
 _HELPED = {

@@ -7,7 +7,8 @@ import pytest
 
 from adapters.json_files import write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, SEALED, Header, read_manifest, write_manifest
-from adapters.sealed_labels import LOOKS, Look, digest_of, looks_at, open_labels, read_looks
+from adapters.mlflow_runs import stage_run
+from adapters.sealed_labels import HEAD_TAG, LOOKS, Look, cut_off, digest_of, head, looks_at, open_labels, read_looks
 from transfer.errors import EnvironmentFault, RootstockError, UserError
 from transfer.records import Row
 
@@ -65,6 +66,29 @@ def test_where_the_look_cannot_be_written_nothing_is_opened(project: Path, seale
     (project / LOOKS).mkdir(parents=True)
     with pytest.raises(EnvironmentFault, match=r"looks\.jsonl cannot be written"):
         open_labels(project, sealed, "a test", "m1")
+
+
+def test_a_folder_that_cannot_be_made_is_the_machines_fault(project: Path, sealed: tuple[Row, ...]) -> None:
+    (project / "mlruns").mkdir(exist_ok=True)
+    (project / "mlruns/test_sets").write_text("a file")
+    with pytest.raises(EnvironmentFault, match="A look at test labels cannot be written down"):
+        open_labels(project, sealed, "a test", "m1")
+
+
+def test_lines_that_were_cut_off_are_missed_by_what_mlflow_knows(mlflow_project: Path) -> None:
+    tests = _describe({"1": 0, "2": 1})
+    for model in ("m1", "m2"):
+        open_labels(mlflow_project, tests, "a test", model)
+        with stage_run("evaluate") as run:
+            run.tags({HEAD_TAG: head(mlflow_project)})
+    assert cut_off(mlflow_project) == []
+    whole = (mlflow_project / LOOKS).read_text().splitlines(keepends=True)
+    (mlflow_project / LOOKS).write_text(whole[0])
+    assert read_looks(mlflow_project).problems == ()
+    (problem,) = cut_off(mlflow_project)
+    assert problem.startswith("the last lines of mlruns/looks.jsonl are gone: 1 runs in MLflow")
+    (mlflow_project / LOOKS).unlink()
+    assert len(cut_off(mlflow_project)) == 1
 
 
 def test_no_rows_are_no_look(project: Path, sealed: tuple[Row, ...]) -> None:

@@ -30,8 +30,13 @@ def leave_artifacts(seed: int = 0) -> None:
 
 def leave_looks(low: float = 0.8, n_models: int = 1) -> None:
     """Write what the stage `evaluate` writes of the looks at the test images."""
-    looks = {"n_models": n_models, "accuracy": {"value": 0.9, "low": low, "high": 0.95}, "sentence": "A look."}
-    write_json(LOOKS, looks, {"weights": MODEL / "model.safetensors"})
+    looks = {
+        "n_models": n_models,
+        "accuracy": {"value": 0.9, "low": low, "high": 0.95},
+        "worst_slice": None,
+        "sentence": "A look.",
+    }
+    write_json(LOOKS, {**looks, "sentence": "A look."}, {"weights": MODEL / "model.safetensors"})
 
 
 def compare(paired: tuple[int, int, int] | None = None, **more: Any) -> None:

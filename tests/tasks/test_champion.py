@@ -25,8 +25,7 @@ from adapters.seen_rows import write_seen_rows
 from tasks import evaluate
 from tasks.champion import _compared, _predictions, compare_with_champion
 from tasks.compared import is_outdated
-from tasks.evaluate import PREDICTIONS
-from tasks.handoffs import CHAMPION, MODEL, SCRATCH, SEEN
+from tasks.handoffs import CHAMPION, MODEL, PREDICTIONS, SCRATCH, SEEN
 from transfer.backbones.card import ModelCard
 from transfer.errors import EnvironmentFault
 from transfer.finetuning.measuring import predict_logits

@@ -19,7 +19,7 @@ from adapters.sealed_labels import open_labels
 from tasks import answers, evaluate, finetune, judging, reference, tested
 from tasks.examples import prepared
 from tasks.frozen_files import ABOUT
-from tasks.handoffs import CALIBRATION, METRICS, SCRATCH, SLICES, VERDICT
+from tasks.handoffs import CALIBRATION, METRICS, PREDICTIONS, SCRATCH, SLICES, VERDICT
 from tasks.params import read_params
 from transfer.errors import UserError
 from transfer.evaluation.comparison import by_class
@@ -39,7 +39,7 @@ def _metrics() -> dict[str, Any]:
 
 def test_figures_agree_with_the_predictions(trained: Path) -> None:
     evaluate.measure()
-    metrics, predictions, rows = _metrics(), _table(evaluate.PREDICTIONS), read_manifest().of_split("test")
+    metrics, predictions, rows = _metrics(), _table(PREDICTIONS), read_manifest().of_split("test")
     right = sum(row["actual"] == row["predicted"] for row in predictions)
     interval = wilson_interval(right, len(rows), 0.95)
     assert [row["path"] for row in predictions] == [row.path for row in rows]
@@ -157,7 +157,7 @@ def test_every_figure_lies_in_its_interval(trained: Path) -> None:
 
 def test_sets_of_classes_stand_beside_the_predictions_and_are_counted(trained: Path) -> None:
     evaluate.measure()
-    predictions, calibration = _table(evaluate.PREDICTIONS), read_json(CALIBRATION)
+    predictions, calibration = _table(PREDICTIONS), read_json(CALIBRATION)
     for method in ("lac", "aps"):
         held = [row[f"set_{method}"].split(" | ") if row[f"set_{method}"] else [] for row in predictions]
         covered = sum(row["actual"] in own for row, own in zip(predictions, held, strict=True)) / len(held)

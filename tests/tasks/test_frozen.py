@@ -14,13 +14,15 @@ from torchvision import models
 
 from adapters.json_files import read_json, sha256_of, write_json
 from adapters.manifest_file import read_manifest
-from adapters.model_files import load_head, load_model, save_head
-from tasks import evaluate, finetune, reference
+from adapters.model_files import load_head, load_model, save_model
+from tasks import evaluate, finetune, frozen, reference
 from tasks.adaptation import training_target
-from tasks.frozen import _write_source_head
-from tasks.frozen_files import NEAREST_MEAN, SOURCE_HEAD, read_frozen
-from tasks.handoffs import FROZEN, METRICS, MODEL, VERDICT
+from tasks.candidates import candidate
+from tasks.frozen import _write_source
+from tasks.frozen_files import NEAREST_MEAN, SOURCE, read_frozen
+from tasks.handoffs import FROZEN, METRICS, MODEL, SCRATCH, VERDICT
 from transfer.backbones.backbone import Backbone
+from transfer.backbones.build import build_backbone
 from transfer.backbones.features import extract_features
 from transfer.backbones.reference import BackboneReference
 from transfer.data.examples import Target
@@ -99,20 +101,48 @@ def test_a_missing_or_damaged_head_is_refused(trained: Path) -> None:
         evaluate.measure()
 
 
-def test_the_head_that_the_weights_came_with_is_kept_where_it_knows_the_classes(project: Path) -> None:
+def test_the_network_as_it_came_is_kept_where_its_head_knows_the_classes(project: Path) -> None:
     network = models.get_model("resnet18", weights=None)
+    network.bn1.running_mean.fill_(3.0)
     torch.save(network.state_dict(), "weights.pth")
-    winner = BackboneReference.parse("torchvision/resnet18@weights.pth")
-    assert _write_source_head(winner, sha256_of(Path("weights.pth")), ("ants", "wasps")) == ()
-    assert not SOURCE_HEAD.exists()
-    assert _write_source_head(winner, sha256_of(Path("weights.pth")), ("ants", "bees")) == ("ant", "bee")
-    assert torch.equal(load_head(SOURCE_HEAD).weight, network.fc.weight[[310, 309]])
+    winner, digest = BackboneReference.parse("torchvision/resnet18@weights.pth"), sha256_of(Path("weights.pth"))
+    backbone = build_backbone(winner, network.state_dict(), seed=0)
+    assert _write_source(backbone, winner, digest, ("ants", "wasps")) == ()
+    assert not SOURCE.exists()
+    assert _write_source(backbone, winner, digest, ("ants", "bees")) == ("ant", "bee")
+    kept, card = load_model(SOURCE)
+    assert card.classes == ("ants", "bees")
+    assert torch.equal(kept.head.weight, network.fc.weight[[310, 309]])
+    assert float(kept.backbone.trunk.bn1.running_mean.mean()) == 3.0
 
 
-def test_a_head_that_knows_the_classes_is_a_reference_of_the_model(trained: Path) -> None:
-    save_head(SOURCE_HEAD, load_head(NEAREST_MEAN))
+def test_it_is_written_before_the_trunk_gets_statistics_of_the_target(
+    ranked: Path, set_params: SetParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {}
+
+    def keeping(backbone: Backbone, *_: object) -> tuple[str, ...]:
+        written.update({name: value.clone() for name, value in backbone.state_dict().items()})
+        return ()
+
+    monkeypatch.setattr(frozen, "_write_source", keeping)
+    set_params(finetune={"norms": "reestimated", "epochs": 1})
+    finetune.train()
+    reference.train_from_scratch()
+    reference.probe_random_features()
+    reference.probe_pretrained_features()
+    came, _ = candidate(BackboneReference.parse("rootstock/strokes"), None)
+    assert all(torch.equal(value, came.state_dict()[name]) for name, value in written.items())
+    model, _ = load_model(MODEL)
+    statistics = [name for name in written if name.endswith("running_mean")]
+    assert any(not torch.equal(written[name], model.backbone.state_dict()[name]) for name in statistics)
+
+
+def test_a_network_that_knows_the_classes_is_a_reference_of_the_model(trained: Path) -> None:
+    network, card = load_model(SCRATCH)
+    save_model(SOURCE, network, card)
     replace(read_frozen(), source_classes=("bar", "dot", "ring")).write()
     evaluate.measure()
     metrics, verdict = json.loads(METRICS.read_text(encoding="utf-8")), read_json(VERDICT)
-    assert metrics["source_head_accuracy"] == metrics["nearest_mean_accuracy"]
+    assert metrics["source_head_accuracy"] == metrics["scratch_accuracy"]
     assert "beyond the pretrained network as it came" in verdict["parts"]["source_head"]

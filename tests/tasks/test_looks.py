@@ -10,6 +10,8 @@ from adapters.json_files import read_json, read_plain_json
 from adapters.model_files import load_model, save_model
 from adapters.sealed_labels import read_looks
 from tasks import evaluate
+from tasks.champion import compare_with_champion
+from tasks.compared import is_outdated
 from tasks.handoffs import HELD_OUT, LOOKS, METRICS, MODEL
 from tasks.looks_table import show_looks
 from transfer.errors import EnvironmentFault
@@ -52,6 +54,18 @@ def test_each_further_model_widens_what_is_claimed_and_the_same_one_does_not(tra
         assert (looks["accuracy"]["low"], looks["accuracy"]["high"]) == pytest.approx((wanted.low, wanted.high))
         assert f"asked about {n_models} models" in looks["sentence"]
     assert len(read_looks(trained).lines) == 4
+
+
+def test_a_record_of_fewer_looks_than_there_were_is_of_another_day(trained: Path) -> None:
+    evaluate.measure()
+    compare_with_champion()
+    assert not is_outdated(trained)
+    before = LOOKS.read_bytes()
+    _another_model(1e-6)
+    evaluate.measure()
+    assert not is_outdated(trained)
+    LOOKS.write_bytes(before)
+    assert is_outdated(trained)
 
 
 def test_the_table_lists_looks_and_altered_lines_fail_where_that_is_asked(

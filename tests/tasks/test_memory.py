@@ -12,6 +12,7 @@ from adapters.manifest_file import read_manifest
 from flows.select import rank_all
 from tasks import evaluate, memory
 from tasks import select as steps
+from tasks.handoffs import PREDICTIONS
 from tasks.memory import gains_of, remember
 from tasks.params import read_params
 from tasks.params_blocks import SelectParams
@@ -56,7 +57,7 @@ def test_a_run_leaves_what_it_came_to_but_nothing_for_its_own_images(trained: Pa
     evaluate.measure()
     remember()
     (line,) = _lines()
-    with evaluate.PREDICTIONS.open(newline="") as stream:
+    with PREDICTIONS.open(newline="") as stream:
         right = [row["actual"] == row["predicted"] for row in csv.DictReader(stream)]
     assert (line["n_test"], line["n_right"]) == (len(right), sum(right))
     (score,) = _scores()

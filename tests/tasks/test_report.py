@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from adapters.json_files import read_json, read_plain_json, write_json, write_plain_json
+from tasks import answers
 from tasks.handoffs import CARD_TEXT, EXPLANATIONS, LOOKS, METRICS, MITIGATION, REGISTRATION, REPORT_PAGE, SUMMARY
 from tasks.model_card import as_markdown, model_card, unsaid
 from tasks.params_blocks import ReportParams
 from tasks.report import record, write
 from tasks.report_records import read_records
-from tasks.report_words import duration, isolated, readable, slice_named
+from tasks.report_words import REFERENCES, duration, isolated, readable, slice_named
 from tests.tasks.left_records import leave_records
 from transfer.errors import UserError
 
@@ -144,6 +145,8 @@ def test_how_many_models_the_test_images_were_asked_about_is_said(project: Path)
     written()
     write_json(LOOKS, {"n_models": 4, "sentence": "These images were asked about 4 models."}, _sources())
     assert "These images were asked about 4 models." in rewritten().text
+    for text in (CARD_TEXT, SUMMARY):
+        assert "These images were asked about 4 models." in text.read_text(encoding="utf-8")
 
 
 def test_what_was_tried_because_transfer_hurt_is_said_first(project: Path) -> None:
@@ -167,6 +170,10 @@ def test_a_registry_that_lost_the_model_stops_no_report(mlflow_project: Path) ->
     (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()], "tags.stage = 'report'")
     assert run.data.metrics["accuracy"] == 0.75
     assert run.data.tags["model_version"] == "digits/7"
+
+
+def test_every_reference_has_words_of_its_own() -> None:
+    assert set(REFERENCES) == {*answers.MODELS, answers.PROBE, answers.NEAREST, answers.AS_IT_CAME} - {"transfer"}
 
 
 def test_no_field_of_the_card_is_blank(project: Path) -> None:
