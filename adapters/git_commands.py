@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+_NO_CODE = ("params.yaml", "dvc.lock")
+
 
 def tracks(project: Path, path: str) -> bool:
     """Say whether git tracks any file at or below a path."""
@@ -15,8 +17,11 @@ def head(project: Path) -> str | None:
 
 
 def is_dirty(project: Path) -> bool:
-    """Say whether the folder holds changed or new files that the checked-out commit lacks, ignored ones apart."""
-    return bool(_output(project, "status", "--porcelain", "--", "."))
+    """Say whether the folder holds changed or new files that the checked-out commit lacks, ignored ones apart.
+
+    Parameters, and DVC's record of what they led to, are no code: they have digests of their own.
+    """
+    return bool(_output(project, "status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in _NO_CODE)))
 
 
 def committed(project: Path, path: str) -> str | None:

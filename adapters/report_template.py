@@ -45,11 +45,12 @@ Green: surely better; red: surely worse, by the exact McNemar test, corrected fo
 <div class="scroll" tabindex="0">
 <table>
 <thead><tr><th>Compared with</th><th class="number">Its accuracy</th><th class="number">Gain, points</th>
-<th>So the model is</th><th class="number">p-value</th></tr></thead>
+<th>So the model is</th><th class="number">p-value, corrected</th></tr></thead>
 <tbody>{% for row in gains.rows %}<tr><td>{{ row.name }}</td><td class="number">{{ row.accuracy }}</td>
 <td class="number">{{ row.gain }}</td><td>{{ row.told }}</td><td class="number">{{ row.p }}</td></tr>
 {% endfor %}</tbody></table></div>
-<p class="soft">p-value: how often two equally good models would differ so much by chance.</p>
+<p class="soft">p-value: how often two equally good models would differ so much by chance; corrected for the number of
+comparisons, so that it is larger than in the sentences.</p>
 {% for part in gains.parts %}<p>{{ part }}</p>{% endfor %}
 </section>
 

@@ -60,11 +60,11 @@ on {{ sureness.n_validation }} validation images: {{ sureness.how }}.</p>
 <th class="number">Empty</th><th>Least covered</th></tr></thead><tbody>
 {% for one in sureness.sets %}<tr><td class="long">{{ one.name }}</td><td class="number">{{ one.asked }}</td>
 <td class="number">{{ one.value }}</td><td class="number">{{ one.coverage }}</td><td class="number">{{ one.chance }}
-{% if one.off %}<span class="badge warn">outside</span>{% endif %}</td><td class="number">{{ one.size }}</td>
+{% if one.off %}<span class="badge warn">below</span>{% endif %}</td><td class="number">{{ one.size }}</td>
 <td class="number">{{ one.empty }}</td><td class="name-cell">{{ named(one.worst) }}</td></tr>
 {% endfor %}</tbody></table></div>
-<p class="soft">By chance: between which shares it lies, if validation and test images are alike. Outside of it, do not
-trust the sets.</p>
+<p class="soft">By chance: between which shares it lies, if validation and test images are alike. Below it, do not trust
+the sets; above it they are larger than they need to be.</p>
 </section>
 
 <section id="slices">
@@ -82,7 +82,8 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 
 {% macro shot(picture, words) %}{% if picture %}<img class="shot" src="{{ picture }}" alt="{{ words }}">
 {% else %}<div class="shot"></div>{% endif %}{% endmacro %}
-{% macro case(one) %}<div class="case card"><figure>{{ shot(one.picture, one.actual ~ ' taken for ' ~ one.predicted) }}
+{% macro case(one) %}<div class="case card"><figure>
+{{ shot(one.picture, one.actual ~ (' taken for ' ~ one.predicted if one.actual != one.predicted else '')) }}
 <figcaption>{% if one.actual == one.predicted %}<bdi>{{ one.actual }}</bdi>, {{ one.probability }} sure{% else %}
 <bdi>{{ one.actual }}</bdi> taken for <bdi>{{ one.predicted }}</bdi>, {{ one.probability }} sure{% endif %}<br>
 <code>{{ one.path }}</code></figcaption></figure>
@@ -99,7 +100,7 @@ claimed of them.{% endif %}</figcaption></figure>{% endif %}
 {{ 'sanity check passed' if map.sanity.passed else 'sanity check failed' }}</span>
 {{ map.sanity.sentence }}</p>{% endif %}
 </div>{% endfor %}
-{% if examples.errors %}<h3>Sure, and wrong</h3><div class="cases">
+{% if examples.errors %}<h3>Wrong, the surest first</h3><div class="cases">
 {% for one in examples.errors %}{{ case(one) }}{% endfor %}</div>
 {% else %}<p class="soft">No mistake that the model was sure of.</p>{% endif %}
 {% if examples.pairs %}<h3>Classes that are confused</h3>

@@ -39,6 +39,9 @@ def show_looks(*, verify: bool, as_json: bool) -> None:
     if wrong and verify:
         raise EnvironmentFault("The ledger of looks is not as it was written; compare it with a copy of yours.")
 
+    if verify:
+        say("The ledger of looks holds: every hash is that of its line, and MLflow knows of no look that is missing.")
+
 
 def _print(lines: "Sequence[Look]") -> None:
     from rich.markup import escape

@@ -166,7 +166,7 @@ def _evaluation_data(records: Records) -> Iterator[Field]:
     how = (
         "the folder test of the data set"
         if "test" in given
-        else f"{percent(params.manifest.test_fraction)} of each class, drawn by content"
+        else f"about {percent(params.manifest.test_fraction)} of each class, drawn by content"
     )
     yield Field("Data set", f"{records.metrics['n_test']} test images of {params.data.path}: {how}")
     yield Field("Motivation", "images of the same source as the training images, which no training has seen")

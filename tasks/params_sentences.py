@@ -1,5 +1,6 @@
 """Say in words which values a parameter may have."""
 
+import re
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -10,18 +11,13 @@ _NOUNS = {int: "an integer", float: "a number", bool: "true or false", str: "a t
 _PATTERNS = {
     r"^[0-9a-f]{64}$": "of 64 hexadecimal digits",
     r"^(auto|cpu|cuda(:\d+)?)$": "that is auto, cpu, cuda or cuda:<number>",
-    r"^(auto|none|weights|sampling|logits)$": "that is auto, none, weights, sampling or logits",
-    r"^(auto|frozen|reestimated|trained)$": "that is auto, frozen, reestimated or trained",
     r"\S": "that is not blank",
     r"^[^/:%.@?]+$": "without / : % . @ or ?",
-    r"^(superior|non-inferior|by-hand)$": "that is superior, non-inferior or by-hand",
     r"^(staged|features|last-[1-9][0-9]*|gradual|full|norm-only|bias-only|scratch)$": (
         "that is staged, features, last-<number of depth groups>, gradual, full, norm-only, bias-only or scratch"
     ),
-    r"^(none|required)$": "that is none or required",
-    r"^(warn|stop|mitigate)$": "that is warn, stop or mitigate",
-    r"^(ridge|logistic|svm|forest|knn)$": "that is ridge, logistic, svm, forest or knn",
 }
+_CHOICE = re.compile(r"\^\(([\w|-]+)\)\$")  # of whole words
 _LONGEST_SHOWN = 80
 
 
@@ -103,5 +99,13 @@ def _limits(metadata: list[Any]) -> str:
             case annotated_types.MinLen():
                 words.append("that is not empty")
             case _ if pattern := getattr(entry, "pattern", None):
-                words.append(_PATTERNS.get(pattern, f"that matches {pattern}"))
+                words.append(_in_words(pattern))
     return "".join(f" {word}" for word in words[:1]) + "".join(f" and {word}" for word in words[1:])
+
+
+def _in_words(pattern: str) -> str:
+    choice = _CHOICE.fullmatch(pattern)
+    if choice is None:
+        return _PATTERNS.get(pattern, f"that matches {pattern}")
+    *others, last = choice[1].split("|")
+    return f"that is {', '.join(others)} or {last}"

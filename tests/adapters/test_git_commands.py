@@ -70,5 +70,8 @@ def test_a_folder_is_dirty_where_it_holds_what_the_commit_lacks(project: Path) -
     (project / "new").touch()
     assert git_commands.is_dirty(project)
     (project / "new").unlink()
+    (project / "dvc.lock").touch()
     (project / "params.yaml").write_text("changed", encoding="utf-8")
+    assert not git_commands.is_dirty(project), "both have digests of their own"
+    (project / "dvc.yaml").write_text("changed", encoding="utf-8")
     assert git_commands.is_dirty(project)

@@ -118,7 +118,7 @@ def test_a_negative_verdict_makes_no_champion(mlflow_project: Path, verdict: dic
     publish()
     assert champion("challenger") == "1"
     assert aliased(mlflow_project, "digits", "champion") is None
-    words = "transfer hurt: the verdict is negative, the network from scratch or the random frozen one is better"
+    words = "the verdict is negative: the network from scratch or the random frozen one is better"
     assert words in read_json(REGISTRATION)["promotion"]["sentence"]
 
 

@@ -72,7 +72,9 @@ def test_nothing_is_claimed_of_transfer_where_random_weights_won(n_model: int) -
     comparison = compare(ACTUAL, _with_right(range(n_model)), "scratch", _with_right(range(70)), 0.95)
     verdict = judge({"scratch": comparison}, 0.95, pretrained=False)
     assert verdict.transfer_helped is None
-    assert verdict.sentence.startswith("The model began with random weights, so nothing was transferred: ")
+    simpler = ", and a simpler one is better" if n_model == 40 else ""
+    assert verdict.sentence.startswith(f"The model began with random weights, so nothing was transferred{simpler}: ")
+    assert verdict.verdict == ("negative" if simpler else "inconclusive")
     assert verdict.reasons == judge({"scratch": comparison}, 0.95).reasons
 
 

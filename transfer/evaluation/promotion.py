@@ -129,9 +129,7 @@ def broken(measured: Measured, criteria: Criteria) -> tuple[str, ...]:
     """Return a phrase for every criterion that a model does not keep."""
     reasons = []
     if measured.verdict == "negative":
-        reasons.append(
-            "transfer hurt: the verdict is negative, the network from scratch or the random frozen one is better"
-        )
+        reasons.append("the verdict is negative: the network from scratch or the random frozen one is better")
     if criteria.min_accuracy is not None and measured.accuracy.low < criteria.min_accuracy - _SHOWN:
         reasons.append(f"the lower bound of accuracy is {measured.accuracy.low:.3f}, below {criteria.min_accuracy:g}")
     if criteria.min_worst_slice is not None:

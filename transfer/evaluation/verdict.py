@@ -15,6 +15,12 @@ _CLAIMS = {
 }
 
 
+_UNTRANSFERRED = {
+    NEGATIVE: "The model began with random weights, so nothing was transferred, and a simpler one is better",
+    INCONCLUSIVE: "The model began with random weights, so nothing was transferred",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What may be claimed.
@@ -22,7 +28,8 @@ class Verdict:
     Args:
         verdict: `POSITIVE`, better than every reference; `NEGATIVE`, worse than any of them; `NEUTRAL`, surely no
             further than the margin from the best one; or `INCONCLUSIVE`.
-        transfer_helped: True of a positive verdict, False of a negative one, None of others.
+        transfer_helped: True of a positive verdict, False of a negative one, None of others, and where nothing was
+            transferred.
         against: the reference the claim is about.
         sentence: the claim in words.
         reasons: what was measured against every reference, a phrase each.
@@ -52,7 +59,8 @@ def judge(
         comparisons: reference -> how the model compares with it, see `transfer.evaluation.comparison.together`.
         confidence: of the intervals in the comparisons, in (0, 1).
         margin: gains that are surely closer to 0 do not matter, in [0, 1).
-        pretrained: whether the model began with pretrained weights; without them nothing can be claimed of transfer.
+        pretrained: whether the model began with pretrained weights; without them nothing can be claimed of transfer,
+            but a model that is surely worse than one of these is called negative all the same.
         doubt: why a better result would not show that transfer helped, in words; empty where it would.
 
     Raises:
@@ -61,15 +69,17 @@ def judge(
     if not comparisons:
         raise UserError("There is no reference to compare with; run the reference stage with `dvc repro`.")
     best = _best(comparisons)
-    found = _found(comparisons, best, margin) if pretrained else INCONCLUSIVE
+    found = _found(comparisons, best, margin)
+    if not pretrained and found != NEGATIVE:
+        found = INCONCLUSIVE
     if found == NEGATIVE:
         best = _best({name: one for name, one in comparisons.items() if one.better is False})
-    claim = _claim(found, margin) if pretrained else "The model began with random weights, so nothing was transferred"
+    claim = _claim(found, margin) if pretrained else _UNTRANSFERRED[found]
     if found == POSITIVE and doubt:
         found, claim = INCONCLUSIVE, f"The model is better, but that transfer helped cannot be told, since {doubt}"
     reasons = tuple(reason(one, confidence) for one in comparisons.values())
     sentence = f"{claim}: {reason(best, confidence)} ({CAVEAT})."
-    return Verdict(found, _HELPED.get(found), best.reference, sentence, reasons)
+    return Verdict(found, _HELPED.get(found) if pretrained else None, best.reference, sentence, reasons)
 
 
 def reason(comparison: Comparison, confidence: float) -> str:
