@@ -82,7 +82,8 @@ def project_run(data_path: str | None, settings: Mapping[str, Any] | None) -> It
     environment.prepare(project)
     with project_lock(project):
         _bury_ghost(project)
-        put_back(project)
+        if told := put_back(project):
+            print(told)
         named = chosen_data_path(project, data_path, settings)
         kept = [*_FILES, *_replaceable(project), *_data_record(project, named)]
         snapshots.take(project, kept)

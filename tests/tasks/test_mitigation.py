@@ -132,11 +132,60 @@ def test_an_interrupted_climb_puts_the_parameters_back(negative: Path) -> None:
     assert not (negative / ".rootstock" / "climb.json").exists()
 
 
-def test_after_a_killed_climb_the_next_run_puts_the_parameters_back(negative: Path) -> None:
-    write_plain_json(negative / ".rootstock" / "climb.json", {"finetune.norms": "auto"})
-    overrides.write_overrides(negative, {"finetune.norms": "reestimated"})
-    mitigation.put_back(negative)
-    assert params_of(negative)["finetune"]["norms"] == "auto"
+@pytest.fixture
+def killed(negative: Path, tmp_path: Path) -> Path:
+    """Return a project as a climb leaves it whose process is killed in its first rung."""
+
+    def interrupted(stage: str, **_: Any) -> dict[str, Any]:
+        shutil.copytree(negative / ".rootstock", tmp_path / "state")
+        shutil.copyfile(negative / "params.yaml", tmp_path / "params.yaml")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mitigation.climb(negative, interrupted)
+    shutil.copytree(tmp_path / "state", negative / ".rootstock", dirs_exist_ok=True)
+    shutil.copyfile(tmp_path / "params.yaml", negative / "params.yaml")
+    assert params_of(negative)["finetune"]["norms"] == "reestimated"
+    assert (negative / ".rootstock" / "climb.json").is_file()
+    return negative
+
+
+@pytest.mark.parametrize(
+    ("edit", "norms", "told"),
+    [
+        (None, "auto", ""),
+        (("norms: reestimated", "norms: frozen"), "frozen", "finetune.norms in params.yaml, edited since"),
+        (("strategy: features", "strategy: gradual"), "auto", "finetune.strategy in params.yaml, edited since"),
+        (("max_images_seen: 90", "max_images_seen: 80"), "auto", ""),
+    ],
+)
+def test_after_a_killed_climb_the_next_run_puts_back_what_nobody_edited_since(
+    killed: Path, edit: tuple[str, str] | None, norms: str, told: str
+) -> None:
+    params = killed / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    if edit is not None:
+        assert edit[0] in before
+        params.write_text(before.replace(*edit), encoding="utf-8")
+    said = mitigation.put_back(killed)
+    assert (said[: len(told)], bool(said)) == (told, bool(told))
+    assert params_of(killed)["finetune"]["norms"] == norms
+    if edit is not None:
+        assert edit[1] in params.read_text(encoding="utf-8")
+    assert mitigation.put_back(killed) == ""
+
+
+def test_what_no_longer_goes_together_stays_as_edited(killed: Path) -> None:
+    left = read_plain_json(killed / ".rootstock" / "climb.json")
+    overrides.write_overrides(killed, {"finetune.strategy": "full", "finetune.norms": "auto"})
+    left["written"] |= {"finetune.strategy": ["features", "full"]}
+    write_plain_json(killed / ".rootstock" / "climb.json", left)
+    params = killed / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("norms: auto ", "norms: trained "), encoding="utf-8")
+    edited = params.read_text(encoding="utf-8")
+    assert "norms is 'trained', but finetune.strategy features trains no layer" in mitigation.put_back(killed)
+    assert params.read_text(encoding="utf-8") == edited
+    assert mitigation.put_back(killed) == ""
 
 
 def test_rungs_that_cannot_be_followed_are_told_of(negative: Path) -> None:
