@@ -14,6 +14,7 @@ from adapters.project import state_folder
 from tasks import overrides
 from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, MITIGATION, MODEL, RANDOM_FROZEN, RANKING, SCRATCH, VERDICT
 from tasks.history import read_history
+from tasks.licences import objection
 from tasks.mitigation_record import MADE_FROM, climbed
 from tasks.params import PARAMS_FILE, check_params, flatten, read_params
 from tasks.params_blocks import MITIGATE
@@ -160,7 +161,11 @@ def _start(project: Path, asked: Mapping[str, Any]) -> Start:
     _, *behind = (row["reference"] for row in ranking["candidates"])
     others = tuple(one for one in behind if not BackboneReference.parse(one).is_random)
     kept = {one.name for one in read_history(project / FINETUNE_HISTORY)[1] if one.kept}
-    return Start(asked, others, tuple(behind), keeps_statistics(project / MODEL), "norms" in kept)
+    statistics = (keeps_statistics(project / MODEL), "norms" in kept)
+    if read_params(project / PARAMS_FILE).register.allow_unknown_licence:
+        return Start(asked, others, tuple(behind), *statistics)
+    barred = {one: why for one in others if (why := objection(project, one))}
+    return Start(asked, others, tuple(behind), *statistics, barred)
 
 
 def _up_to_evaluation() -> tuple[str, ...]:

@@ -11,9 +11,10 @@ import pytest
 import torch
 import yaml
 
+from adapters import launch
 from adapters.json_files import read_plain_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE
-from tasks import evaluate, finetune, manifest, mitigation, overrides, reference
+from tasks import evaluate, finetune, manifest, mitigation, overrides, pipeline, reference
 from tasks.handoffs import MITIGATION, VERDICT
 from tasks.mitigation_record import climbed, sentence
 from transfer.backbones.build import build_backbone
@@ -204,6 +205,53 @@ def test_rungs_that_cannot_be_followed_are_told_of(negative: Path) -> None:
     assert record["stands"] == "scratch"
     assert "norms failed: Not with features; unfreeze failed: Not with full" in sentence(record)
     assert "begin" in read_plain_json(VERDICT)["sentence"] or "began" in read_plain_json(VERDICT)["sentence"]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_backbone_of_unknown_licence_is_no_rung_unless_that_is_allowed(negative: Path, allowed: bool) -> None:
+    shutil.copyfile(negative / "dead.pth", negative / "other.pth")
+    pair = ["rootstock/strokes@dead.pth", "rootstock/strokes@other.pth"]
+    told: list[str] = []
+    overrides.write_overrides(negative, {"select.candidates": pair, "register.allow_unknown_licence": allowed})
+    for stage in stages():
+        reproduced([])(stage)
+    whole = reproduced([])
+
+    def refusing(stage: str, **more: Any) -> dict[str, Any]:
+        settings = params_of(negative)
+        candidates, strategy = settings["select"]["candidates"], settings["finetune"]["strategy"]
+        told.append(candidates[0])
+        if stage == "finetune" and candidates == pair and strategy != "scratch":
+            raise UserError(f"Not with {strategy}.")
+        if stage == "finetune" and candidates != pair:
+            raise UserError("It is tried.")
+        return whole(stage, **more)
+
+    mitigation.climb(negative, refusing)
+    record = climbed(negative)
+    assert record is not None
+    (rung,) = [one for one in record["tried"] if one["rung"] == "backbone"]
+    assert ("rootstock/strokes@other.pth" in told) == allowed
+    skipped = "rootstock/strokes@other.pth: the licence and origin of its weights are unknown"
+    assert (rung.get("skipped"), rung.get("failed")) == ((None, "It is tried.") if allowed else (skipped, None))
+
+
+def test_what_was_climbed_stays_where_a_later_stage_refuses(negative: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(launch.WARM, "nobody.sock")
+    later = negative / "artifacts" / "register" / "registration.json"
+    with (
+        pytest.raises(UserError, match=r"^No licence\. What other parameters came to .* \(norms\), and the next run"),
+        pipeline.project_run(None, None) as project,
+    ):
+        assert pipeline.climb(project, reproduced([]))
+        write_plain_json(later, {})
+        raise UserError("No licence.")
+    assert params_of(negative)["finetune"]["norms"] == "reestimated"
+    assert climbed(negative) is not None
+    assert not mitigation.is_due(negative)
+    assert not later.exists()
+    with pytest.raises(UserError, match=r"^No licence\.$"), pipeline.project_run(None, None):
+        raise UserError("No licence.")
 
 
 def _draw(folder: Path) -> None:
