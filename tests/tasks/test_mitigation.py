@@ -239,19 +239,21 @@ def test_a_backbone_of_unknown_licence_is_no_rung_unless_that_is_allowed(negativ
 def test_what_was_climbed_stays_where_a_later_stage_refuses(negative: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(launch.WARM, "nobody.sock")
     later = negative / "artifacts" / "register" / "registration.json"
-    with (
-        pytest.raises(UserError, match=r"^No licence\. What other parameters came to .* \(norms\), and the next run"),
-        pipeline.project_run(None, None) as project,
-    ):
-        assert pipeline.climb(project, reproduced([]))
-        write_plain_json(later, {})
-        raise UserError("No licence.")
+
+    def run() -> None:
+        with pipeline.project_run(None, None) as project:
+            pipeline.climb(project, reproduced([]))
+            write_plain_json(later, {})
+            raise UserError("No licence.")
+
+    with pytest.raises(UserError, match=r"^No licence\. What other parameters came to .* \(norms\), and the next run"):
+        run()
     assert params_of(negative)["finetune"]["norms"] == "reestimated"
     assert climbed(negative) is not None
     assert not mitigation.is_due(negative)
     assert not later.exists()
-    with pytest.raises(UserError, match=r"^No licence\.$"), pipeline.project_run(None, None):
-        raise UserError("No licence.")
+    with pytest.raises(UserError, match=r"^No licence\.$"):
+        run()
 
 
 def _draw(folder: Path) -> None:
