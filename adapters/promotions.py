@@ -23,7 +23,8 @@ from transfer.errors import UserError
 CHAMPION, CHALLENGER = "champion", "challenger"
 GATE, BY_PERSON, ROLLBACK, REPAIR, OUTSIDE = "gate", "promote", "rollback", "repair", "outside"
 GATE_TAG, WHY_TAG, AGAINST_TAG = "gate", "gate_why", "gate_against"  # of a version: what the gate said, beside whom
-APPROVAL_TAG, APPROVAL_RUN_TAG = "approval", "approval_run"  # of a version: a person's word, the flow run that waits
+# Of a version: a person's word, the flow run that waits for it, and beside whom the gate had judged at that time.
+APPROVAL_TAG, APPROVAL_RUN_TAG, APPROVAL_AGAINST_TAG = "approval", "approval_run", "approval_against"
 NOBODY = "none"  # the value of AGAINST_TAG where there was no champion
 HEAD_TAG = "rootstock.promotion"  # with the ledger's own mark, of a registered model: hash of the last line about it
 PENDING = STORE / "promotion.pending.json"

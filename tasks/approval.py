@@ -4,6 +4,7 @@ A suspended run has no process: server, worker and machine may be started again 
 the tags of the version, so that the run finds it again when it is resumed, and anybody can see it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +22,17 @@ from adapters.machine import account
 from adapters.mlflow_aliases import aliased, numbered
 from adapters.mlflow_registry import tag_version, tagged
 from adapters.project import find_project
-from adapters.promotions import APPROVAL_RUN_TAG, APPROVAL_TAG, CHALLENGER, WHY_TAG, champion
-from tasks import promotion
+from adapters.promotions import (
+    AGAINST_TAG,
+    APPROVAL_AGAINST_TAG,
+    APPROVAL_RUN_TAG,
+    APPROVAL_TAG,
+    CHALLENGER,
+    NOBODY,
+    WHY_TAG,
+    champion,
+)
+from tasks import prefect_runs, promotion
 from tasks.handoffs import REGISTRATION
 from tasks.params import PARAMS_FILE, read_params
 from tasks.params_blocks import REQUIRED
@@ -31,6 +41,7 @@ from transfer.evaluation.promotion import ASK
 
 WAITS = timedelta(days=14)
 REJECTED = "Rejected"  # the name of the state that a run ends in whose model is not wanted
+_REJECTED, _APPROVED = "rejected by ", "approved by "  # how the tag begins once nobody is to be asked any more
 _KEY = "approval"  # by which Prefect tells a run that was suspended before
 
 
@@ -75,7 +86,9 @@ def asked(project: Path) -> Waiting | None:
     """Return the version that this flow run has to wait for, and mark it; None where nobody is to be asked.
 
     Only the run of a deployment can wait, since something has to start it again; others end with what the gate left to
-    a person. A version is asked about once.
+    a person. A version is asked about until a person rejected it, or it was promoted: again where the run that waited
+    has ended without that, and where the gate has compared with another champion since, which the run that waits for a
+    word on the old comparison gives way to.
 
     Args:
         project: the project's folder.
@@ -87,10 +100,14 @@ def asked(project: Path) -> Waiting | None:
     if record["promotion"]["outcome"] != ASK:
         return None
     found = numbered(project, record["name"], str(record["model_version"]))
-    if found is None or APPROVAL_TAG in found.tags:
+    if found is None or _is_closed(found.tags, run):
         return None
+    earlier = found.tags.get(APPROVAL_RUN_TAG, run)
+    if earlier != run:
+        prefect_runs.withdraw(earlier, f"Flow run {run} asks about {record['name']} version {found.version} anew.")
     until = (datetime.now(UTC) + WAITS).isoformat(timespec="minutes")
     tags = {APPROVAL_RUN_TAG: run, APPROVAL_TAG: f"waiting until {until}"}
+    tags |= {APPROVAL_AGAINST_TAG: found.tags.get(AGAINST_TAG, NOBODY)}
     tag_version(project, record["name"], found.version, tags)
     return _waiting(project, record["name"], found.version)
 
@@ -123,7 +140,7 @@ def carry_out(project: Path, waiting: Waiting, answer: Approval) -> Any:
     """
     who = answer.who.strip() or account()
     if not answer.approve:
-        _close(project, waiting, f"rejected by {who}: {answer.reason}")
+        _close(project, waiting, f"{_REJECTED}{who}: {answer.reason}")
         return Completed(name=REJECTED, message=f"{_called(waiting)} was rejected by {who}: {answer.reason}")
     newer = aliased(project, waiting.name, CHALLENGER)
     now = champion(project, waiting.name)
@@ -142,12 +159,22 @@ def carry_out(project: Path, waiting: Waiting, answer: Approval) -> Any:
 
 def _refused(project: Path, waiting: Waiting, who: str, why: str) -> Any:
     """Return the state of a run whose model was wanted and could not be promoted; nothing changes."""
-    _close(project, waiting, f"approved by {who}, but not promoted: {why}")
+    _close(project, waiting, f"not promoted, though approved by {who}: {why}")
     return Failed(message=why)
 
 
 def _close(project: Path, waiting: Waiting, text: str) -> None:
     tag_version(project, waiting.name, waiting.version, {APPROVAL_TAG: text})
+
+
+def _is_closed(tags: Mapping[str, str], run: str) -> bool:
+    """Say whether a person had the last word on a version, or another run waits for it beside the same champion."""
+    said = tags.get(APPROVAL_TAG)
+    if said is None or said.startswith((_REJECTED, _APPROVED)):
+        return said is not None
+    if tags[APPROVAL_RUN_TAG] == run or tags.get(APPROVAL_AGAINST_TAG) != tags.get(AGAINST_TAG, NOBODY):
+        return False
+    return prefect_runs.is_unfinished(tags[APPROVAL_RUN_TAG])
 
 
 def _waiting(project: Path, name: str, version: str) -> Waiting:

@@ -44,6 +44,18 @@ def weights_tags(project: Path, *, allow_unknown: bool) -> dict[str, str]:
     return tags_of(provenance) | allowed | _digest(reference, project)
 
 
+def objection(project: Path, reference: str) -> str:
+    """Return why a model made from a backbone would not be registered, a phrase; "" where it would.
+
+    Args:
+        project: the project's folder.
+        reference: of the backbone.
+    """
+    provenance = _provenance(BackboneReference.parse(reference), project)
+    missing = " and ".join(provenance.missing())
+    return f"the {missing} of its weights {_are(provenance)} unknown" if missing else ""
+
+
 def _digest(reference: BackboneReference, project: Path) -> dict[str, str]:
     """Return the digest of the weights that the winner of the ranking was scored with."""
     if reference.is_random:

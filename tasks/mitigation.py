@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adapters import params_file
 from adapters.held_out_file import read_held_out
 from adapters.json_files import read_json, read_plain_json, write_json, write_plain_json
 from adapters.model_files import WEIGHTS, keeps_statistics
@@ -13,8 +14,9 @@ from adapters.project import state_folder
 from tasks import overrides
 from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, MITIGATION, MODEL, RANDOM_FROZEN, RANKING, SCRATCH, VERDICT
 from tasks.history import read_history
+from tasks.licences import objection
 from tasks.mitigation_record import MADE_FROM, climbed
-from tasks.params import PARAMS_FILE, flatten, read_params
+from tasks.params import PARAMS_FILE, check_params, flatten, read_params
 from tasks.params_blocks import MITIGATE
 from tasks.release import kind_of
 from tasks.staleness import EVALUATE, SELECT, STAGES, stale_stages
@@ -28,7 +30,7 @@ Reproduce = Callable[..., dict[str, Any]]
 FINETUNE, REFERENCE = "finetune", "reference"
 _KEYS = (ladder.STRATEGY, ladder.HEAD, ladder.STATISTICS, ladder.L2_SP, ladder.BSS, ladder.CANDIDATES)
 _REFERENCES = {"scratch": SCRATCH, "random_frozen": RANDOM_FROZEN}
-_NOTE = "climb.json"  # the parameters that were asked for, while a run tries others
+_NOTE = "climb.json"  # the parameters that were asked for, and what a run that tries others wrote over them
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,29 @@ def climb(project: Path, reproduce: Reproduce) -> list[dict[str, Any]]:
     return stages.times
 
 
-def put_back(project: Path) -> None:
-    """Give params.yaml what was asked for where a climb was killed before it ended."""
+def put_back(project: Path) -> str:
+    """Give params.yaml what was asked for where a climb was killed before it ended; return what to say of it, or "".
+
+    What somebody edited since is what counts now: it stays, and so does all else where the two do not go together.
+    """
     note = state_folder(project) / _NOTE
-    if note.is_file():
-        _write(project, read_plain_json(note))
-        note.unlink()
+    if not note.is_file():
+        return ""
+    left = read_plain_json(note)
+    now = flatten(check_params(params_file.read(project / PARAMS_FILE)))
+    edited = [key for key, own in left["written"].items() if now[key] not in own]
+    wanted = {key: value for key, value in left["asked"].items() if key not in edited and value != now[key]}
+    try:
+        overrides.write_overrides(project, wanted)
+    except UserError as error:
+        told = f"What was asked for before other parameters were tried does not go with {PARAMS_FILE} as edited since"
+        told += f", which stays as it is: {error}"
+    else:
+        told = (
+            f"{', '.join(edited)} in {PARAMS_FILE}, edited since other parameters were tried, stays." if edited else ""
+        )
+    note.unlink()
+    return told
 
 
 def validation(project: Path) -> Validated:
@@ -125,9 +144,16 @@ def _attempted(stages: _Stages, settings: Mapping[str, Any]) -> Validated:
 
 
 def _write(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Write what differs to params.yaml and return it; candidates that stay are not named anew."""
-    now = flatten(read_params(project / PARAMS_FILE))
-    return overrides.write_overrides(project, {key: value for key, value in values.items() if value != now[key]})
+    """Write what differs to params.yaml and return it; candidates that stay are not named anew.
+
+    It is noted first: a process that is killed in between leaves a file that says either.
+    """
+    now, note = flatten(read_params(project / PARAMS_FILE)), state_folder(project) / _NOTE
+    changes = {key: value for key, value in values.items() if value != now[key]}
+    left = read_plain_json(note)
+    left["written"] |= {key: [now[key], value] for key, value in changes.items()}
+    write_plain_json(note, left)
+    return overrides.write_overrides(project, changes)
 
 
 def _start(project: Path, asked: Mapping[str, Any]) -> Start:
@@ -135,7 +161,11 @@ def _start(project: Path, asked: Mapping[str, Any]) -> Start:
     _, *behind = (row["reference"] for row in ranking["candidates"])
     others = tuple(one for one in behind if not BackboneReference.parse(one).is_random)
     kept = {one.name for one in read_history(project / FINETUNE_HISTORY)[1] if one.kept}
-    return Start(asked, others, tuple(behind), keeps_statistics(project / MODEL), "norms" in kept)
+    statistics = (keeps_statistics(project / MODEL), "norms" in kept)
+    if read_params(project / PARAMS_FILE).register.allow_unknown_licence:
+        return Start(asked, others, tuple(behind), *statistics)
+    barred = {one: why for one in others if (why := objection(project, one))}
+    return Start(asked, others, tuple(behind), *statistics, barred)
 
 
 def _up_to_evaluation() -> tuple[str, ...]:
@@ -146,7 +176,9 @@ def _up_to_evaluation() -> tuple[str, ...]:
 @contextmanager
 def _noted(project: Path, asked: Mapping[str, Any]) -> Iterator[None]:
     """Remember what was asked for while other parameters are tried; it is put back unless the block ends well."""
-    write_plain_json(state_folder(project) / _NOTE, asked)
+    write_plain_json(
+        state_folder(project) / _NOTE, {"asked": asked, "written": {key: [value] for key, value in asked.items()}}
+    )
     try:
         yield
     except BaseException:

@@ -125,7 +125,7 @@ class EvaluateParams(BaseModel):
     set_error: float = Field(default=0.1, ge=0.001, le=0.5)
     resamples: int = Field(default=1000, ge=100, le=100_000)
     seed: _Seed = 0
-    on_negative: str = Field(default="warn", pattern=r"^(warn|stop|mitigate)$")
+    on_negative: str = Field(default=WARN, pattern=rf"^({WARN}|{STOP}|{MITIGATE})$")
 
 
 class ExplainParams(BaseModel):

@@ -16,12 +16,11 @@ from adapters import dvc_commands, environment, snapshots
 from adapters.json_files import read_plain_json, write_plain_json
 from adapters.locks import ProjectBusyError, project_lock
 from adapters.project import find_project, state_folder
-from tasks import data_source, failures, registry_care
+from tasks import data_source, failures, mitigation, registry_care
 from tasks.compared import is_outdated
 from tasks.hand_edits import WRITTEN_FILE
 from tasks.handoffs import MITIGATION
 from tasks.live import shown
-from tasks.mitigation import climb, put_back
 from tasks.mitigation_record import climbed, sentence
 from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
@@ -71,6 +70,8 @@ class StageTime:
 def project_run(data_path: str | None, settings: Mapping[str, Any] | None) -> Iterator[Path]:
     """Hold the project for one pipeline run; after the user's mistake everything is as it was before.
 
+    A climb that came to its end is no mistake: what it left stays, and is what a mistake in a later stage goes back to.
+
     Args:
         data_path: the data set; None for the one in `settings` or params.yaml.
         settings: dotted key -> value, or None.
@@ -82,16 +83,22 @@ def project_run(data_path: str | None, settings: Mapping[str, Any] | None) -> It
     environment.prepare(project)
     with project_lock(project):
         _bury_ghost(project)
-        put_back(project)
-        named = chosen_data_path(project, data_path, settings)
-        kept = [*_FILES, *_replaceable(project), *_data_record(project, named)]
+        if told := mitigation.put_back(project):
+            print(told)
+        kept, earlier = _kept(project, chosen_data_path(project, data_path, settings)), climbed(project)
         snapshots.take(project, kept)
         try:
             with warm_process(project):
                 yield project
-        except UserError:
+        except UserError as error:
             snapshots.restore(project, kept)
-            raise
+            now = climbed(project)
+            if now is None or now == earlier:
+                raise
+            raise UserError(
+                f"{error} What other parameters came to before that stays in {PARAMS_FILE} ({now['stands']}), and the "
+                "next run goes on from there."
+            ) from error
         finally:
             snapshots.forget(project)
             (state_folder(project) / _CURRENT).unlink(missing_ok=True)
@@ -154,6 +161,14 @@ def repro(stage: str, stale: bool, alone: bool = False) -> dict[str, Any]:
     return asdict(StageTime(stage, compute_s is not None, round(seconds, 2), compute_s or 0.0))
 
 
+def climb(project: Path, reproduce: mitigation.Reproduce) -> list[dict[str, Any]]:
+    """Climb the ladder of mitigations where that is due, and keep what it came to; see `tasks.mitigation.climb`."""
+    times = mitigation.climb(project, reproduce)
+    if times:
+        snapshots.take(project, _kept(project, chosen_data_path(project, None, None)))
+    return times
+
+
 def alone_after(stale: Iterable[str]) -> set[str]:
     """Return the stale stages that DVC may reproduce alone: those after the first that reads the data.
 
@@ -209,6 +224,11 @@ def _compute_s(project: Path, stage: str, began_at: float) -> float | None:
         return None
     steps: dict[str, float] = read_plain_json(observed)["seconds"]["steps"]
     return round(sum(steps.values()), 2)
+
+
+def _kept(project: Path, data_path: str) -> list[Path]:
+    """Return what is put back after the user's mistake."""
+    return [*_FILES, *_replaceable(project), *_data_record(project, data_path)]
 
 
 def _replaceable(project: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Flow runs on a Prefect API: a stage as the child of the pipeline's task, ghosts of killed runs marked Crashed."""
+"""Flow runs on a Prefect API: stages as children of tasks, ghosts marked Crashed, what waits withdrawn."""
 
 import contextlib
 import time
@@ -62,6 +62,30 @@ def mark_crashed(flow_run: str, why: str) -> None:
     with get_client(sync_client=True) as client:
         for killed in _unfinished(client, UUID(flow_run)):
             client.set_flow_run_state(killed, Crashed(message=why), force=True)
+
+
+def is_unfinished(flow_run: str) -> bool:
+    """Say whether a flow run is known and has not ended.
+
+    Args:
+        flow_run: its id.
+    """
+    with get_client(sync_client=True) as client:
+        return UUID(flow_run) in _unfinished(client, UUID(flow_run))
+
+
+def withdraw(flow_run: str, why: str) -> None:
+    """Cancel a flow run that is suspended, so that nobody resumes it; finished and unknown runs are left alone.
+
+    Args:
+        flow_run: its id.
+        why: message of the new state.
+    """
+    from prefect.states import Cancelled
+
+    with get_client(sync_client=True) as client:
+        for run in _unfinished(client, UUID(flow_run)):
+            client.set_flow_run_state(run, Cancelled(message=why), force=True)
 
 
 def _unfinished(client: SyncPrefectClient, flow_run: UUID) -> list[UUID]:

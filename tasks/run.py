@@ -35,7 +35,8 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     environment.prepare(project)
     environment.quieten_prefect()
     refuse_if_busy(project)
-    mitigation.put_back(project)
+    if told := mitigation.put_back(project):
+        say(told)
     values = overrides.parse_overrides(texts, project, typed_in)
     changes = overrides.planned_changes(project, values)
     settings = pipeline_settings.complete(project, values)

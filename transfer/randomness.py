@@ -37,6 +37,17 @@ def global_randomness(seed: int, purpose: str, device: torch.device | None = Non
         yield
 
 
+@contextmanager
+def drawn_ahead(device: torch.device) -> Iterator[None]:
+    """Let operators that take no generator draw what those after the block will draw once more.
+
+    Args:
+        device: where the operators run.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
 def _stream(seed: int, purpose: str) -> int:
     digest = hashlib.sha256(f"{seed}:{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

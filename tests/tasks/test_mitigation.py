@@ -11,9 +11,10 @@ import pytest
 import torch
 import yaml
 
+from adapters import launch
 from adapters.json_files import read_plain_json, write_json, write_plain_json
 from adapters.manifest_file import MANIFEST, QUARANTINE
-from tasks import evaluate, finetune, manifest, mitigation, overrides, reference
+from tasks import evaluate, finetune, manifest, mitigation, overrides, pipeline, reference
 from tasks.handoffs import MITIGATION, VERDICT
 from tasks.mitigation_record import climbed, sentence
 from transfer.backbones.build import build_backbone
@@ -132,11 +133,60 @@ def test_an_interrupted_climb_puts_the_parameters_back(negative: Path) -> None:
     assert not (negative / ".rootstock" / "climb.json").exists()
 
 
-def test_after_a_killed_climb_the_next_run_puts_the_parameters_back(negative: Path) -> None:
-    write_plain_json(negative / ".rootstock" / "climb.json", {"finetune.norms": "auto"})
-    overrides.write_overrides(negative, {"finetune.norms": "reestimated"})
-    mitigation.put_back(negative)
-    assert params_of(negative)["finetune"]["norms"] == "auto"
+@pytest.fixture
+def killed(negative: Path, tmp_path: Path) -> Path:
+    """Return a project as a climb leaves it whose process is killed in its first rung."""
+
+    def interrupted(stage: str, **_: Any) -> dict[str, Any]:
+        shutil.copytree(negative / ".rootstock", tmp_path / "state")
+        shutil.copyfile(negative / "params.yaml", tmp_path / "params.yaml")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mitigation.climb(negative, interrupted)
+    shutil.copytree(tmp_path / "state", negative / ".rootstock", dirs_exist_ok=True)
+    shutil.copyfile(tmp_path / "params.yaml", negative / "params.yaml")
+    assert params_of(negative)["finetune"]["norms"] == "reestimated"
+    assert (negative / ".rootstock" / "climb.json").is_file()
+    return negative
+
+
+@pytest.mark.parametrize(
+    ("edit", "norms", "told"),
+    [
+        (None, "auto", ""),
+        (("norms: reestimated", "norms: frozen"), "frozen", "finetune.norms in params.yaml, edited since"),
+        (("strategy: features", "strategy: gradual"), "auto", "finetune.strategy in params.yaml, edited since"),
+        (("max_images_seen: 90", "max_images_seen: 80"), "auto", ""),
+    ],
+)
+def test_after_a_killed_climb_the_next_run_puts_back_what_nobody_edited_since(
+    killed: Path, edit: tuple[str, str] | None, norms: str, told: str
+) -> None:
+    params = killed / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    if edit is not None:
+        assert edit[0] in before
+        params.write_text(before.replace(*edit), encoding="utf-8")
+    said = mitigation.put_back(killed)
+    assert (said[: len(told)], bool(said)) == (told, bool(told))
+    assert params_of(killed)["finetune"]["norms"] == norms
+    if edit is not None:
+        assert edit[1] in params.read_text(encoding="utf-8")
+    assert mitigation.put_back(killed) == ""
+
+
+def test_what_no_longer_goes_together_stays_as_edited(killed: Path) -> None:
+    left = read_plain_json(killed / ".rootstock" / "climb.json")
+    overrides.write_overrides(killed, {"finetune.strategy": "full", "finetune.norms": "auto"})
+    left["written"] |= {"finetune.strategy": ["features", "full"]}
+    write_plain_json(killed / ".rootstock" / "climb.json", left)
+    params = killed / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("norms: auto ", "norms: trained "), encoding="utf-8")
+    edited = params.read_text(encoding="utf-8")
+    assert "norms is 'trained', but finetune.strategy features trains no layer" in mitigation.put_back(killed)
+    assert params.read_text(encoding="utf-8") == edited
+    assert mitigation.put_back(killed) == ""
 
 
 def test_rungs_that_cannot_be_followed_are_told_of(negative: Path) -> None:
@@ -155,6 +205,55 @@ def test_rungs_that_cannot_be_followed_are_told_of(negative: Path) -> None:
     assert record["stands"] == "scratch"
     assert "norms failed: Not with features; unfreeze failed: Not with full" in sentence(record)
     assert "begin" in read_plain_json(VERDICT)["sentence"] or "began" in read_plain_json(VERDICT)["sentence"]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_backbone_of_unknown_licence_is_no_rung_unless_that_is_allowed(negative: Path, allowed: bool) -> None:
+    shutil.copyfile(negative / "dead.pth", negative / "other.pth")
+    pair = ["rootstock/strokes@dead.pth", "rootstock/strokes@other.pth"]
+    told: list[str] = []
+    overrides.write_overrides(negative, {"select.candidates": pair, "register.allow_unknown_licence": allowed})
+    for stage in stages():
+        reproduced([])(stage)
+    whole = reproduced([])
+
+    def refusing(stage: str, **more: Any) -> dict[str, Any]:
+        settings = params_of(negative)
+        candidates, strategy = settings["select"]["candidates"], settings["finetune"]["strategy"]
+        told.append(candidates[0])
+        if stage == "finetune" and candidates == pair and strategy != "scratch":
+            raise UserError(f"Not with {strategy}.")
+        if stage == "finetune" and candidates != pair:
+            raise UserError("It is tried.")
+        return whole(stage, **more)
+
+    mitigation.climb(negative, refusing)
+    record = climbed(negative)
+    assert record is not None
+    (rung,) = [one for one in record["tried"] if one["rung"] == "backbone"]
+    assert ("rootstock/strokes@other.pth" in told) == allowed
+    skipped = "rootstock/strokes@other.pth: the licence and origin of its weights are unknown"
+    assert (rung.get("skipped"), rung.get("failed")) == ((None, "It is tried.") if allowed else (skipped, None))
+
+
+def test_what_was_climbed_stays_where_a_later_stage_refuses(negative: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(launch.WARM, "nobody.sock")
+    later = negative / "artifacts" / "register" / "registration.json"
+
+    def run() -> None:
+        with pipeline.project_run(None, None) as project:
+            pipeline.climb(project, reproduced([]))
+            write_plain_json(later, {})
+            raise UserError("No licence.")
+
+    with pytest.raises(UserError, match=r"^No licence\. What other parameters came to .* \(norms\), and the next run"):
+        run()
+    assert params_of(negative)["finetune"]["norms"] == "reestimated"
+    assert climbed(negative) is not None
+    assert not mitigation.is_due(negative)
+    assert not later.exists()
+    with pytest.raises(UserError, match=r"^No licence\.$"):
+        run()
 
 
 def _draw(folder: Path) -> None:

@@ -64,6 +64,12 @@ def test_backbones_are_left_out_in_turn() -> None:
     assert all(rung.anew for rung in rungs(START) if rung.name in ("backbone", "scratch"))
 
 
+def test_a_backbone_that_could_not_be_used_is_neither_tried_nor_competes() -> None:
+    left = [rung for rung in rungs(replace(START, barred={"d": "its licence is unknown"})) if rung.name == "backbone"]
+    assert [rung.changes for rung in left] == [{"select.candidates": ["b", "c@none"]}, {}]
+    assert [rung.skipped for rung in left] == ["", "d: its licence is unknown"]
+
+
 def test_a_head_that_no_step_can_train_gives_way() -> None:
     of = start(head="knn", strategy="features")
     assert of_name("unfreeze", of).changes == {"finetune.strategy": "full", "finetune.head": "ridge"}

@@ -5,7 +5,7 @@ surely worse before it is left: it has to be at least as accurate as every refer
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ class Start:
         behind: all candidates behind the winner, in the same order.
         keeps_statistics: whether the winner's trunk has norm layers that keep running statistics.
         has_own_statistics: whether they are those of the training images already.
+        barred: candidates whose model could not be used -> why, a phrase; they neither are tried nor compete.
     """
 
     settings: Mapping[str, Any]
@@ -64,6 +65,7 @@ class Start:
     behind: tuple[str, ...]
     keeps_statistics: bool
     has_own_statistics: bool
+    barred: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +213,12 @@ def _trained(start: Start) -> dict[str, Any]:
 def _backbones(start: Start) -> Sequence[Rung]:
     if not start.others:
         return (Rung(BACKBONE, "the next backbone", {}, skipped="no other pretrained candidate is ranked"),)
-    return [
-        Rung(
-            BACKBONE,
-            f"the next backbone, {other}",
-            {CANDIDATES: [other, *(one for one in start.behind[start.behind.index(other) + 1 :])]},
-            anew=True,
-        )
-        for other in start.others
-    ]
+    return [_backbone(start, other) for other in start.others]
+
+
+def _backbone(start: Start, other: str) -> Rung:
+    says = f"the next backbone, {other}"
+    if other in start.barred:
+        return Rung(BACKBONE, says, {}, skipped=f"{other}: {start.barred[other]}")
+    rest = start.behind[start.behind.index(other) :]
+    return Rung(BACKBONE, says, {CANDIDATES: [one for one in rest if one not in start.barred]}, anew=True)

@@ -28,6 +28,18 @@ def spectral_penalty(features: Tensor, n_smallest: int = SMALLEST) -> Tensor:
     return smallest.square().sum()
 
 
+def penalty_and_gradient(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the penalty on a batch's features, a scalar, and its gradient by them, (n, D); neither has a graph.
+
+    Args:
+        features: floating point (n, D), rows are images.
+    """
+    leaf = features.detach().requires_grad_()
+    penalty = spectral_penalty(leaf)
+    (gradient,) = torch.autograd.grad(penalty, leaf)
+    return penalty.detach(), gradient
+
+
 @contextmanager
 def features_seen(head: nn.Module) -> Iterator[list[Tensor]]:
     """Yield a list that takes the features (n, D) of every pass through a head."""

@@ -9,6 +9,7 @@ section 7; L2-SP, Li et al. 2018, arXiv:1802.01483.
 """
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -26,9 +27,9 @@ from transfer.finetuning.problem import Problem
 from transfer.finetuning.schedule import warm_up_cosine
 from transfer.finetuning.shared_norms import FINE, SHORT_OF_MEMORY, OtherRankFailedError, SharedNorms
 from transfer.finetuning.snapshot import Snapshot, by_prefix
-from transfer.finetuning.spectrum import features_seen, spectral_penalty
+from transfer.finetuning.spectrum import features_seen, penalty_and_gradient, spectral_penalty
 from transfer.finetuning.states import State, copied, trained_state
-from transfer.randomness import generator, global_randomness
+from transfer.randomness import drawn_ahead, generator, global_randomness
 
 _GRADIENT_NORM = 1.0
 _EXPLODED = 100.0  # times the loss of guessing, or that of the run's first batch where it is larger
@@ -176,25 +177,59 @@ class Learner:
         most = -(-n_rows // size)  # of any process, so that all make as many parts
         at_once = at.at_once or most
         n_parts = n_batches(most, at_once) if size == 1 else -(-most // at_once)  # norms see the others' rows as well
+        parts = inputs.tensor_split(n_parts)
+        penalty, pulls = self._shrinkage(parts)
         found = torch.zeros(2, dtype=torch.float64, device=inputs.device)
-        for part, wanted in zip(inputs.tensor_split(n_parts), labels.tensor_split(n_parts), strict=True):
-            logits, penalty = self._answered(part)
-            loss = penalty + loss_of(self.problem.balance, logits, wanted, self.budget.label_smoothing)
+        for part, wanted, pull in zip(parts, labels.tensor_split(n_parts), pulls, strict=True):
+            logits, added = self._answered(part, pull)
+            loss = loss_of(self.problem.balance, logits, wanted, self.budget.label_smoothing)
             weight = counted * (len(part) / n_rows)
-            (loss * weight).backward()
-            wide = loss.detach().double()
+            (loss * weight + added).backward()
+            wide = loss.detach().double() + (penalty if pull is not None else added.detach())
             exploded = ~(wide <= self._bound(at.first_loss, logits.shape[1])) | ~wide.isfinite()
             found += torch.stack((wide * weight, exploded.double()))
         return found
 
-    def _answered(self, part: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Return the logits, float32 (n, C), of inputs that go through the network at once, and the penalty on them."""
+    def _shrinkage(self, parts: Sequence[Tensor]) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """Return the penalty on the features of all parts together, and for each part its gradient by them.
+
+        Nothing of either is needed where the batch goes through the network at once: None stands for the gradient.
+        Of several parts the features are made twice, the first time to be held beside one another: with the same
+        dropout and by the same kernels (which differ where no gradient is asked for), and no statistic counts it.
+
+        Source: gradient caching, Gao et al. 2021, arXiv:2101.06983, section 3.2.
+        """
+        if not self.budget.bss or len(parts) == 1:
+            return torch.zeros((), device=parts[0].device), [None] * len(parts)
+        statistics = {name: value.clone() for name, value in self.live.items() if not value.requires_grad}
+        try:
+            with drawn_ahead(parts[0].device), features_seen(self.head) as seen:
+                features = [self._features_of(part, seen) for part in parts]
+        finally:
+            self.put(statistics)
+        penalty, pull = penalty_and_gradient(torch.cat(features))
+        return self.budget.bss * penalty, (self.budget.bss * pull).split([len(part) for part in parts])
+
+    def _features_of(self, part: Tensor, seen: list[Tensor]) -> Tensor:
+        """Return the features, float32 (n, D), that inputs have at the head, without what led to them."""
+        with self.engine.precision():
+            self._forward(part)
+        return seen.pop().detach().float()
+
+    def _answered(self, part: Tensor, pull: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the logits, float32 (n, C), of inputs that go through the network at once, and what their loss lacks.
+
+        Args:
+            part: float32 (n, ...).
+            pull: gradient (n, D) of the penalty on the batch; None where the part is the batch, or nothing is shrunk.
+        """
         if not self.budget.bss:
             with self.engine.precision():
-                return self._forward(part).float(), 0.0
+                return self._forward(part).float(), torch.zeros((), device=part.device)
         with features_seen(self.head) as seen, self.engine.precision():
             logits = self._forward(part)
-        return logits.float(), self.budget.bss * spectral_penalty(seen[-1].float())
+        features = seen[-1].float()
+        return logits.float(), self.budget.bss * spectral_penalty(features) if pull is None else (features * pull).sum()
 
     def _bound(self, first_loss: float | None, n_classes: int) -> float:
         guessing = largest_weight(self.problem.balance) * math.log(n_classes)
