@@ -100,22 +100,23 @@ def climbs(draw: Draw) -> list[dict[str, Any]]:
 
 def _climb(draw: Draw, case: str, others: dict[str, Any], beside: dict[str, Shares]) -> dict[str, Any]:
     backbone, actual = pretrained(draw, case), draw.target.val.labels.numpy()
-    models: list[Classifier] = []
+    models: dict[tuple[Any, ...], Classifier] = {}
 
     def attempt(settings: Mapping[str, Any]) -> Validated:
         model, own = fitted(draw, copy.deepcopy(backbone), settings)
-        models.append(model)
+        models[tuple(settings[key] for key in _ASKED)] = model
         return validated(actual, own, beside)
 
     now = attempt(_ASKED)
-    before = judged(draw, asked(draw, models[0]), others)
+    before = judged(draw, asked(draw, models[tuple(_ASKED.values())]), others)
     run = {"seed": draw.seed, "case": case, "before": before["verdict"], "gain_before": before["true_gain"]}
     if before["verdict"] != NEGATIVE:
         return {**run, "stands": "not climbed", "after": before["verdict"], "gain_after": before["true_gain"]}
     start = Start(_ASKED, (), (), bool(statistics_of(backbone)), has_own_statistics=False)
     found = climbed(start, now, attempt)
-    after = judged(draw, asked(draw, models[-1]), others)
-    word = INCONCLUSIVE if found.stands == SCRATCH else after["verdict"]  # nothing is claimed without transfer
+    after = judged(draw, asked(draw, models[tuple(found.settings[key] for key in _ASKED)]), others)
+    alone = found.stands == SCRATCH and after["verdict"] != NEGATIVE
+    word = INCONCLUSIVE if alone else after["verdict"]  # of transfer nothing is claimed without it
     tried = {one.rung.name: one.found.accuracy for one in found.tried if one.found is not None}
     return {**run, "stands": found.stands, "after": word, "gain_after": after["true_gain"], "tried": tried}
 

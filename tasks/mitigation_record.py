@@ -8,6 +8,7 @@ from adapters.json_files import read_json
 from adapters.model_files import WEIGHTS
 from tasks.handoffs import MITIGATION, MODEL
 from transfer.errors import RootstockError
+from transfer.evaluation.mitigation import NOTHING
 
 MADE_FROM = {"model": MODEL / WEIGHTS}
 
@@ -22,8 +23,13 @@ def climbed(project: Path) -> dict[str, Any] | None:
 
 def sentence(record: Mapping[str, Any]) -> str:
     """Return what a climb came to, in words."""
-    parts = [f"as asked for, {_figures(record['start'])} of the validation images", *map(_said, record["tried"])]
-    return f"The verdict was negative; {'; '.join(parts)}. What stands: {record['stands']}."
+    parts = "; ".join((f"as asked for {_figures(record['start'])}", *map(_said, record["tried"])))
+    ending = (
+        "None of them holds, so that the parameters of the lowest validation loss stand."
+        if record["stands"] == NOTHING
+        else f"What stands: {record['stands']}."
+    )
+    return f"The verdict was negative, so other parameters were tried. Accuracy on validation images: {parts}. {ending}"
 
 
 def _said(one: Mapping[str, Any]) -> str:
@@ -31,9 +37,9 @@ def _said(one: Mapping[str, Any]) -> str:
         return f"{one['rung']} skipped, {one['skipped']}"
     if "failed" in one:
         return f"{one['rung']} failed: {one['failed'].rstrip('.')}"
-    return f"{one['rung']} ({one['says']}), {_figures(one)}"
+    return f"{one['rung']} ({one['says']}) {_figures(one)}"
 
 
 def _figures(one: Mapping[str, Any]) -> str:
     beside = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in one["references"].items())
-    return f"{one['accuracy']:.3f} (beside {beside})"
+    return f"{one['accuracy']:.3f} (references: {beside})"

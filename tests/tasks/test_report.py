@@ -156,7 +156,7 @@ def test_what_was_tried_because_transfer_hurt_is_said_first(project: Path) -> No
     record = {"start": figures, "tried": tried, "stands": "norms"}
     write_json(MITIGATION, record, _sources())
     text = rewritten().text
-    assert "The verdict was negative; as asked for, 0.500 (beside scratch 0.900) of the validation images" in text
+    assert "Accuracy on validation images: as asked for 0.500 (references: scratch 0.900)" in text
     assert "unfreeze skipped, it is full. What stands: norms." in text
 
 

@@ -160,6 +160,14 @@ def test_where_nothing_holds_there_is_no_transfer_and_no_other_parameter_stays_c
     assert len(found.tried) == 6
 
 
+def test_a_network_from_scratch_that_is_behind_random_features_does_not_stand() -> None:
+    behind = Validated(0.2, 2.0, {"scratch": 0.2, "random_frozen": 0.8})
+    found = attempted({("staged", "reestimated", 0.0): BETTER, ("scratch", "auto", 0.0): behind})
+    assert (found.stands, found.settings) == ("none", {**SETTINGS, "finetune.norms": "reestimated"})
+    ahead = Validated(0.9, 2.0, {"scratch": 0.95, "random_frozen": 0.8})
+    assert attempted({("scratch", "auto", 0.0): ahead}).stands == "scratch"
+
+
 def test_where_nothing_can_be_tried_everything_stays() -> None:
     words = {
         (one, norms, bss): UserError("No.")

@@ -87,6 +87,11 @@ class Validated:
         """Say whether the model is at least as accurate as every reference."""
         return all(self.accuracy >= value for value in self.references.values())
 
+    @property
+    def holds_alone(self) -> bool:
+        """Say the same of a model that is itself trained from random weights, as the reference from scratch is."""
+        return all(self.accuracy >= value for name, value in self.references.items() if name != SCRATCH)
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -108,7 +113,7 @@ class Climbed:
     """What a climb came to.
 
     Args:
-        stands: name of the rung that stands; `NOTHING` where none could be tried to the end.
+        stands: name of the rung that stands; `NOTHING` where none holds.
         settings: the parameters that stand, dotted parameter -> value.
         tried: every rung up to the one that stands.
     """
@@ -119,7 +124,7 @@ class Climbed:
 
 
 def rungs(start: Start) -> tuple[Rung, ...]:
-    """Return all rungs in order, those that would change nothing with the reason; the last one always holds.
+    """Return all rungs in order, those that would change nothing with the reason.
 
     Args:
         start: what is climbed from.
@@ -139,7 +144,8 @@ def climbed(start: Start, now: Validated, attempt: Callable[[Mapping[str, Any]],
     """Try rungs until one holds; return what was tried and the parameters that stand.
 
     A rung that does not hold is undone, unless its loss is the lowest so far: then the next one begins with it. The
-    last rung stands whatever it comes to: without transfer there is nothing to be worse than.
+    last rung, without transfer, has to be no worse than the random frozen reference. Where none holds, the parameters
+    of the lowest loss stand, those that were asked for among them, and the verdict stays what it is.
 
     Args:
         start: what is climbed from.
@@ -158,7 +164,7 @@ def climbed(start: Start, now: Validated, attempt: Callable[[Mapping[str, Any]],
             tried.append(Tried(rung, failed=str(error)))
             continue
         tried.append(Tried(rung, found))
-        if found.holds or rung.name == SCRATCH:
+        if found.holds or (rung.name == SCRATCH and found.holds_alone):
             return Climbed(rung.name, settings, tuple(tried))
         if found.nll < best.nll and not rung.anew:
             base, best = settings, found
