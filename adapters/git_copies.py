@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from adapters.git_commands import ask
 from transfer.errors import EnvironmentFault
 
 _ALWAYS = ("-c", "advice.detachedHead=false", "-c", f"core.hooksPath={os.devnull}")
@@ -105,13 +106,4 @@ def _output(place: Path, *arguments: str, more: Mapping[str, str] | None = None)
 
 
 def _ask(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":
-    try:
-        return subprocess.run(
-            ["git", *_ALWAYS, *arguments],
-            cwd=place,
-            capture_output=True,
-            check=False,
-            env={**os.environ, **(more or {})},
-        )
-    except FileNotFoundError:
-        return subprocess.CompletedProcess(["git"], 127, b"", b"git is not installed")
+    return ask(place, *_ALWAYS, *arguments, more=more)

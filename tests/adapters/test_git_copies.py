@@ -62,6 +62,27 @@ def test_a_copy_at_the_commit_with_the_changes_is_the_code_as_it_was(changed: Pa
     assert not (copy / "data").exists()
 
 
+def test_the_repository_that_a_hook_of_git_names_is_another_one(
+    changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked = tmp_path / "hooked"
+    hooked.mkdir()
+    git(hooked, "init", "--quiet")
+    git(hooked, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "-m", "its own")
+    branch, wanted = git(hooked, "symbolic-ref", "HEAD"), head(changed)
+    plain = git_copies.changes(changed, ("tasks",))
+    with monkeypatch.context() as hook:
+        hook.setenv("GIT_DIR", str(hooked / ".git"))
+        hook.setenv("GIT_WORK_TREE", str(hooked))
+        hook.setenv("GIT_INDEX_FILE", str(hooked / ".git" / "index"))
+        assert head(changed) == wanted
+        assert wanted is not None
+        assert git_copies.changes(changed, ("tasks",)) == plain
+        git_copies.check_out(changed, wanted, tmp_path / "copy")
+    assert git(hooked, "symbolic-ref", "HEAD") == branch
+    assert head(tmp_path / "copy") == wanted
+
+
 def test_reading_changes_leaves_the_repository_alone(changed: Path) -> None:
     def contents() -> dict[str, int]:
         top = Path(git(changed, "rev-parse", "--absolute-git-dir"))
