@@ -29,7 +29,7 @@ def committed(project: Path, path: str) -> str | None:
 
 
 def ask(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":
-    """Run git in a folder, of whose repository it speaks, even where a hook or an alias of git has started this process.
+    """Run git in a folder, of whose repository it speaks even where a hook of git has started this process.
 
     Args:
         place: the folder.

@@ -10,6 +10,11 @@ from adapters.git_commands import ask
 from transfer.errors import EnvironmentFault
 
 _ALWAYS = ("-c", "advice.detachedHead=false", "-c", f"core.hooksPath={os.devnull}")
+# A patch that `git apply` takes, whatever the user's settings make of one for the eye.
+_AS_IT_IS = (
+    *("--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none"),
+)
 
 
 def has_commit(project: Path, commit: str) -> bool:
@@ -60,7 +65,7 @@ def changes(project: Path, paths: Sequence[str]) -> bytes:
         there = [path for path in paths if (project / path).exists() or _output(project, "ls-files", "--", path)]
         if there:
             _output(project, "add", "-A", "--", *there, more=apart)
-        return _output(project, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "HEAD", more=apart)
+        return _output(project, "diff-index", "--cached", "-p", *_AS_IT_IS, "HEAD", more=apart)
 
 
 def check_out(project: Path, commit: str, target: Path) -> Path:

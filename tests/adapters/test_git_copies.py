@@ -83,6 +83,46 @@ def test_the_repository_that_a_hook_of_git_names_is_another_one(
     assert head(tmp_path / "copy") == wanted
 
 
+SETTINGS = """
+[color]
+    ui = always
+[core]
+    attributesFile = {attributes}
+[diff]
+    {prefix} = true
+    external = false
+    relative = true
+    renames = copies
+    submodule = log
+    suppressBlankEmpty = true
+    context = 0
+[diff "shown"]
+    textconv = rev
+[apply]
+    whitespace = error-all
+"""
+
+
+@pytest.mark.parametrize("prefix", ["noprefix", "mnemonicPrefix"])
+def test_the_settings_of_a_user_change_no_patch(
+    changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    git(changed, "config", "core.autocrlf", "false")
+    commit, plain, wanted = head(changed), git_copies.changes(changed, ("tasks", "backbones")), tree(changed)
+    (tmp_path / "attributes").write_text("*.py diff=shown\n", encoding="utf-8")
+    (tmp_path / "settings").write_text(
+        SETTINGS.format(prefix=prefix, attributes=tmp_path / "attributes"), encoding="utf-8"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "settings"))
+    patch = tmp_path / "changes.patch"
+    patch.write_bytes(git_copies.changes(changed, ("tasks", "backbones")))
+    assert patch.read_bytes() == plain
+    assert commit is not None
+    copy = git_copies.check_out(changed, commit, tmp_path / "copy")
+    git_copies.apply(tmp_path / "copy", patch)
+    assert tree(copy) == {name: content for name, content in wanted.items() if not name.endswith(".pyc")}
+
+
 def test_reading_changes_leaves_the_repository_alone(changed: Path) -> None:
     def contents() -> dict[str, int]:
         top = Path(git(changed, "rev-parse", "--absolute-git-dir"))
