@@ -1,6 +1,7 @@
 """Keep what a commit lacks of the code, and bring code back as it was; the repository itself is only read."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -52,13 +53,12 @@ def changes(project: Path, paths: Sequence[str]) -> bytes:
     Raises:
         EnvironmentFault: git failed.
     """
-    objects = Path(_output(project, "rev-parse", "--git-path", "objects").decode().strip())
     with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
         kept = Path(scratch)
         apart = {  # the repository's own index and objects stay as they are
             "GIT_INDEX_FILE": str(kept / "index"),
             "GIT_OBJECT_DIRECTORY": str(kept / "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(project / objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(_inside(project, "objects")),
         }
         (kept / "objects").mkdir()
         _output(project, "read-tree", "HEAD", more=apart)
@@ -71,7 +71,8 @@ def changes(project: Path, paths: Sequence[str]) -> bytes:
 def check_out(project: Path, commit: str, target: Path) -> Path:
     """Make a copy of the repository at a commit; return the folder in it that the project is.
 
-    It borrows the objects of the repository, which does not learn of it.
+    It borrows the objects of the repository, all of them: a clone has only what branches reach, and of a shallow one it
+    borrows nothing. The repository does not learn of it.
 
     Args:
         project: the project's folder.
@@ -81,9 +82,15 @@ def check_out(project: Path, commit: str, target: Path) -> Path:
     Raises:
         EnvironmentFault: git failed.
     """
-    root = _output(project, "rev-parse", "--show-toplevel").decode().strip()
     within = _output(project, "rev-parse", "--show-prefix").decode().strip()
-    _output(project, "clone", "--quiet", "--shared", "--no-checkout", root, str(target))
+    objects, ends = (_inside(project, name) for name in ("objects", "shallow"))
+    kind = _output(project, "rev-parse", "--show-object-format").decode().strip()
+    target.mkdir(parents=True, exist_ok=True)
+    _output(target, "init", "--quiet", "--template=", f"--object-format={kind}")
+    (target / ".git" / "objects" / "info").mkdir(exist_ok=True)
+    (target / ".git" / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
+    if ends.is_file():  # the commits whose parents the repository does not have
+        shutil.copyfile(ends, target / ".git" / "shallow")
     _output(target, "checkout", "--quiet", "--detach", commit)
     return target / within
 
@@ -100,6 +107,11 @@ def apply(repository: Path, patch: Path) -> None:
 def begin(folder: Path) -> bool:
     """Make a folder a repository of its own, so that no repository around it is taken for it; say whether git could."""
     return _ask(folder, "init", "--quiet").returncode == 0
+
+
+def _inside(project: Path, name: str) -> Path:
+    """Return the place of a file or folder of the repository itself."""
+    return (project / os.fsdecode(_output(project, "rev-parse", "--git-path", name)).rstrip("\n")).resolve()
 
 
 def _output(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> bytes:

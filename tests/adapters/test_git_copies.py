@@ -123,6 +123,27 @@ def test_the_settings_of_a_user_change_no_patch(
     assert tree(copy) == {name: content for name, content in wanted.items() if not name.endswith(".pyc")}
 
 
+def test_a_commit_that_no_branch_reaches_is_brought_back_from_a_shallow_repository(
+    changed: Path, tmp_path: Path
+) -> None:
+    git(changed, "add", "-A", ".")
+    git(changed, "commit", "--quiet", "-m", "second")
+    within = git(changed, "rev-parse", "--show-prefix")
+    top = git(changed, "rev-parse", "--show-toplevel")
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{top}", "shallow")
+    project = tmp_path / "shallow" / within
+    (project / "tasks" / "kept.py").write_text("on no branch\n", encoding="utf-8")
+    git(project, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-a", "-m", "third")
+    commit = head(project)
+    assert commit is not None
+    git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    copy = git_copies.check_out(project, commit, tmp_path / "copy")
+    assert head(copy) == commit
+    assert (copy / "tasks" / "kept.py").read_text(encoding="utf-8") == "on no branch\n"
+    assert git(copy, "rev-list", "--count", "HEAD") == "2"
+    assert git(copy, "status", "--porcelain") == ""
+
+
 def test_reading_changes_leaves_the_repository_alone(changed: Path) -> None:
     def contents() -> dict[str, int]:
         top = Path(git(changed, "rev-parse", "--absolute-git-dir"))
