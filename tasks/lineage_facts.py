@@ -19,7 +19,6 @@ from adapters.weights_cards import DATA_TAG, LICENCE_TAG, ORIGIN_TAG
 from tasks.licences import UNKNOWN_TAG, WEIGHTS_DIGEST
 from tasks.origin import COMMIT, DATA_PATH, DIRTY, ENVIRONMENT, MACHINE, PARAMS, params_digest
 
-NOT_KEPT = "not kept"
 REPORT = Path("report", "index.html")  # of the stage `report`, below the files of its run
 _NAMED = 3
 
@@ -60,11 +59,7 @@ def facts_of(project: Path, version: Version) -> Iterator[Fact]:
 
 def kept_files(version: Version) -> dict[str, str]:
     """Return name -> sha256 of what was kept of the making of a version, or why it was not; {} where nothing was."""
-    try:
-        said = json.loads(version.tags.get(origin_files.FILES_TAG, "{}"))
-    except ValueError:
-        return {}
-    return {str(name): str(digest) for name, digest in said.items()} if isinstance(said, dict) else {}
+    return origin_files.recorded(version.tags)
 
 
 def origin_folder(version: Version, register: Run | None) -> Path | None:
@@ -129,7 +124,7 @@ def _changes(project: Path, version: Version, origin: Path | None) -> str | None
     said = files.get(origin_files.PATCH)
     if said is None:
         return "nothing of the code" if changed else "nothing"
-    if said.startswith(NOT_KEPT):
+    if said.startswith(origin_files.NOT_KEPT):
         return said
     return "changes of the code, which are gone" if origin is None else _near(project, origin / origin_files.PATCH)
 

@@ -10,7 +10,7 @@ from adapters import dvc_copies, git_copies, lock_records, machine, mlflow_linea
 from adapters.dvc_cache import code_digest
 from adapters.json_files import sha256_of
 from adapters.lock_records import StageRecord
-from adapters.origin_files import ARCHIVE, CODE, LOCK, MEMORY, PACKAGES, PATCH, SETTINGS
+from adapters.origin_files import ARCHIVE, CODE, LOCK, MEMORY, NOT_KEPT, PACKAGES, PATCH, SETTINGS
 from adapters.project import state_folder
 from adapters.registered_models import version_folder
 from adapters.registry_copies import lend_registry
@@ -18,7 +18,7 @@ from adapters.run_memory import FILE
 from adapters.version_records import Version
 from adapters.weights_cards import declaration_of
 from adapters.working_copies import depth, lend, lend_measured, place_for_copy
-from tasks.lineage_facts import NOT_KEPT, kept_files, origin_folder
+from tasks.lineage_facts import kept_files, origin_folder
 from tasks.origin import COMMIT, MACHINE
 from transfer.errors import UserError
 
@@ -69,7 +69,7 @@ def read_origin(project: Path, version: Version) -> Origin:
     """
     if not kept_files(version):
         raise UserError(
-            f"{version} keeps no record of how it was made (it was registered by an older version of Rootstock); "
+            f"{version} keeps no record of how it was made (an older Rootstock registered it, or the record was lost); "
             f"train it again with `rootstock run` to have one that can be reproduced."
         )
     register = mlflow_lineage.run(project, version.run_id) if version.run_id else None
