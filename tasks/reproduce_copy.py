@@ -124,10 +124,12 @@ def changed_code(origin: Origin, copy: Path) -> list[str]:
 
 
 def moved(origin: Origin) -> list[str]:
-    """Return a phrase for every package that has another version here than when the model was made, and the machine."""
+    """Return a phrase for all that is not as when the model was made: the memory of runs, packages, the machine."""
     file, then, now = origin.folder / PACKAGES, origin.version.tags.get(MACHINE), machine.described()
     packages = origin_files.moved(file.read_text(encoding="utf-8").split()) if file.is_file() else []
-    return [*packages, *([f"the machine is {now}, was {then}"] if then not in (None, now) else [])]
+    memory = kept_files(origin.version).get(MEMORY, "")
+    gone = [f"the memory of runs is missing ({memory})"] if memory.startswith(NOT_KEPT) else []
+    return [*gone, *packages, *([f"the machine is {now}, was {then}"] if then not in (None, now) else [])]
 
 
 def require_data(origin: Origin, copy: Path) -> None:

@@ -186,6 +186,14 @@ def test_another_machine_is_told(project: Path) -> None:
     assert moved(Origin(replace(VERSION, tags={"machine": described()}), project, {}, {}, None)) == []
 
 
+def test_a_memory_that_was_not_kept_is_told_and_a_cause(project: Path, made: Callable[..., Reproduction]) -> None:
+    tags = {"origin_files": json.dumps({"memory.jsonl": "not kept: 12 MB"})}
+    differences = tuple(moved(Origin(replace(VERSION, tags=tags), project, {}, {}, None)))
+    assert differences == ("the memory of runs is missing (not kept: 12 MB)",)
+    found = made(BEFORE.replace("0.9", "0.1"), moved=differences, **WEIGHTS)
+    assert sentence_of(found).endswith("what they run on is not: the memory of runs is missing (not kept: 12 MB).")
+
+
 class TestWhatCannotBeMadeAgain:
     """Each has a sentence that says what is missing."""
 
