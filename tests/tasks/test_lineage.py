@@ -2,87 +2,25 @@
 
 import contextlib
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from adapters import environment, mlflow_lineage, mlflow_lineage_client
+from adapters import mlflow_lineage, mlflow_lineage_client
 from adapters.git_commands import head
 from adapters.json_files import sha256_of
-from adapters.mlflow_runs import FINISHED, finish_parent, start_parent
 from adapters.mlflow_store import open_client
 from adapters.params_file import read
 from flows.cli import main
 from tasks.handoffs import MODEL
 from tasks.lineage import MadeFrom, lineage_of
-from tasks.overrides import write_overrides
-from tasks.params import flatten, read_params
-from tasks.register import publish
-from tests.tasks.left_artifacts import compare, leave_artifacts, set_param
+from tests.tasks.left_versions import FIRST, SECOND, commit, publish_from, told
 from transfer.errors import EnvironmentFault, UserError
-
-FIRST, SECOND = "a1b2c3d4" * 4 + ".dir", "f1e2d3c4" * 4 + ".dir"
-LOCK = """schema: '2.0'
-stages:
-  manifest:
-    deps:
-    - path: data/digits
-      md5: {digest}
-    params:
-      params.yaml:
-        data:
-          path: data/digits
-"""
-
-
-def commit(project: Path, message: str) -> None:
-    for arguments in (("add", "--all", "."), ("commit", "--quiet", "--message", message)):
-        subprocess.run(("git", *arguments), cwd=project, check=True)
-
-
-def publish_from(digest: str, seed: int) -> None:
-    leave_artifacts(seed)
-    Path("dvc.lock").write_text(LOCK.format(digest=digest), encoding="utf-8")
-    compare((20, 2, 40))
-    publish()
-
-
-@pytest.fixture(scope="module")
-def published_once(
-    tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[[Path], None], migrated_database: Path
-) -> Path:
-    """Make a project with a commit for each state of its data: versions 1 and 2 are of the first, 3 of the second."""
-    folder = tmp_path_factory.mktemp("published") / "project"
-    lay_out(folder)
-    (folder / "mlruns").mkdir()
-    shutil.copyfile(migrated_database, folder / "mlruns" / "mlflow.db")
-    (folder / ".gitignore").write_text("/artifacts/\n/mlruns/\n/.rootstock/\n", encoding="utf-8")
-    with contextlib.chdir(folder):
-        for seed, digest in enumerate((FIRST, FIRST, SECOND)):
-            publish_from(digest, seed)
-            if seed != 1:
-                commit(folder, f"state {seed}")
-    return folder
-
-
-@pytest.fixture
-def published(published_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a project of its own, as `published_once` is."""
-    folder = Path(shutil.copytree(published_once, tmp_path / "project"))
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def told(target: str) -> dict[tuple[str, str], Any]:
-    found = lineage_of(target)
-    assert not isinstance(found, MadeFrom)
-    return {(fact.part, fact.label): fact for fact in found}
 
 
 def made_from(target: str) -> list[str]:
@@ -131,68 +69,6 @@ def test_the_code_is_a_commit_and_what_it_lacks(published: Path) -> None:
     commit(published, "the code")
     publish_from(SECOND, 5)
     assert told("digits/5")["code", "beyond the commit"].value in ("nothing", "nothing of the code")
-
-
-def test_parameters_are_those_of_the_kept_file_whatever_the_run_says(published: Path) -> None:
-    before = told("digits")
-    assert before["params", "values"].note == ""
-    with contextlib.closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
-        connection.execute("update params set value = '99' where key = 'finetune.epochs'")
-    after = told("digits")
-    assert after["params", "values"].note == "the run says otherwise: finetune.epochs 99"
-    assert after["params", "values"].value == before["params", "values"].value
-    assert after["params", "sha256"] == before["params", "sha256"]
-
-
-def test_a_climbed_version_tells_the_parameters_that_stand(published: Path) -> None:
-    run_id = start_parent("climbed", "climbed", flatten(read_params()))
-    environment.put(environment.PARENT_RUN, run_id)
-    try:
-        write_overrides(published, {"finetune.l2_sp": 0.25})
-        publish_from(SECOND, 4)
-    finally:
-        environment.drop(environment.PARENT_RUN)
-    finish_parent(run_id, FINISHED)
-    found = told("digits/4")
-    assert found["params", "values"].value["finetune.l2_sp"] == 0.25
-    assert found["params", "values"].value == flatten(read_params())
-    assert found["params", "sha256"].note == f"the digest of the {len(flatten(read_params()))} values"
-    assert found["params", "values"].note.startswith("the run says otherwise: finetune.l2_sp ")
-
-
-LONG = {f"weights/{place}.pth": "0" * 64 for place in range(100)}
-
-
-@pytest.mark.parametrize(
-    ("line", "changed", "name"),
-    [
-        ("model_name: null", 'model_name: "2024"', "2024"),
-        ("  weight_decay: 0.05\n", "", "digits"),
-        ("weights_sha256: {}", f"weights_sha256: {json.dumps(LONG)}", "digits"),
-    ],
-)
-def test_no_parameter_is_told_otherwise_for_how_a_run_shows_it(
-    published: Path, line: str, changed: str, name: str
-) -> None:
-    set_param(line, changed)
-    leave_artifacts(4)
-    compare((20, 2, 40), model=name, **({} if name == "digits" else {"champion": None}))
-    publish()
-    found = told(f"{name}@challenger")
-    assert found["params", "values"].note == ""
-    assert found["params", "values"].value == flatten(read_params())
-    assert found["params", "sha256"].note == f"the digest of the {len(flatten(read_params()))} values"
-
-
-def test_values_without_a_kept_file_are_the_texts_of_the_run(published: Path) -> None:
-    open_client().set_model_version_tag("digits", "3", "origin_files", "{}")
-    assert told("digits/3")["params", "sha256"].note.startswith("the digest of the ")
-    with contextlib.closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
-        connection.execute("update params set value = '99' where key = 'finetune.epochs'")
-    found = told("digits/3")
-    assert found["params", "values"].value["finetune.epochs"] == 99
-    assert found["params", "sha256"].note.startswith("no file with these values is kept")
-    assert found["params", "file"].value is None
 
 
 def test_a_name_is_its_champion_or_its_newest_version(published: Path) -> None:
@@ -292,6 +168,31 @@ def test_the_database_and_the_client_say_the_same(published: Path) -> None:
     assert parent is not None
     assert ours.children_of(published, parent.run_id) == theirs.children_of(published, parent.run_id)
     assert ours.params_of(published, parent.run_id) == theirs.params_of(published, parent.run_id)
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "x"', 'it\'s "x"'])
+def test_a_model_with_quotes_in_its_name_is_no_other(published: Path, name: str) -> None:
+    client = open_client()
+    for one in (name, name.replace("'", ""), "its"):
+        with contextlib.suppress(MlflowException):  # two of them may be the same
+            client.create_registered_model(one)
+    client.create_model_version(name, str(published / "mine"), None)
+    client.create_model_version("its", str(published / "other"), None)
+    (version,) = mlflow_lineage_client.versions_of(published, name)
+    assert (version.name, version.location) == (name, str(published / "mine"))
+
+
+def test_the_client_tells_of_every_model(published: Path) -> None:
+    rows = [(f"model{place:04}", 1, 1, "", "default") for place in range(1200)]
+    with contextlib.closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
+        connection.executemany(
+            "insert into registered_models (name, creation_time, last_updated_time, description, workspace) "
+            "values (?, ?, ?, ?, ?)",
+            rows,
+        )
+    open_client().set_registered_model_alias("digits", "zuletzt", "2")
+    assert mlflow_lineage_client.names(published) == mlflow_lineage.names(published)
+    assert len(mlflow_lineage.names(published)) == 1201
 
 
 def test_an_unknown_schema_is_left_to_the_client(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from adapters.dvc_cache import code_digest
 from adapters.lock_records import read_lock
 from adapters.machine import described
 from adapters.version_records import Version
+from tasks.handoffs import PREDICTIONS
 from tasks.reproduce import Reproduction
-from tasks.reproduce_compare import DIFFERENT, IDENTICAL, PREDICTIONS, WITHIN, compare
+from tasks.reproduce_compare import DIFFERENT, IDENTICAL, WITHIN, compare
 from tasks.reproduce_copy import Origin, changed_code, moved, read_origin, require_data
 from tasks.reproduce_tables import sentence_of
 from transfer.errors import UserError
@@ -44,7 +45,10 @@ def lock_of(project: Path, predictions: str, **more: Any) -> dict[str, Any]:
         },
         "evaluate": {
             "deps": [{"path": "artifacts/finetune/model", "md5": "w"}],
-            "outs": [{"path": PREDICTIONS, "md5": digest}, {"path": "artifacts/evaluate/champion.json", "md5": "c"}],
+            "outs": [
+                {"path": str(PREDICTIONS), "md5": digest},
+                {"path": "artifacts/evaluate/champion.json", "md5": "c"},
+            ],
         },
     }
     for stage, kinds in more.items():
