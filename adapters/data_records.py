@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters import git_copies
-
-LOCK = "dvc.lock"
+from adapters.dvc_lock import LOCK, parsed, stages, text_of
 
 
 def as_recorded(project: Path, typed_in: Path, path: str) -> str:
@@ -33,7 +32,7 @@ def present(project: Path, path: str) -> str | None:
         project: the project's folder.
         path: of the data set, as `as_recorded` returns it.
     """
-    return _digest(path, lambda name: _text(project / name))
+    return _digest(path, lambda name: text_of(project / name))
 
 
 def at_commit(project: Path, path: str, commit: str) -> str | None:
@@ -41,33 +40,15 @@ def at_commit(project: Path, path: str, commit: str) -> str | None:
     return _digest(path, lambda name: git_copies.text_at(project, commit, name))
 
 
-def _digest(path: str, text_of: Any) -> str | None:
+def _digest(path: str, text_at: Any) -> str | None:
     """Look into PATH.dvc, then into dvc.lock: as an output of a stage, or as what the manifest was made from."""
-    own = _parsed(None if Path(path).is_absolute() else text_of(f"{path}.dvc"))
+    own = parsed(None if Path(path).is_absolute() else text_at(f"{path}.dvc"))
     found = [out.get("md5") for out in own.get("outs", ()) if isinstance(out, dict)]
-    stages = [stage for stage in _parsed(text_of(LOCK)).get("stages", {}).values() if isinstance(stage, dict)]
+    entries = [stage for stage in stages(text_at(LOCK)).values() if isinstance(stage, dict)]
     for kind in ("outs", "deps"):
-        found += [one.get("md5") for stage in stages for one in stage.get(kind, ()) if _same(one.get("path"), path)]
+        found += [one.get("md5") for stage in entries for one in stage.get(kind, ()) if _same(one.get("path"), path)]
     return next((str(digest) for digest in found if digest), None)
 
 
 def _same(recorded: object, path: str) -> bool:
     return isinstance(recorded, str) and os.path.normpath(recorded) == os.path.normpath(path)
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _parsed(text: str | None) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        content = YAML(typ="safe", pure=True).load(text) if text else None
-    except YAMLError:
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -1,6 +1,8 @@
 """Give a working copy a DVC cache of its own, and bring data back into it from the project's cache or remote."""
 
 import configparser
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +10,9 @@ from adapters import dvc_cache, dvc_commands
 from transfer.errors import EnvironmentFault, UserError
 
 _LOCAL = "config.local"
+# What DVC takes for a path of a remote's settings, relative to the file that names it.
+_PATHS = ("url", "credentialpath", "configpath", "keyfile", "cert_path", "key_path")
+_GOOGLE_PATHS = ("gdrive_user_credentials_file", "gdrive_service_account_json_file_path")
 
 
 def begin(project: Path, copy: Path) -> None:
@@ -64,7 +69,12 @@ def _check_out(project: Path, copy: Path, path: str, digest: str) -> None:
 
 def _configure(project: Path, copy: Path, cache: Path) -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.read(project / ".dvc" / _LOCAL, encoding="utf-8")  # remotes and their keys
+    for name in ("config", _LOCAL):  # remotes and their keys: those of now, whatever a commit of then names
+        parser.read(project / ".dvc" / name, encoding="utf-8")
+    for section in (name for name in parser.sections() if name.strip("'").startswith("remote ")):
+        for key in (*_PATHS, *_GOOGLE_PATHS):
+            if parser.has_option(section, key):
+                parser.set(section, key, _resolved(project, parser.get(section, key)))
     for section, key, value in (
         ("cache", "dir", str(cache)),
         ("cache", "type", "reflink,hardlink,symlink,copy" if cache != copy / ".dvc" / "cache" else "reflink,copy"),
@@ -77,3 +87,12 @@ def _configure(project: Path, copy: Path, cache: Path) -> None:
         parser.set(section, key, value)
     with (copy / ".dvc" / _LOCAL).open("w", encoding="utf-8") as stream:
         parser.write(stream)
+
+
+def _resolved(project: Path, named: str) -> str:
+    """Return a path of the project's settings as it is meant from there; an address of another kind stays."""
+    quote = named[0] if len(named) > 1 and named[0] == named[-1] and named[0] in "\"'" else ""
+    path = named.strip(quote) if quote else named
+    if re.match(r"\w+://", path) or path.startswith("~"):
+        return named
+    return f"{quote}{os.path.normpath(project.absolute() / '.dvc' / path)}{quote}"

@@ -1,18 +1,48 @@
-"""Read what DVC recorded in dvc.lock: a file, so that asking it starts no process."""
+"""Read what DVC recorded in dvc.lock and .dvc files: so that asking it starts no process."""
 
 from pathlib import Path
 from typing import Any
 
+LOCK = "dvc.lock"
+
+
+def text_of(path: Path) -> str | None:
+    """Return the text of a file; None where it is not there or no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def stages(text: str | None) -> dict[str, Any]:
+    """Return the stages of a dvc.lock, as DVC wrote them.
+
+    Args:
+        text: of the file, now or at a commit; None where there is none.
+    """
+    found = parsed(text).get("stages")
+    return found if isinstance(found, dict) else {}
+
+
+def parsed(text: str | None) -> dict[str, Any]:
+    """Return what a file of DVC holds; {} for none and for what DVC did not write.
+
+    Args:
+        text: of the file; None where there is none.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(text) if text else None
+    except YAMLError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
 
 def recorded(project: Path) -> dict[str, Any]:
     """Return dvc.lock's stages; {} when nothing has run yet."""
-    from ruamel.yaml import YAML
-
-    path = project / "dvc.lock"
-    if not path.is_file():
-        return {}
-    content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    return dict((content or {}).get("stages", {}))
+    return stages(text_of(project / LOCK))
 
 
 def data_digest(project: Path) -> str | None:

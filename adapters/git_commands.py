@@ -1,6 +1,9 @@
 """Ask git, in a process of its own; a project outside any repository gets the empty answers."""
 
+import functools
+import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 _NO_CODE = ("params.yaml", "dvc.lock")
@@ -30,9 +33,32 @@ def committed(project: Path, path: str) -> str | None:
     return text + "\n" if text else None
 
 
-def _output(project: Path, *arguments: str) -> str:
+def ask(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":
+    """Run git in a folder, of whose repository it speaks even where a hook of git has started this process.
+
+    Args:
+        place: the folder.
+        arguments: of git.
+        more: variables of its environment.
+
+    Returns:
+        What it answered; exit status 127 where git is not installed.
+    """
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=False)
+        inherited = {name: text for name, text in os.environ.items() if name not in _of_a_repository()}
+        return subprocess.run(command, cwd=place, capture_output=True, check=False, env={**inherited, **(more or {})})
     except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return subprocess.CompletedProcess(command, 127, b"", b"git is not installed")
+
+
+@functools.cache
+def _of_a_repository() -> frozenset[str]:
+    """Return the variables that name a repository (GIT_DIR, GIT_INDEX_FILE): git itself sets them for its children."""
+    done = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=False)
+    return frozenset(done.stdout.split())
+
+
+def _output(project: Path, *arguments: str) -> str:
+    done = ask(project, *arguments)
+    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""

@@ -1,14 +1,21 @@
 """Keep what a commit lacks of the code, and bring code back as it was; the repository itself is only read."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from adapters.git_commands import ask
 from transfer.errors import EnvironmentFault
 
 _ALWAYS = ("-c", "advice.detachedHead=false", "-c", f"core.hooksPath={os.devnull}")
+# A patch that `git apply` takes, whatever the user's settings make of one for the eye.
+_AS_IT_IS = (
+    *("--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none"),
+)
 
 
 def has_commit(project: Path, commit: str) -> bool:
@@ -46,26 +53,26 @@ def changes(project: Path, paths: Sequence[str]) -> bytes:
     Raises:
         EnvironmentFault: git failed.
     """
-    objects = Path(_output(project, "rev-parse", "--git-path", "objects").decode().strip())
     with tempfile.TemporaryDirectory(prefix="rootstock-") as scratch:
         kept = Path(scratch)
         apart = {  # the repository's own index and objects stay as they are
             "GIT_INDEX_FILE": str(kept / "index"),
             "GIT_OBJECT_DIRECTORY": str(kept / "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(project / objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(_inside(project, "objects")),
         }
         (kept / "objects").mkdir()
         _output(project, "read-tree", "HEAD", more=apart)
         there = [path for path in paths if (project / path).exists() or _output(project, "ls-files", "--", path)]
         if there:
             _output(project, "add", "-A", "--", *there, more=apart)
-        return _output(project, "diff", "--cached", "--binary", "--no-ext-diff", "--no-textconv", "HEAD", more=apart)
+        return _output(project, "diff-index", "--cached", "-p", *_AS_IT_IS, "HEAD", more=apart)
 
 
 def check_out(project: Path, commit: str, target: Path) -> Path:
     """Make a copy of the repository at a commit; return the folder in it that the project is.
 
-    It borrows the objects of the repository, which does not learn of it.
+    It borrows the objects of the repository, all of them: a clone has only what branches reach, and of a shallow one it
+    borrows nothing. The repository does not learn of it.
 
     Args:
         project: the project's folder.
@@ -75,9 +82,15 @@ def check_out(project: Path, commit: str, target: Path) -> Path:
     Raises:
         EnvironmentFault: git failed.
     """
-    root = _output(project, "rev-parse", "--show-toplevel").decode().strip()
     within = _output(project, "rev-parse", "--show-prefix").decode().strip()
-    _output(project, "clone", "--quiet", "--shared", "--no-checkout", root, str(target))
+    objects, ends = (_inside(project, name) for name in ("objects", "shallow"))
+    kind = _output(project, "rev-parse", "--show-object-format").decode().strip()
+    target.mkdir(parents=True, exist_ok=True)
+    _output(target, "init", "--quiet", "--template=", f"--object-format={kind}")
+    (target / ".git" / "objects" / "info").mkdir(exist_ok=True)
+    (target / ".git" / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
+    if ends.is_file():  # the commits whose parents the repository does not have
+        shutil.copyfile(ends, target / ".git" / "shallow")
     _output(target, "checkout", "--quiet", "--detach", commit)
     return target / within
 
@@ -96,6 +109,11 @@ def begin(folder: Path) -> bool:
     return _ask(folder, "init", "--quiet").returncode == 0
 
 
+def _inside(project: Path, name: str) -> Path:
+    """Return the place of a file or folder of the repository itself."""
+    return (project / os.fsdecode(_output(project, "rev-parse", "--git-path", name)).rstrip("\n")).resolve()
+
+
 def _output(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> bytes:
     done = _ask(place, *arguments, more=more)
     if done.returncode != 0:
@@ -105,13 +123,4 @@ def _output(place: Path, *arguments: str, more: Mapping[str, str] | None = None)
 
 
 def _ask(place: Path, *arguments: str, more: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[bytes]":
-    try:
-        return subprocess.run(
-            ["git", *_ALWAYS, *arguments],
-            cwd=place,
-            capture_output=True,
-            check=False,
-            env={**os.environ, **(more or {})},
-        )
-    except FileNotFoundError:
-        return subprocess.CompletedProcess(["git"], 127, b"", b"git is not installed")
+    return ask(place, *_ALWAYS, *arguments, more=more)

@@ -6,6 +6,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
+from adapters import dvc_lock
+
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
@@ -24,12 +26,8 @@ class StageRecord:
 
 def read_lock(path: Path) -> dict[str, StageRecord]:
     """Return the stages of a dvc.lock, each after those that it read from; {} where there is no such file."""
-    from ruamel.yaml import YAML
-
-    if not path.is_file():
-        return {}
-    content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8")) or {}
-    stages = {str(name): _record(entry) for name, entry in content.get("stages", {}).items()}
+    found = dvc_lock.stages(dvc_lock.text_of(path))
+    stages = {str(name): _record(entry) for name, entry in found.items()}
     before = {name: {other for other in stages if _reads(stages[name], stages[other])} for name in stages}
     return {name: stages[name] for name in TopologicalSorter(before).static_order()}
 

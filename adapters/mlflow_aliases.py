@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.mlflow_store import DATABASE, follow_move, is_own, open_client, registry_uri, store_errors
+from adapters.mlflow_store import (
+    DATABASE,
+    follow_move,
+    is_own,
+    open_client,
+    registered_models,
+    registry_uri,
+    store_errors,
+)
 from adapters.serving_model import ARTIFACT
 
 if TYPE_CHECKING:
@@ -166,5 +174,4 @@ def _numbered_by_client(client: "MlflowClient", name: str, number: str) -> "Mode
 def _all_by_client(project: Path) -> list[tuple[str, str]]:
     client = open_client(project)
     with store_errors(registry_uri(project)):
-        models = client.search_registered_models()
-        return sorted((model.name, alias) for model in models for alias in model.aliases or ())
+        return sorted((model.name, alias) for model in registered_models(client) for alias in model.aliases or ())

@@ -15,7 +15,7 @@ from adapters.mlflow_store import DATABASE, follow_move, is_own
 from adapters.version_records import Run, Version
 
 PARENT_TAG, STAGE_TAG = "mlflow.parentRunId", "stage"
-DIGEST_TAG, NAME_TAG, PATH_TAG = "data_digest", "data", "data_path"
+DIGEST_TAG, NAME_TAG = "data_digest", "data"
 _LIVE = "workspace = 'default' and current_stage <> 'Deleted_Internal' and status = 'READY'"
 _COLUMNS = "name, version, creation_time, coalesce(storage_location, source), run_id"
 _OF_MODEL = f"select {_COLUMNS} from model_versions where {_LIVE} and name = ? order by version desc"  # noqa: S608 constants

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from adapters.mlflow_store import open_client, registry_uri, store_errors
+from adapters.mlflow_store import open_client, registered_models, registry_uri, store_errors
 from adapters.version_records import Run, Version
 
 if TYPE_CHECKING:
@@ -18,14 +18,16 @@ _A_PAGE = 1000
 
 def names(project: Path) -> list[str]:
     """Return the registered models, sorted."""
-    return _asked(project, lambda client: sorted(model.name for model in client.search_registered_models()), [])
+    return _asked(project, lambda client: sorted(model.name for model in registered_models(client)), [])
 
 
 def versions_of(project: Path, name: str) -> list[Version]:
     """Return the versions of a model, the newest first."""
-    quoted = name.replace("'", "")
-    found = _searched(project, f"name = '{quoted}'")
-    return sorted(found, key=lambda one: -int(one.number))
+    quote = '"' if "'" in name else "'"
+    text = (
+        "" if quote in name else f"name = {quote}{name}{quote}"
+    )  # MLflow knows no way to escape: then all are asked for
+    return sorted((one for one in _searched(project, text) if one.name == name), key=lambda one: -int(one.number))
 
 
 def version(project: Path, name: str, number: str) -> Version | None:
@@ -114,7 +116,7 @@ def _asked(project: Path, ask: "Callable[[MlflowClient], Answer]", absent: Answe
 
 def _aliases(client: "MlflowClient") -> dict[tuple[str, str], tuple[str, ...]]:
     named: dict[tuple[str, str], tuple[str, ...]] = {}
-    for model in client.search_registered_models(max_results=_A_PAGE):
+    for model in registered_models(client):
         for alias, number in sorted((model.aliases or {}).items()):
             named[model.name, str(number)] = (*named.get((model.name, str(number)), ()), alias)
     return named

@@ -1,7 +1,6 @@
 """What one MLflow run holds: parameters, metrics, tags and files, sent in batches."""
 
 import getpass
-import re
 import sys
 import time
 from collections.abc import Mapping
@@ -9,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters import git_commands
+from adapters.mlflow_texts import key_of, text_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
 _METRICS_A_REQUEST, _TEXTS_A_REQUEST = 900, 100  # MLflow's limits are 1000 of all, 100 of params and of tags
-_LONGEST_VALUE = 6000
 _LONGEST_DIGEST = 36
-_NOT_IN_KEYS = re.compile(r"[^\w\-. :/]")  # MLflow allows only these in the names of metrics and parameters
 
 
 class StageRun:
@@ -40,7 +38,7 @@ class StageRun:
         """Record settings; a value is kept as its text."""
         from mlflow.entities import Param
 
-        self._params += [Param(_key(name), str(value)[:_LONGEST_VALUE]) for name, value in values.items()]
+        self._params += [Param(key_of(name), text_of(value)) for name, value in values.items()]
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Record figures of the whole stage."""
@@ -56,7 +54,7 @@ class StageRun:
         from mlflow.entities import Metric
 
         for name, value in values.items():
-            self._metrics[_key(name), step] = Metric(_key(name), float(value), self._now_ms, step)
+            self._metrics[key_of(name), step] = Metric(key_of(name), float(value), self._now_ms, step)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags; they can be searched for."""
@@ -130,10 +128,6 @@ def data_input(name: str, data_path: str, digest: str) -> "DatasetInput":
     source = json.dumps({"uri": data_path})
     dataset = Dataset(name=name, digest=digest[:_LONGEST_DIGEST], source_type="local", source=source)
     return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", "pipeline")])
-
-
-def _key(name: str) -> str:
-    return _NOT_IN_KEYS.sub("_", name)
 
 
 def _user() -> str:

@@ -16,7 +16,7 @@ from adapters.mlflow_runs import stage_run
 from adapters.mlflow_store import STORE, open_client, registry_uri, store_errors
 from adapters.model_files import CARD, WEIGHTS
 from adapters.model_names import check_name
-from adapters.origin_files import ORIGIN
+from adapters.origin_files import FILES_TAG, ORIGIN, find, recorded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -81,7 +81,7 @@ def register(project: Path, release: Release, run: "StageRun | None" = None) -> 
         found = _find(client, release.name, wanted)
         number = str(found.version) if found is not None else _create(client, release, run)
         if found is not None and not intact(_location(client, found), release.model / WEIGHTS):
-            _restore(Path(_location(client, found)), release)
+            _restore(client, found, release)
         client.set_registered_model_alias(release.name, release.alias, number)
         return number
 
@@ -210,15 +210,32 @@ def _location(client: "MlflowClient", version: "ModelVersion") -> str:
     return str(client.get_model_version_download_uri(version.name, version.version))
 
 
-def _restore(location: Path, release: Release) -> None:
-    """Put the files of a version back where its record says they are."""
+def _restore(client: "MlflowClient", found: "ModelVersion", release: Release) -> None:
+    """Put the files of a version back where its record says they are, and what made it beside them."""
+    location = Path(_location(client, found))
     location.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".rootstock-", dir=location.parent) as scratch:
         folder = Path(scratch) / "model"
         tags = {**release.tags, **release.identity, CODE_TAG: code_digest()}
         package(release.model, folder, tags, release.seen_rows)
+        origin = _origin_of(client, found, [location], Path(scratch))
+        if origin is None and FILES_TAG in found.tags:
+            origin, said = release.origin, release.tags.get(FILES_TAG, "{}")  # "{}": nothing is kept
+            client.set_model_version_tag(found.name, found.version, FILES_TAG, said)
+        if origin is not None:
+            shutil.copytree(origin, folder / ORIGIN)
         shutil.rmtree(location, ignore_errors=True)
         folder.rename(location)
+
+
+def _origin_of(client: "MlflowClient", found: "ModelVersion", places: list[Path], scratch: Path) -> Path | None:
+    """Return a folder of what made a version, as it was kept: with the version, or with the run that registered it."""
+    from mlflow.exceptions import MlflowException
+
+    digests = recorded(found.tags)
+    with contextlib.suppress(MlflowException, OSError):  # the run, or its files, are gone
+        client.download_artifacts(str(found.run_id), ORIGIN, str(scratch))
+    return find([*places, scratch], digests) if digests else None
 
 
 @contextlib.contextmanager

@@ -13,11 +13,13 @@ from transfer.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 TRACKING_URI, REGISTRY_URI = "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"
 STORE = Path("mlruns")
 DATABASE = STORE / "mlflow.db"
 ARTIFACTS = STORE / "artifacts"
+_MODELS_A_PAGE = 1000  # MLflow's limit
 _CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc")  # they report every step of what goes well
 _PLACES = (  # where the database keeps absolute paths of files
     ("experiments", "artifact_location"),
@@ -123,6 +125,15 @@ def prepare_environment(project: Path) -> None:
             environment.put(name, value)
     for logger in _CHATTY:
         logging.getLogger(logger).setLevel(logging.WARNING)
+
+
+def registered_models(client: "MlflowClient") -> "Iterator[RegisteredModel]":
+    """Yield every registered model, page after page: MLflow returns 100 otherwise."""
+    token: str | None = None
+    while token != "":
+        page = client.search_registered_models(max_results=_MODELS_A_PAGE, page_token=token)
+        yield from page
+        token = page.token or ""
 
 
 @contextmanager

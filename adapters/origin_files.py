@@ -4,6 +4,7 @@ They lie in the version's own folder and, a second time, with the run that regis
 the one nor the end of the other loses them.
 """
 
+import gzip
 import json
 import shutil
 import tarfile
@@ -16,6 +17,7 @@ from adapters.json_files import sha256_of
 from transfer.errors import EnvironmentFault, RootstockError
 
 ORIGIN = "origin"  # the folder of these files
+NOT_KEPT = "not kept"  # what is said in place of a digest begins so
 FILES_TAG = "origin_files"  # of a version: name -> sha256 of each, JSON
 LOCK, SETTINGS, PATCH, ARCHIVE = "dvc.lock", "params.yaml", "changes.patch", "code.tar.gz"
 PACKAGES, MEMORY = "packages.txt", "memory.jsonl"
@@ -39,10 +41,35 @@ def gather(project: Path, folder: Path) -> str:
     said = _keep_code(project, folder)
     for path in folder.iterdir():
         too_large = path.stat().st_size > _MOST_BYTES
-        said[path.name] = f"not kept: {path.stat().st_size / 1e6:.0f} MB" if too_large else sha256_of(path)
+        said[path.name] = f"{NOT_KEPT}: {path.stat().st_size / 1e6:.0f} MB" if too_large else sha256_of(path)
         if too_large:
             path.unlink()
     return json.dumps(said, sort_keys=True)
+
+
+def gather_again(project: Path, folder: Path, before: str) -> str | None:
+    """Write the files once more, for a version that lost them; return what `gather` does.
+
+    The memory of runs has grown since, so the one of now is left out.
+
+    Args:
+        project: the project's folder.
+        folder: an empty folder.
+        before: what `gather` returned when the version was made.
+
+    Returns:
+        None where the project is no longer as it was then, or that is not known.
+    """
+    try:
+        then, now = json.loads(before), json.loads(gather(project, folder))
+    except ValueError:
+        return None
+    if now.get(MEMORY) != then.get(MEMORY):
+        (folder / MEMORY).unlink(missing_ok=True)
+        now = {name: digest for name, digest in now.items() if name != MEMORY}
+        now |= {MEMORY: f"{NOT_KEPT}: lost with the registry"} if MEMORY in then else {}
+    same = all(now.get(name) == then.get(name) for name in {*now, *then} - {MEMORY})
+    return json.dumps(now, sort_keys=True) if same and LOCK in then else None
 
 
 def packages() -> list[str]:
@@ -62,6 +89,19 @@ def moved(recorded: Iterable[str]) -> list[str]:
     return [f"{name} {now.get(name, 'missing')}, was {then.get(name, 'missing')}" for name in changed]
 
 
+def recorded(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return name -> sha256 of what was kept of the making of a version, or why it was not; {} where nothing was.
+
+    Args:
+        tags: of the version.
+    """
+    try:
+        said = json.loads(tags.get(FILES_TAG, "{}"))
+    except ValueError:
+        return {}
+    return {str(name): str(digest) for name, digest in said.items()} if isinstance(said, dict) else {}
+
+
 def find(places: Iterable[Path], digests: Mapping[str, str]) -> Path | None:
     """Return the first folder that holds the files as they were kept; None where there is none.
 
@@ -69,7 +109,7 @@ def find(places: Iterable[Path], digests: Mapping[str, str]) -> Path | None:
         places: of the version's files, and of its run's, on this disk.
         digests: what `gather` returned.
     """
-    kept = {name: digest for name, digest in digests.items() if not digest.startswith("not kept")}
+    kept = {name: digest for name, digest in digests.items() if not digest.startswith(NOT_KEPT)}
     for place in places:
         folder = place / ORIGIN
         if all((folder / name).is_file() and sha256_of(folder / name) == digest for name, digest in kept.items()):
@@ -93,7 +133,13 @@ def unpack_code(archive: Path, target: Path) -> None:
 def _keep_code(project: Path, folder: Path) -> dict[str, str]:
     """Keep what no commit holds of the code; return what cannot be kept, and why."""
     if git_commands.head(project) is None:
-        with tarfile.open(folder / ARCHIVE, "w:gz") as stream:
+        with (
+            (folder / ARCHIVE).open("wb") as file,
+            gzip.GzipFile(
+                "", "wb", fileobj=file, mtime=0
+            ) as packed,  # without a time of day: the same code, the same file
+            tarfile.open(fileobj=packed, mode="w") as stream,
+        ):
             for name in CODE:
                 if (project / name).exists():
                     stream.add(project / name, name, filter=_is_code)
@@ -101,7 +147,7 @@ def _keep_code(project: Path, folder: Path) -> dict[str, str]:
     try:
         patch = git_copies.changes(project, CODE)
     except RootstockError as error:  # a repository that cannot be read is no reason to lose a model
-        return {PATCH: f"not kept: {error}"}
+        return {PATCH: f"{NOT_KEPT}: {error}"}
     if patch:
         (folder / PATCH).write_bytes(patch)
     return {}

@@ -61,3 +61,9 @@ def folder_at(place: str) -> Path | None:
     if parts.scheme == "file":
         return Path(url2pathname(parts.path))
     return Path(place) if place and ":/" not in place else None
+
+
+def near(project: Path, place: str | Path) -> str:
+    """Return a place as the project sees it: relative where it lies inside."""
+    inside = ":/" not in str(place) and Path(place).is_relative_to(project)
+    return str(Path(place).relative_to(project) if inside else place)

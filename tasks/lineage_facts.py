@@ -1,6 +1,5 @@
 """Everything that is known of a registered version, fact by fact; what nobody recorded is a fact without a value."""
 
-import ast
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,12 @@ from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG
 from adapters.mlflow_registry import CODE_TAG
 from adapters.promotion_ledger import Line, read_ledger
 from adapters.promotions import AGAINST_TAG, CHAMPION, GATE_TAG, WHY_TAG
-from adapters.version_records import Run, Version, folder_at
+from adapters.version_records import Run, Version, folder_at, near
 from adapters.weights_cards import DATA_TAG, LICENCE_TAG, ORIGIN_TAG
 from tasks.licences import UNKNOWN_TAG, WEIGHTS_DIGEST
-from tasks.origin import COMMIT, DATA_PATH, DIRTY, ENVIRONMENT, MACHINE, PARAMS, params_digest
+from tasks.lineage_params import params_of
+from tasks.origin import COMMIT, DATA_PATH, DIRTY, ENVIRONMENT, MACHINE
 
-NOT_KEPT = "not kept"
 REPORT = Path("report", "index.html")  # of the stage `report`, below the files of its run
 _NAMED = 3
 
@@ -50,7 +49,8 @@ def facts_of(project: Path, version: Version) -> Iterator[Fact]:
     yield from _version(project, version, lines)
     yield from _data(project, version)
     yield from _code(project, version, origin)
-    yield from _params(project, version, parent, origin)
+    for label, value, note in params_of(project, version, parent, origin):
+        yield Fact("params", label, value, note)
     yield from _weights(version)
     yield from _environment(version, origin)
     yield from _runs(project, register, parent)
@@ -60,11 +60,7 @@ def facts_of(project: Path, version: Version) -> Iterator[Fact]:
 
 def kept_files(version: Version) -> dict[str, str]:
     """Return name -> sha256 of what was kept of the making of a version, or why it was not; {} where nothing was."""
-    try:
-        said = json.loads(version.tags.get(origin_files.FILES_TAG, "{}"))
-    except ValueError:
-        return {}
-    return {str(name): str(digest) for name, digest in said.items()} if isinstance(said, dict) else {}
+    return origin_files.recorded(version.tags)
 
 
 def origin_folder(version: Version, register: Run | None) -> Path | None:
@@ -91,7 +87,7 @@ def _version(project: Path, version: Version, lines: Sequence[Line]) -> Iterator
     yield Fact("version", "card sha256", version.tags.get(CARD_TAG))
     folder = folder_at(version.location)
     gone = folder is not None and not (folder / "MLmodel").is_file()
-    yield Fact("version", "files", _near(project, version.location), "gone" if gone else "")
+    yield Fact("version", "files", near(project, version.location), "gone" if gone else "")
 
 
 def _data(project: Path, version: Version) -> Iterator[Fact]:
@@ -129,29 +125,9 @@ def _changes(project: Path, version: Version, origin: Path | None) -> str | None
     said = files.get(origin_files.PATCH)
     if said is None:
         return "nothing of the code" if changed else "nothing"
-    if said.startswith(NOT_KEPT):
+    if said.startswith(origin_files.NOT_KEPT):
         return said
-    return "changes of the code, which are gone" if origin is None else _near(project, origin / origin_files.PATCH)
-
-
-def _params(project: Path, version: Version, parent: Run | None, origin: Path | None) -> Iterator[Fact]:
-    digest = version.tags.get(PARAMS)
-    texts = {} if parent is None else mlflow_lineage.params_of(project, parent.run_id)
-    values = {key: _value(text) for key, text in sorted(texts.items())}
-    whose = f"the digest of the {len(values)} values of the run"
-    said = (whose if params_digest(values) == digest else f"not {whose}, which were altered") if values else ""
-    yield Fact("params", "sha256", digest, said)
-    yield Fact("params", "values", values or None)
-    file = None if origin is None else origin / origin_files.SETTINGS
-    yield Fact("params", "file", _near(project, file) if file is not None and file.is_file() else None)
-
-
-def _value(text: str) -> Any:
-    """Return the value whose text MLflow keeps."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
+    return "changes of the code, which are gone" if origin is None else near(project, origin / origin_files.PATCH)
 
 
 def _weights(version: Version) -> Iterator[Fact]:
@@ -197,7 +173,7 @@ def _report(project: Path, below: Sequence[Run]) -> str | None:
         return None
     folder = folder_at(found[-1].place)
     pages = [] if folder is None else [page for page in (folder / REPORT, folder / REPORT.name) if page.is_file()]
-    return _near(project, pages[0]) if pages else f"{found[-1].place} (run {found[-1].run_id})"
+    return near(project, pages[0]) if pages else f"{found[-1].place} (run {found[-1].run_id})"
 
 
 def _gone(run: Run | None) -> str:
@@ -230,9 +206,3 @@ def _promotions(version: Version, lines: Sequence[Line]) -> Iterator[Fact]:
 
 def _known(value: str | None) -> str | None:
     return None if value in (None, "none", "unknown") else value
-
-
-def _near(project: Path, place: str | Path) -> str:
-    """Return a place as the project sees it: relative where it lies inside."""
-    inside = ":/" not in str(place) and Path(place).is_relative_to(project)
-    return str(Path(place).relative_to(project) if inside else place)

@@ -1,13 +1,16 @@
 """Keep the registry in step with artifacts/: DVC restores files, not what a stage once wrote elsewhere."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adapters import mlflow_registry, promotions
 from adapters.json_files import read_json, sha256_of
-from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG, aliased
+from adapters.mlflow_aliases import CARD_TAG, MODEL_TAG, aliased, missing
 from adapters.model_files import CARD, WEIGHTS
+from adapters.origin_files import FILES_TAG, gather_again
 from adapters.promotion_ledger import Line, read_ledger
 from tasks.handoffs import METRICS, MODEL, REGISTRATION, VERDICT
 from tasks.params import PARAMS_FILE, read_params
@@ -38,10 +41,22 @@ def mend(project: Path) -> str:
     release = read_release(project, record["name"], data_path, origin)
     lost = aliased(project, release.name, release.alias) is None
     last = read_ledger(project).of(release.name)[-1:]
-    done = [mlflow_registry.mend(project, release), *promotions.settle(project)]
+    done = [_mended(project, release), *promotions.settle(project)]
     if lost and _was_champion(record, last):
         done.append(_restored(project, release.name))
     return "; ".join(part for part in done if part)
+
+
+def _mended(project: Path, release: mlflow_registry.Release) -> str:
+    """Mend the registry; a version that lost what made it has it again where the project is still as it was."""
+    if not missing(project, release.name, release.alias, release.identity, release.model / WEIGHTS):
+        return ""
+    tags = {key: text for key, text in release.tags.items() if key != FILES_TAG}
+    with TemporaryDirectory(prefix="rootstock-") as scratch:
+        said = gather_again(project, Path(scratch), release.tags.get(FILES_TAG, ""))
+        if said is None:
+            return mlflow_registry.mend(project, replace(release, tags=tags))
+        return mlflow_registry.mend(project, replace(release, tags={**tags, FILES_TAG: said}, origin=Path(scratch)))
 
 
 def _was_champion(record: Mapping[str, Any], last: tuple[Line, ...]) -> bool:

@@ -9,11 +9,10 @@ from pathlib import Path
 from adapters import dvc_cache, lock_records
 from adapters.lock_records import StageRecord
 from adapters.origin_files import LOCK
-from tasks.handoffs import CHAMPION, LOOKS
+from tasks.handoffs import CHAMPION, LOOKS, PREDICTIONS
 from tasks.reproduce_copy import Origin
 
 IDENTICAL, WITHIN, DIFFERENT = "identical", "within tolerance", "different"
-PREDICTIONS = "artifacts/evaluate/predictions.csv"
 # What may differ without the model being another one: it tells of the registry, and of looks at test images, that day.
 OF_THE_DAY = frozenset({str(CHAMPION), str(LOOKS)})
 
@@ -85,7 +84,8 @@ def compare(project: Path, origin: Origin, copy: Path, tolerance: float) -> Comp
     stages = tuple(_stage(name, record, again.get(name)) for name, record in origin.stages.items())
     if not any(stage.differing for stage in stages):
         return Comparison(IDENTICAL, stages, None, tolerance)
-    recorded = next((record.outs[PREDICTIONS] for record in origin.stages.values() if PREDICTIONS in record.outs), "")
+    path = str(PREDICTIONS)
+    recorded = next((record.outs[path] for record in origin.stages.values() if path in record.outs), "")
     before, now = dvc_cache.content(project, recorded), copy / PREDICTIONS
     agreement = _agreement(before, now.read_bytes()) if before is not None and now.is_file() else None
     close = agreement is not None and agreement.n_other_class == 0 and agreement.largest <= tolerance

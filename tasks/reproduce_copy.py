@@ -10,7 +10,7 @@ from adapters import dvc_copies, git_copies, lock_records, machine, mlflow_linea
 from adapters.dvc_cache import code_digest
 from adapters.json_files import sha256_of
 from adapters.lock_records import StageRecord
-from adapters.origin_files import ARCHIVE, CODE, LOCK, MEMORY, PACKAGES, PATCH, SETTINGS
+from adapters.origin_files import ARCHIVE, CODE, LOCK, MEMORY, NOT_KEPT, PACKAGES, PATCH, SETTINGS
 from adapters.project import state_folder
 from adapters.registered_models import version_folder
 from adapters.registry_copies import lend_registry
@@ -18,7 +18,7 @@ from adapters.run_memory import FILE
 from adapters.version_records import Version
 from adapters.weights_cards import declaration_of
 from adapters.working_copies import depth, lend, lend_measured, place_for_copy
-from tasks.lineage_facts import NOT_KEPT, kept_files, origin_folder
+from tasks.lineage_facts import kept_files, origin_folder
 from tasks.origin import COMMIT, MACHINE
 from transfer.errors import UserError
 
@@ -69,7 +69,7 @@ def read_origin(project: Path, version: Version) -> Origin:
     """
     if not kept_files(version):
         raise UserError(
-            f"{version} keeps no record of how it was made (it was registered by an older version of Rootstock); "
+            f"{version} keeps no record of how it was made (an older Rootstock registered it, or the record was lost); "
             f"train it again with `rootstock run` to have one that can be reproduced."
         )
     register = mlflow_lineage.run(project, version.run_id) if version.run_id else None
@@ -124,10 +124,12 @@ def changed_code(origin: Origin, copy: Path) -> list[str]:
 
 
 def moved(origin: Origin) -> list[str]:
-    """Return a phrase for every package that has another version here than when the model was made, and the machine."""
+    """Return a phrase for all that is not as when the model was made: the memory of runs, packages, the machine."""
     file, then, now = origin.folder / PACKAGES, origin.version.tags.get(MACHINE), machine.described()
     packages = origin_files.moved(file.read_text(encoding="utf-8").split()) if file.is_file() else []
-    return [*packages, *([f"the machine is {now}, was {then}"] if then not in (None, now) else [])]
+    memory = kept_files(origin.version).get(MEMORY, "")
+    gone = [f"the memory of runs is missing ({memory})"] if memory.startswith(NOT_KEPT) else []
+    return [*gone, *packages, *([f"the machine is {now}, was {then}"] if then not in (None, now) else [])]
 
 
 def require_data(origin: Origin, copy: Path) -> None:

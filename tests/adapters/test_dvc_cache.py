@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,29 @@ def dvc(project: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=project, check=True, capture_output=True)
 
 
+@pytest.fixture(scope="module")
+def added_once(tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[[Path], None]) -> Path:
+    """Make a project that tracks a folder of three files with DVC."""
+    folder = tmp_path_factory.mktemp("added") / "project"
+    lay_out(folder)
+    for name in ("a/1.txt", "a/2.txt", "b/ä.txt"):
+        (folder / "data" / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data" / "set" / name).write_text(name, encoding="utf-8")
+    dvc(folder, "add", "-q", "data/set")
+    return folder
+
+
+@pytest.fixture
+def project(added_once: Path, tmp_path: Path) -> Path:
+    """Make such a project of a test's own."""
+    return Path(shutil.copytree(added_once, tmp_path / "project", symlinks=True))
+
+
 @pytest.fixture
 def added(project: Path) -> str:
-    """Track a folder of three files with DVC; return its digest as DVC wrote it."""
+    """Return the digest of the folder as DVC wrote it."""
     import yaml
 
-    for name in ("a/1.txt", "a/2.txt", "b/ä.txt"):
-        (project / "data" / "set" / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / "data" / "set" / name).write_text(name, encoding="utf-8")
-    dvc(project, "add", "-q", "data/set")
     return str(yaml.safe_load((project / "data" / "set.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"])
 
 
@@ -61,10 +76,12 @@ def test_compiled_files_count_for_nothing(project: Path, added: str) -> None:
 def test_cache_and_remote_are_where_the_configuration_says(project: Path, tmp_path: Path) -> None:
     assert dvc_cache.cache_folder(project) == (project / ".dvc" / "cache").resolve()
     assert dvc_cache.remote(project) is None
-    dvc(project, "cache", "dir", str(tmp_path / "elsewhere"))
+    own, everybodys = project / ".dvc" / "config.local", project / ".dvc" / "config"
+    everybodys.write_text(
+        f"[core]\n    remote = store\n[cache]\n    dir = {tmp_path / 'elsewhere'}\n", encoding="utf-8"
+    )
     assert dvc_cache.cache_folder(project) == tmp_path / "elsewhere"
-    dvc(project, "cache", "dir", "--local", "../nearer")
-    dvc(project, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    own.write_text("[cache]\n    dir = ../../nearer\n", encoding="utf-8")
     asked = subprocess.run(
         [sys.executable, "-m", "dvc", "cache", "dir"], cwd=project, check=True, capture_output=True, text=True
     )

@@ -62,6 +62,88 @@ def test_a_copy_at_the_commit_with_the_changes_is_the_code_as_it_was(changed: Pa
     assert not (copy / "data").exists()
 
 
+def test_the_repository_that_a_hook_of_git_names_is_another_one(
+    changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked = tmp_path / "hooked"
+    hooked.mkdir()
+    git(hooked, "init", "--quiet")
+    git(hooked, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "-m", "its own")
+    branch, wanted = git(hooked, "symbolic-ref", "HEAD"), head(changed)
+    plain = git_copies.changes(changed, ("tasks",))
+    with monkeypatch.context() as hook:
+        hook.setenv("GIT_DIR", str(hooked / ".git"))
+        hook.setenv("GIT_WORK_TREE", str(hooked))
+        hook.setenv("GIT_INDEX_FILE", str(hooked / ".git" / "index"))
+        assert head(changed) == wanted
+        assert wanted is not None
+        assert git_copies.changes(changed, ("tasks",)) == plain
+        git_copies.check_out(changed, wanted, tmp_path / "copy")
+    assert git(hooked, "symbolic-ref", "HEAD") == branch
+    assert head(tmp_path / "copy") == wanted
+
+
+SETTINGS = """
+[color]
+    ui = always
+[core]
+    attributesFile = {attributes}
+[diff]
+    {prefix} = true
+    external = false
+    relative = true
+    renames = copies
+    submodule = log
+    suppressBlankEmpty = true
+    context = 0
+[diff "shown"]
+    textconv = rev
+[apply]
+    whitespace = error-all
+"""
+
+
+@pytest.mark.parametrize("prefix", ["noprefix", "mnemonicPrefix"])
+def test_the_settings_of_a_user_change_no_patch(
+    changed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    git(changed, "config", "core.autocrlf", "false")
+    commit, plain, wanted = head(changed), git_copies.changes(changed, ("tasks", "backbones")), tree(changed)
+    (tmp_path / "attributes").write_text("*.py diff=shown\n", encoding="utf-8")
+    (tmp_path / "settings").write_text(
+        SETTINGS.format(prefix=prefix, attributes=tmp_path / "attributes"), encoding="utf-8"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "settings"))
+    patch = tmp_path / "changes.patch"
+    patch.write_bytes(git_copies.changes(changed, ("tasks", "backbones")))
+    assert patch.read_bytes() == plain
+    assert commit is not None
+    copy = git_copies.check_out(changed, commit, tmp_path / "copy")
+    git_copies.apply(tmp_path / "copy", patch)
+    assert tree(copy) == {name: content for name, content in wanted.items() if not name.endswith(".pyc")}
+
+
+def test_a_commit_that_no_branch_reaches_is_brought_back_from_a_shallow_repository(
+    changed: Path, tmp_path: Path
+) -> None:
+    git(changed, "add", "-A", ".")
+    git(changed, "commit", "--quiet", "-m", "second")
+    within = git(changed, "rev-parse", "--show-prefix")
+    top = git(changed, "rev-parse", "--show-toplevel")
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{top}", "shallow")
+    project = tmp_path / "shallow" / within
+    (project / "tasks" / "kept.py").write_text("on no branch\n", encoding="utf-8")
+    git(project, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-a", "-m", "third")
+    commit = head(project)
+    assert commit is not None
+    git(project, "reset", "--quiet", "--hard", "HEAD~1")
+    copy = git_copies.check_out(project, commit, tmp_path / "copy")
+    assert head(copy) == commit
+    assert (copy / "tasks" / "kept.py").read_text(encoding="utf-8") == "on no branch\n"
+    assert git(copy, "rev-list", "--count", "HEAD") == "2"
+    assert git(copy, "status", "--porcelain") == ""
+
+
 def test_reading_changes_leaves_the_repository_alone(changed: Path) -> None:
     def contents() -> dict[str, int]:
         top = Path(git(changed, "rev-parse", "--absolute-git-dir"))

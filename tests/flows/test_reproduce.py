@@ -57,6 +57,8 @@ def test_the_digits_are_identical_from_a_commit_and_what_it_lacks(
 
 def test_it_is_identical_and_the_project_stays_as_it_was(finished: Any) -> None:
     before = state(finished.folder)
+    assert "mlruns/looks.jsonl" in before
+    assert any(path.startswith("mlruns/test_sets/") for path in before)
     ending = finished.rootstock("reproduce", "tiny", "--json")
     assert ending.code == 0, ending.err
     plain = of_kind(IDENTICAL, ending)

@@ -130,3 +130,31 @@ def _drawing(name: str, draw: np.random.Generator) -> np.ndarray:
     }
     noisy = 170.0 * shapes[name] + draw.normal(40, 15, (8, 8))
     return noisy.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def published_once(
+    tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[[Path], None], migrated_database: Path
+) -> Path:
+    """Make a project with a commit for each state of its data: versions 1 and 2 are of the first, 3 of the second."""
+    folder = tmp_path_factory.mktemp("published") / "project"
+    lay_out(folder)
+    (folder / "mlruns").mkdir()
+    shutil.copyfile(migrated_database, folder / "mlruns" / "mlflow.db")
+    (folder / ".gitignore").write_text("/artifacts/\n/mlruns/\n/.rootstock/\n", encoding="utf-8")
+    from tests.tasks.left_versions import FIRST, SECOND, commit, publish_from
+
+    with contextlib.chdir(folder):
+        for seed, digest in enumerate((FIRST, FIRST, SECOND)):
+            publish_from(digest, seed)
+            if seed != 1:
+                commit(folder, f"state {seed}")
+    return folder
+
+
+@pytest.fixture
+def published(published_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project of its own, as `published_once` is."""
+    folder = Path(shutil.copytree(published_once, tmp_path / "project"))
+    monkeypatch.chdir(folder)
+    return folder

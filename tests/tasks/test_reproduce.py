@@ -15,8 +15,9 @@ from adapters.dvc_cache import code_digest
 from adapters.lock_records import read_lock
 from adapters.machine import described
 from adapters.version_records import Version
+from tasks.handoffs import PREDICTIONS
 from tasks.reproduce import Reproduction
-from tasks.reproduce_compare import DIFFERENT, IDENTICAL, PREDICTIONS, WITHIN, compare
+from tasks.reproduce_compare import DIFFERENT, IDENTICAL, WITHIN, compare
 from tasks.reproduce_copy import Origin, changed_code, moved, read_origin, require_data
 from tasks.reproduce_tables import sentence_of
 from transfer.errors import UserError
@@ -44,7 +45,10 @@ def lock_of(project: Path, predictions: str, **more: Any) -> dict[str, Any]:
         },
         "evaluate": {
             "deps": [{"path": "artifacts/finetune/model", "md5": "w"}],
-            "outs": [{"path": PREDICTIONS, "md5": digest}, {"path": "artifacts/evaluate/champion.json", "md5": "c"}],
+            "outs": [
+                {"path": str(PREDICTIONS), "md5": digest},
+                {"path": "artifacts/evaluate/champion.json", "md5": "c"},
+            ],
         },
     }
     for stage, kinds in more.items():
@@ -184,6 +188,14 @@ def test_another_machine_is_told(project: Path) -> None:
     (difference,) = moved(Origin(replace(VERSION, tags=tags), project, {}, {}, None))
     assert difference.endswith("was Linux x86_64, an old processor, 3 threads")
     assert moved(Origin(replace(VERSION, tags={"machine": described()}), project, {}, {}, None)) == []
+
+
+def test_a_memory_that_was_not_kept_is_told_and_a_cause(project: Path, made: Callable[..., Reproduction]) -> None:
+    tags = {"origin_files": json.dumps({"memory.jsonl": "not kept: 12 MB"})}
+    differences = tuple(moved(Origin(replace(VERSION, tags=tags), project, {}, {}, None)))
+    assert differences == ("the memory of runs is missing (not kept: 12 MB)",)
+    found = made(BEFORE.replace("0.9", "0.1"), moved=differences, **WEIGHTS)
+    assert sentence_of(found).endswith("what they run on is not: the memory of runs is missing (not kept: 12 MB).")
 
 
 class TestWhatCannotBeMadeAgain:
