@@ -3,7 +3,8 @@ r"""Plant what decides into images, train on them, and count how often the peak 
     python -m benchmarks.explanations --data ../shared/datasets/hymenoptera --weights ../shared/weights
 
 The class of an image is told by a patch at a random place and by nothing else. Beside it lies a decoy, a patch of noise
-as large and as contrasted, which every class has: a map of edges finds either. What was measured is added to
+as large and as contrasted, which every class has: a map of edges finds either. How maps are made was chosen on cues
+called stripes, and then measured on shapes: other patches, in colours, at other places. What was measured is added to
 docs/explanations.json, a run a line, and the table in docs/explanations.md is written anew; `--only NAME` measures some
 networks again.
 """
@@ -19,13 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.kept import put_table, read_runs, write_runs
-from benchmarks.planted_cues import N_CLASSES, N_CUES, backgrounds, edges_of, hits, planted
+from benchmarks.planted_cues import N_CLASSES, N_CUES, SHAPES, STRIPES, backgrounds, edges_of, hits, planted
 from tasks.candidates import candidate
 from transfer.backbones.backbone import Backbone, Classifier
 from transfer.backbones.build import build_backbone
 from transfer.backbones.depth_groups import depth_groups
-from transfer.backbones.features import extract_features
-from transfer.backbones.heads import linear_head
 from transfer.backbones.reference import BackboneReference
 from transfer.data.batches import Augmentation, normalise
 from transfer.data.examples import Examples, Target
@@ -35,14 +34,12 @@ from transfer.finetuning.budget import Budget
 from transfer.finetuning.loop import train
 from transfer.finetuning.plan import scratch_plan
 from transfer.finetuning.problem import Problem
-from transfer.heads.ridge import fit_probe
 from transfer.metrics.intervals import wilson_interval
 from transfer.randomness import generator
 from transfer.records import Preprocess
 
-BACKGROUNDS = ("photographs", "textures")
 RESULTS, DOCUMENT = Path("docs/explanations.json"), Path("docs/explanations.md")
-N_TRAIN, N_VAL, N_TEST = 600, 80, 160
+N_VAL, N_TEST = 80, 160
 N_SLOW = 40  # images for methods that run the network many times for each
 N_CHECKED, N_NETWORKS = 12, 4
 _SMALL = Preprocess(resize_px=32, crop_px=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -55,14 +52,18 @@ class Network:
     Args:
         name: as the table calls it.
         build: returns it, given the folder of weights.
-        learning_rate: of all its weights; None where a probe on pretrained features is enough.
+        learning_rate: of all its weights.
         epochs: passes over the images, at that rate.
+        n_train: images it is trained on.
+        background: of its images.
     """
 
     name: str
     build: Callable[[Path], Backbone]
-    learning_rate: float | None = None
-    epochs: int = 0
+    learning_rate: float
+    epochs: int
+    n_train: int = 600
+    background: str = "photographs"
 
 
 def _pretrained(reference: str) -> Callable[[Path], Backbone]:
@@ -87,33 +88,25 @@ def _vision_transformer(_: Path) -> Backbone:
     return _headless("vision transformer of 4 layers", network, "heads", 96)
 
 
-def _swin(_: Path) -> Backbone:
-    from torchvision.models import SwinTransformer
-
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        network = SwinTransformer([2, 2], 48, [2, 2], [3, 6], [4, 4], num_classes=2, stochastic_depth_prob=0.0)
-    return _headless("swin transformer of 4 layers", network, "head", 96)
-
-
 NETWORKS = (
     Network(
-        "mobilenet_v2, ImageNet",
-        _pretrained("torchvision/mobilenet_v2?crop_px=128@{}/mobilenet_v2_imagenet.pth"),
+        "mobilenet_v2 at 160 px, ImageNet",
+        _pretrained("torchvision/mobilenet_v2?crop_px=160@{}/mobilenet_v2_imagenet.pth"),
         0.001,
         4,
+        320,
     ),
     Network(
-        "squeezenet1_1, ImageNet",
+        "squeezenet1_1 at 128 px, ImageNet",
         _pretrained("torchvision/squeezenet1_1?crop_px=128@{}/squeezenet1_1_imagenet.pth"),
         0.0003,
-        6,
+        5,
+        400,
     ),
     Network("cifar_resnet20, CIFAR-10", _pretrained("rootstock/cifar_resnet20@{}/cifar10_resnet20.pth"), 0.001, 5),
     Network("strokes, shipped", _pretrained("rootstock/strokes"), 0.001, 5),
-    Network("resnet18 of 64 px, from scratch", _random("torchvision/resnet18?crop_px=64"), 0.001, 12),
-    Network("vision transformer of 4 layers, from scratch", _vision_transformer, 0.001, 25),
-    Network("swin transformer of 4 layers, from scratch", _swin, 0.001, 15),
+    Network("resnet18 of 64 px, from scratch", _random("torchvision/resnet18?crop_px=64"), 0.001, 10),
+    Network("vision transformer of 4 layers, from scratch", _vision_transformer, 0.001, 8, 2400, "textures"),
 )
 
 
@@ -123,39 +116,42 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of photographs in class folders")
     parser.add_argument("--weights", type=Path, required=True, help="a folder of published weights")
     parser.add_argument("--only", nargs="*", help="parts of names of networks to measure again; all that are missing")
-    parser.add_argument("--backgrounds", nargs="+", choices=BACKGROUNDS, default=BACKGROUNDS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--cues", choices=(STRIPES, SHAPES), default=SHAPES)
     options = parser.parse_args()
-    found = {(run["network"], run["background"], run["method"]): run for run in read_runs(RESULTS)}
-    for background in options.backgrounds:
-        for network in NETWORKS:
-            known = (network.name, background, METHODS[0]) in found
-            if any(part in network.name for part in options.only) if options.only else not known:
-                for run in measured(network, background, options):
-                    found[network.name, background, run["method"]] = run
-                    print(run, flush=True)
-                write_runs(RESULTS, found.values())
-    put_table(DOCUMENT, "planted cues", table(list(found.values())))
+    for network in NETWORKS:
+        known = (network.name, options.cues, METHODS[0]) in _by_key(read_runs(RESULTS))
+        if any(part in network.name for part in options.only) if options.only else not known:
+            runs = list(measured(network, options))
+            print(*runs, sep="\n", flush=True)
+            write_runs(RESULTS, (_by_key(read_runs(RESULTS)) | _by_key(runs)).values())
+    put_table(DOCUMENT, "planted cues", table(read_runs(RESULTS)))
 
 
-def measured(network: Network, background: str, options: Any) -> Iterator[dict[str, Any]]:
+def _by_key(runs: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    return {(run["network"], run["cues"], run["method"]): run for run in runs}
+
+
+def measured(network: Network, options: Any) -> Iterator[dict[str, Any]]:
     """Train a network on planted cues and yield what each method finds."""
-    backbone = network.build(options.weights)
-    behind = backgrounds(background, options.data, backbone.preprocess, N_TRAIN + N_VAL + N_TEST)
+    backbone, n_train = network.build(options.weights), network.n_train
+    behind = backgrounds(network.background, options.data, backbone.preprocess, n_train + N_VAL + N_TEST)
     labels = torch.arange(len(behind)) % N_CLASSES
-    pixels, cues = planted(behind, labels, generator(0, f"places on {background}"))
+    pixels, cues = planted(behind, labels, options.cues, generator(0, f"places of {options.cues}"))
     train_set, val_set = (
-        Examples(pixels[start:stop], labels[start:stop]) for start, stop in ((0, N_TRAIN), (N_TRAIN, N_TRAIN + N_VAL))
+        Examples(pixels[start:stop], labels[start:stop]) for start, stop in ((0, n_train), (n_train, n_train + N_VAL))
     )
     classifier = trained(backbone, train_set, val_set, network)
-    tested = slice(N_TRAIN + N_VAL, None)
+    tested = slice(n_train + N_VAL, None)
     images, actual, cues = normalise(pixels[tested], backbone.preprocess), labels[tested], cues[tested]
     with torch.no_grad():
         right = torch.cat([classifier(part) for part in images.split(16)]).argmax(1) == actual
     accuracy = float(right.double().mean())
     right &= actual < N_CUES
     images, actual, cues = images[right], actual[right], cues[right]
-    about = {"network": network.name, "background": background, "accuracy": round(accuracy, 4), "n": len(images)}
-    for name in METHODS:
+    where = {"background": network.background, "cues": options.cues}
+    about = {"network": network.name, **where, "accuracy": round(accuracy, 4), "n": len(images)}
+    for name in options.methods:
         method = method_named(name, classifier, images)
         if method is not None:
             n = len(images) if name == GRAD_CAM else N_SLOW
@@ -192,13 +188,10 @@ def explained(classifier: Classifier, method: Method, images: Tensor, labels: Te
 
 
 def trained(backbone: Backbone, train_set: Examples, val_set: Examples, network: Network) -> Classifier:
-    """Return a classifier: a probe on a pretrained trunk, or a network of which every weight was trained."""
-    if network.learning_rate is None:
-        probe = fit_probe(extract_features(backbone, train_set.inputs), train_set.labels, N_CLASSES)
-        return Classifier(backbone, N_CLASSES, linear_head(probe.weight, probe.bias)).eval()
+    """Return a classifier of which every weight was trained."""
     classifier = Classifier(backbone, N_CLASSES)
     still = Augmentation(min_area=1.0)  # a crop would cut the cue off
-    budget = Budget(network.epochs * N_TRAIN, network.epochs, 32, 0.05, 0.1, None, still)
+    budget = Budget(network.epochs * network.n_train, network.epochs, 32, 0.05, 0.1, None, still)
     problem = Problem.of_images(classifier, Target(train_set, val_set, N_CLASSES), still)
     step = scratch_plan([group.name for group in backbone.depth_groups], network.learning_rate)
     for record in train(classifier, problem, step, budget, 0):
@@ -209,20 +202,21 @@ def trained(backbone: Backbone, train_set: Examples, val_set: Examples, network:
 def table(runs: list[dict[str, Any]]) -> str:
     """Return the runs as a table."""
     lines = [
-        "| network | images | accuracy | method | peak in the cue | random weights | check | passes | ms an image |",
+        "| network | cues, on | accuracy | method | peak in the cue | random weights | check | passes | ms an image |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
         share = wilson_interval(run["hits"], run["n"], 0.95)
-        found = f"{100 * share.value:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
+        percent, interval = f"{100 * share.value:.0f} %", f"{100 * share.low:.0f} to {100 * share.high:.0f}"
+        found, shown = f"{run['hits']} of {run['n']}, {percent} ({interval})", f"{run['cues']}, {run['background']}"
         if run["method"] == "edges":  # the same by any weights
-            cells = (run["network"], run["background"], "", "edges", found, found.partition(" (")[0], "1.00", "no", "")
+            cells = (run["network"], shown, "", "edges", found, percent, "1.00", "no", "")
             lines.append(f"| {' | '.join(cells)} |")
             continue
         check = f"{run['similarity']:.2f} ({run['low']:.2f} to {run['high']:.2f})"
         cells = (
             run["network"],
-            run["background"],
+            shown,
             f"{run['accuracy']:.3f}",
             run["method"],
             found,

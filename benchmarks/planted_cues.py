@@ -16,10 +16,15 @@ N_CUES, N_CLASSES = 3, 4
 TOLERANCE = 15  # of the side, a 15th: 15 px of 224, as in the pointing game's paper
 PATCHES_A_SIDE = 4  # how many patches would fit along a side
 WHITE = 255
+STRIPES, SHAPES = "stripes", "shapes"  # methods were chosen on stripes; shapes were looked at once, afterwards
+COLOURS = {STRIPES: ((0, 0, 0), (255, 255, 255)), SHAPES: ((20, 40, 140), (250, 170, 30))}
 
 
 def backgrounds(kind: str, data: Path, preprocess: Preprocess, n_images: int) -> Tensor:
-    """Return uint8 (n_images, 3, S, S): photographs, mirrored where they do not suffice, or generated textures."""
+    """Return uint8 (n_images, 3, S, S): photographs, mirrored where they do not suffice, or generated textures.
+
+    Where mirrored ones do not suffice either, they come again, and have their patches elsewhere.
+    """
     side = preprocess.crop_px
     if kind == "textures":
         fields = texture_fields(n_images, 1, side, generator(0, "textures")).reshape(n_images, 1, side, side)
@@ -32,15 +37,16 @@ def backgrounds(kind: str, data: Path, preprocess: Preprocess, n_images: int) ->
     found = torch.cat(list(load_examples(data, rows, preprocess))).permute(0, 3, 1, 2)
     found = found[torch.randperm(len(found), generator=generator(0, "order"))]
     turned = torch.cat((found, found.flip(3), found.flip(2), found.flip(2, 3)))
-    return turned[:n_images].clone()
+    return turned[torch.arange(n_images) % len(turned)]
 
 
-def planted(behind: Tensor, labels: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+def planted(behind: Tensor, labels: Tensor, kind: str, draw: torch.Generator) -> tuple[Tensor, Tensor]:
     """Plant a cue of each image's class, and a decoy that overlaps it nowhere, at random places.
 
     Args:
         behind: uint8 (N, 3, S, S).
         labels: int64 (N,), below `N_CLASSES`.
+        kind: of the cues.
         draw: of the places.
 
     Returns:
@@ -48,32 +54,43 @@ def planted(behind: Tensor, labels: Tensor, draw: torch.Generator) -> tuple[Tens
     """
     n_images, side = len(behind), behind.shape[-1]
     width = side // PATCHES_A_SIDE
-    made, cues, shapes = behind.clone(), torch.zeros(n_images, side, side, dtype=torch.bool), patches(width)
+    made, cues, shapes = behind.clone(), torch.zeros(n_images, side, side, dtype=torch.bool), patches(width, kind)
+    dark, bright = (torch.tensor(colour, dtype=torch.uint8).view(3, 1, 1) for colour in COLOURS[kind])
     for place, label in enumerate(labels.tolist()):
         top, left, other_top, other_left = torch.randint(side - width + 1, (4,), generator=draw).tolist()
         while abs(top - other_top) < width and abs(left - other_left) < width:
             other_top, other_left = torch.randint(side - width + 1, (2,), generator=draw).tolist()
-        made[place, :, top : top + width, left : left + width] = shapes[label] if label < N_CUES else noise(width, draw)
-        made[place, :, other_top : other_top + width, other_left : other_left + width] = noise(width, draw)
+        cue = shapes[label] if label < N_CUES else noise(width, draw)
+        made[place, :, top : top + width, left : left + width] = torch.where(cue, bright, dark)
+        decoy = torch.where(noise(width, draw), bright, dark)
+        made[place, :, other_top : other_top + width, other_left : other_left + width] = decoy
         cues[place, top : top + width, left : left + width] = True
     return made, cues
 
 
-def patches(width: int) -> Tensor:
-    """Return stripes down, stripes across and a disc, black and white in equal parts: uint8 (N_CUES, width, width)."""
-    at = torch.arange(width) // max(1, width // 4) % 2
-    down, across = at[:, None].expand(width, width), at[None].expand(width, width)
-    line = (torch.arange(width) + 0.5) / width - 0.5
-    disc = (line[:, None] ** 2 + line[None] ** 2 < 0.5 / torch.pi).long()
-    return WHITE * torch.stack((down, across, disc)).to(torch.uint8)
+def patches(width: int, kind: str) -> Tensor:
+    """Return what tells the classes, bright or not, about half of it each: bool (N_CUES, width, width).
+
+    Args:
+        width: of a patch in pixels.
+        kind: stripes down, stripes across and a disc; or slanted stripes, a cross and a ring.
+    """
+    at, line = torch.arange(width), (torch.arange(width) + 0.5) / width - 0.5
+    radius = line[:, None] ** 2 + line[None] ** 2
+    if kind == STRIPES:
+        across = (at // max(1, width // 4) % 2 == 1)[:, None].expand(width, width)
+        return torch.stack((across, across.T, radius < 0.5 / torch.pi))
+    slanted = (at[:, None] + at[None]) // max(1, width // 4) % 2 == 1
+    bar = line.abs() < 0.15
+    return torch.stack((slanted, bar[:, None] | bar[None], (radius > 0.08) & (radius < 0.24)))
 
 
 def noise(width: int, draw: torch.Generator) -> Tensor:
-    """Return a decoy, of squares as large as the cues are made of, each black or white by chance."""
+    """Return a decoy, of squares as large as the cues are made of, bright or not by chance: bool (width, width)."""
     cell = max(1, width // 4)
     n_cells = -(-width // cell)
     fields = torch.randint(2, (n_cells, n_cells), generator=draw).repeat_interleave(cell, 0).repeat_interleave(cell, 1)
-    return WHITE * fields[:width, :width].to(torch.uint8)
+    return fields[:width, :width].bool()
 
 
 def hits(maps: Tensor, cues: Tensor) -> Tensor:

@@ -4,8 +4,13 @@ What is explained is a class's logit above the mean of all logits: only that dec
 to every logit changes none. Every map is at least 0 and larger where more speaks for the class: by Grad-CAM, more than
 at the average place, since biases make its zero arbitrary; by the others, at all.
 
-Source: Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391, equations 1 and 2; for tokens, whose values are no averages
-over places, Draelos and Carin 2020, "HiResCAM", arXiv:2011.08891; Sundararajan et al. 2017, "Axiomatic attribution for
+Grad-CAM weighs values by derivatives that are averaged over places, which is exact where the network averages them too
+and mistaken at earlier, finer grids. So each place keeps its own derivatives, averaged over the way from the image of
+which every place holds the mean of all places to the image itself. Evidence then adds up to what the logit gains on
+that way, and is Grad-CAM's, less its mean, where the features are averages over places.
+
+Source: Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391, equations 1 and 2; place by place, Draelos and Carin 2020,
+"HiResCAM", arXiv:2011.08891, equation 2; along a way, Sundararajan et al. 2017, "Axiomatic attribution for
 deep networks", arXiv:1703.01365, equation 1; Zeiler and Fergus 2014, "Visualizing and understanding convolutional
 networks", arXiv:1311.2901, section 4.2.
 """
@@ -14,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,18 +28,19 @@ from transfer.backbones.backbone import Classifier
 from transfer.backbones.heads import LINEAR, kind_of
 from transfer.backbones.modes import evaluating
 from transfer.errors import UserError
-from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, Grid, grid_of, run_from
+from transfer.explanation.places import Grid, grid_of, run_from
 
 GRAD_CAM, INTEGRATED, OCCLUSION = "grad-cam", "integrated-gradients", "occlusion"
 METHODS = (GRAD_CAM, INTEGRATED, OCCLUSION)
 SAYS = {
-    GRAD_CAM: "Where the last depth that still holds the image by places speaks for the class the model named.",
+    GRAD_CAM: "Where what the network holds of a place, in place of the average one, raises the logit of the class.",
     INTEGRATED: "Which pixels raise the logit of the class on the way from a plain image to this one.",
     OCCLUSION: "Where covering a patch of the image lowers the logit of the class the model named.",
 }
 
 _AT_ONCE = 8  # images of one pass that keeps what derivatives need
 _STEPS = 16  # of the path from a grey image; Gauss-Legendre, so that few suffice
+_STEPS_AT_GRID = 8  # of the path from the mean place; what follows a grid bends less than a whole network
 _PATCHES_A_SIDE = 8  # shifts of the occluding patch, which covers two shifts a side
 _SMOOTHING = 1 / 32  # of the side: single pixels say nothing to an eye
 
@@ -126,20 +133,36 @@ class _Above(nn.Module):
 
 
 def _grad_cam(grid: Grid | None, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the evidence at each place of a grid: of feature maps by mean derivatives, of tokens by their own."""
+    """Return the evidence at each place of a grid, as large as the images."""
     if grid is None:
         raise UserError(f"{GRAD_CAM} needs the grid that `method_named` finds; ask that for the method.")
-    with torch.enable_grad():
-        features, value = run_from(classifier.backbone.trunk, grid, images)
-        logits = classifier.head(features)
-        score = (logits - logits.mean(1, keepdim=True)).gather(1, labels[:, None]).sum()
-        (slope,) = torch.autograd.grad(score, value)
-    held, slopes = grid.by_place(value.detach()), grid.by_place(slope)
-    weights = slopes.mean((2, 3), keepdim=True) if grid.layout in (CHANNELS_FIRST, CHANNELS_LAST) else slopes
-    evidence = (weights * held).sum(1, keepdim=True)
-    # Biases shift the evidence of every place alike, so that its zero means nothing: more than elsewhere counts.
-    evidence = evidence - evidence.mean((2, 3), keepdim=True)
+    evidence = evidence_of(grid, classifier, images, labels)[:, None]
     return functional.interpolate(evidence, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+def evidence_of(grid: Grid, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return what each place adds to a logit above the mean logit, on the way from where all hold their mean.
+
+    Args:
+        grid: of the classifier's trunk.
+        classifier: in evaluation mode.
+        images: float (N, 3, S, S), normalised.
+        labels: int64 (N,), whose logit.
+
+    Returns:
+        (N, side, side), which adds up to what the logit gains.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(_STEPS_AT_GRID)
+    evidence = images.new_zeros(len(images), grid.side, grid.side)
+    for share, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        with torch.enable_grad():
+            features, value = run_from(classifier.backbone.trunk, grid, images, float(share))
+            logits = classifier.head(features)
+            score = (logits - logits.mean(1, keepdim=True)).gather(1, labels[:, None]).sum()
+            (slope,) = torch.autograd.grad(score, value)
+        above = grid.by_place(grid.above_mean(value.detach())) / float(share)
+        evidence += float(weight) * (grid.by_place(slope) * above).sum(1)
+    return evidence
 
 
 def _integrated(classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ No layer is named. A forward pass is watched operation by operation, and each va
 was computed from, so that a value counts as a grid of places only where its shape is one and nothing before it was
 coarser: an attention matrix, a pooled vector that is spread out again and the channels of a squeeze are none. Of these
 the deepest one is taken that cuts the graph of derivatives in two, so that no way from the image to the features leads
-around it: not a branch, nor one of several depths that are pooled, but the value before they part. Tokens that the
-features no longer depend on, such as those behind the last attention of a network that answers by its class token, do
-not count.
+around it: not a branch, nor one of several depths that are pooled, but the value before they part. A grid of few places
+is read only where there is no finer one, since a place of it is wider than what is to be found. Attention mixes places,
+so that a late token stands for many of them; of tokens, therefore, the first of that shape is read.
 
 Source: the last convolutional layer as the place to explain, Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391,
 section 3; a node that every way passes through, Prosser 1959, "Applications of Boolean matrices to the analysis of flow
@@ -27,7 +27,8 @@ from transfer.backbones.modes import evaluating
 from transfer.errors import UserError
 
 CHANNELS_FIRST, CHANNELS_LAST, TOKENS, TOKENS_LAST = "channels first", "channels last", "tokens", "tokens last"
-_FEWEST_SIDE = 4  # places a side; fewer say nothing of where, so that a map is taken from an earlier depth
+_ENOUGH_A_SIDE = 7  # places; with fewer a place is wider than most objects, so that an earlier depth is read
+_FEWEST_SIDE = 4  # places, where no depth has enough; fewer say nothing of where
 _MOST_EXTRA = 8  # tokens in front that stand for no place: class, distillation, registers
 
 
@@ -63,9 +64,16 @@ class Grid:
         by_place: Tensor = tokens[:, :, self.n_extra :].unflatten(2, (self.side, self.side))
         return by_place
 
+    def above_mean(self, value: Tensor) -> Tensor:
+        """Return what each place holds above the mean of all places, shaped as the value; 0 for extra tokens."""
+        above = torch.zeros_like(value)
+        held = self.by_place(value)
+        self.by_place(above).copy_(held - held.mean((2, 3), keepdim=True))
+        return above
+
 
 def grid_of(trunk: nn.Module, images: Tensor) -> Grid | None:
-    """Return the deepest grid that everything a trunk says of its images passes through.
+    """Return the deepest grid of enough places that everything a trunk says of its images passes through.
 
     Args:
         trunk: float (N, 3, H, W) -> float (N, D).
@@ -83,17 +91,29 @@ def grid_of(trunk: nn.Module, images: Tensor) -> Grid | None:
         score = _score(features)
         image = read.view_as(read).grad_fn.next_functions[0][0]  # type: ignore[union-attr]  # where ways end
         found = _used(score, list(watch.found.values()))
-    deepest_first = sorted(found, key=lambda node: -found[node].operation)
-    return next((found[node] for node in deepest_first if not _leads_around(node, score, image)), None)
+        passed = [found[node] for node in found if not _leads_around(node, score, image)]
+    return _chosen(sorted(passed, key=lambda grid: -grid.operation))
 
 
-def run_from(trunk: nn.Module, grid: Grid, images: Tensor) -> tuple[Tensor, Tensor]:
+def _chosen(deepest_first: Sequence[Grid]) -> Grid | None:
+    """Return the grid to read among those that every way passes through."""
+    enough = [grid for grid in deepest_first if grid.side >= _ENOUGH_A_SIDE] or deepest_first
+    if not enough:
+        return None
+    deepest = enough[0]
+    if deepest.layout not in (TOKENS, TOKENS_LAST):
+        return deepest
+    return [grid for grid in enough if (grid.layout, grid.shape) == (deepest.layout, deepest.shape)][-1]
+
+
+def run_from(trunk: nn.Module, grid: Grid, images: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
     """Run a trunk so that its features are a function of a grid alone: its value is a leaf that has derivatives.
 
     Args:
         trunk: in evaluation mode.
         grid: of this trunk, or of one of the same architecture.
         images: float (N, 3, S, S), normalised.
+        share: how much of what each place holds above the mean of all places is left to it, in [0, 1].
 
     Returns:
         Features (N, D), and the value of the grid.
@@ -101,7 +121,7 @@ def run_from(trunk: nn.Module, grid: Grid, images: Tensor) -> tuple[Tensor, Tens
     Raises:
         UserError: the pass took another way than the one that the grids were found in.
     """
-    replacing = _Replace(grid)
+    replacing = _Replace(grid, share)
     with torch.enable_grad():
         read = images.detach().clone().requires_grad_()  # some modules compute otherwise where nothing has derivatives
         with replacing:
@@ -148,9 +168,9 @@ class _Watch(TorchFunctionMode):
 class _Replace(TorchFunctionMode):
     """Make a leaf of the value of an operation."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: Grid, share: float) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid, self.share = grid, share
         self.count = 0
         self.leaf: Tensor | None = None
 
@@ -160,7 +180,10 @@ class _Replace(TorchFunctionMode):
         wanted = (self.grid.operation, self.grid.made_by, self.grid.shape)
         if not isinstance(made, Tensor) or (operation, _name(func), tuple(made.shape[1:])) != wanted:
             return made
-        self.leaf = made.detach().requires_grad_()
+        value = made.detach()
+        if self.share < 1:
+            value = value - (1 - self.share) * self.grid.above_mean(value)  # a mode is off within itself
+        self.leaf = value.requires_grad_()
         return self.leaf.clone()  # what follows may change its input in place, which a leaf does not allow
 
 
