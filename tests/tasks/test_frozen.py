@@ -92,7 +92,9 @@ def test_without_pretrained_weights_there_is_nothing_to_probe(ranked: Path, set_
     evaluate.measure()
     verdict = read_json(VERDICT)
     assert set(verdict["comparisons"]) == {"scratch", "random_frozen"}
-    assert (verdict["verdict"], verdict["parts"], verdict["early_warnings"]) == ("inconclusive", {}, [])
+    beaten = any(one["better"] is False for one in verdict["comparisons"].values())
+    assert (verdict["verdict"], verdict["transfer_helped"]) == ("negative" if beaten else "inconclusive", None)
+    assert (verdict["parts"], verdict["early_warnings"]) == ({}, [])
 
 
 def test_a_missing_or_damaged_head_is_refused(trained: Path) -> None:
