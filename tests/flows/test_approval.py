@@ -22,6 +22,7 @@ SETTINGS = {
     "finetune.epochs": 1,
     "register.approval": "required",
     "register.margin": 0.49,  # of nine test images: what is not behind is asked about
+    "register.confidence": 0.8,  # which each further challenger on the same images raises
 }
 DEPLOYMENT = """
   - name: by-hand
