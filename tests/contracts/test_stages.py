@@ -10,18 +10,8 @@ import pytest
 import yaml
 from grimp import ImportGraph
 
-ORDER = (
-    "sample",
-    "manifest",
-    "validate",
-    "select",
-    "finetune",
-    "reference",
-    "evaluate",
-    "explain",
-    "register",
-    "report",
-)
+from tests.stages import ORDER
+
 ROOMS = ("flows", "tasks", "adapters", "transfer")
 
 

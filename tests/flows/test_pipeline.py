@@ -6,18 +6,8 @@ from typing import Any
 
 import pytest
 
-STAGES = (
-    "sample",
-    "manifest",
-    "validate",
-    "select",
-    "finetune",
-    "reference",
-    "evaluate",
-    "explain",
-    "register",
-    "report",
-)
+from tests.stages import ORDER
+
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
 
@@ -45,12 +35,12 @@ def test_overrides_are_in_params_with_its_comments(finished: Any) -> None:
 
 def test_every_stage_is_a_child_of_the_run(finished: Any) -> None:
     finished_runs = finished.rows("mlruns/mlflow.db", "select name from runs where status = 'FINISHED'")
-    assert {name for (name,) in finished_runs} >= set(STAGES)
+    assert {name for (name,) in finished_runs} >= set(ORDER)
     flows = finished.rows(
         ".prefect/prefect.db",
         "select flow.name from flow_run join flow on flow.id = flow_run.flow_id where state_type = 'COMPLETED'",
     )
-    assert {name for (name,) in flows} == {*STAGES, "pipeline"}
+    assert {name for (name,) in flows} == {*ORDER, "pipeline"}
 
 
 def test_second_run_has_nothing_to_do_and_says_it_at_once(finished: Any) -> None:

@@ -12,23 +12,12 @@ from typing import Any
 import pytest
 import torch
 
+from tests.stages import ORDER
 from transfer.backbones.build import build_backbone
 from transfer.backbones.reference import BackboneReference
 
 pytestmark = pytest.mark.slow
 
-STAGES = (
-    "sample",
-    "manifest",
-    "validate",
-    "select",
-    "finetune",
-    "reference",
-    "evaluate",
-    "explain",
-    "register",
-    "report",
-)
 UP_TO_DATE = "Data and pipelines are up to date."
 INTERRUPTED = "Interrupted; run the same command again to go on.\n"
 
@@ -54,7 +43,7 @@ def test_deleted_registry_is_mended(finished: Any) -> None:
     shutil.move(finished.folder / "kept", finished.folder / "mlruns")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ORDER)
 def test_ctrl_c_in_any_stage_can_be_taken_up(finished: Any, stage: str) -> None:
     field = {
         "sample": "sample.size_px=16", "manifest": "manifest.seed=1", "validate": "validate.max_class_ratio=19",

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from adapters import servers
+from tests.stages import ORDER
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -28,18 +29,6 @@ QUIET = (
     "--disable-sync",
     "--hide-scrollbars",
     "--window-size=1400,1100",
-)
-STAGES = (
-    "sample",
-    "manifest",
-    "validate",
-    "select",
-    "finetune",
-    "reference",
-    "evaluate",
-    "explain",
-    "register",
-    "report",
 )
 SMALLEST_PICTURE_BYTES = 20_000
 
@@ -127,7 +116,7 @@ def site(small: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
 def test_prefect_lists_the_runs_of_every_stage(site: Site) -> None:
     text = site.page("prefect-runs", f"{site.prefect}/runs")
     assert "pipeline" in text
-    assert [stage for stage in STAGES if stage not in text] == []
+    assert [stage for stage in ORDER if stage not in text] == []
 
 
 def test_prefect_shows_the_stages_of_a_pipeline_run(site: Site) -> None:
