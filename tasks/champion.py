@@ -3,7 +3,6 @@
 It belongs to the stage `evaluate`, which alone opens test rows.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from adapters.model_files import CARD, WEIGHTS
 from adapters.promotions import champion
 from adapters.sealed_labels import looks_at, open_labels
 from adapters.seen_rows import EVIDENCE, SEEN_ROWS, seen_among, write_seen_rows
+from adapters.tables import read_table
 from tasks.compared import identity_of, own_identity
 from tasks.handoffs import CHAMPION, MODEL, PREDICTIONS, SEEN
 from tasks.naming import model_name
@@ -129,5 +129,4 @@ def _paired(
 
 def _predictions() -> dict[str, str]:
     """Return what the new model said of every test row: path -> class."""
-    with PREDICTIONS.open(newline="", encoding="utf-8") as stream:
-        return {row["path"]: row["predicted"] for row in csv.DictReader(stream)}
+    return {row["path"]: row["predicted"] for row in read_table(PREDICTIONS)}

@@ -1,13 +1,13 @@
 """The stage `evaluate`: the test rows, opened here and nowhere else; nothing is trained."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.json_files import atomic_write, read_json, read_plain_json, write_plain_json
+from adapters.json_files import read_json, read_plain_json, write_plain_json
 from adapters.manifest_file import read_manifest
 from adapters.sealed_labels import HEAD_TAG, head
+from adapters.tables import read_table, write_table
 from tasks.calibration import calibrate
 from tasks.handoffs import (
     CALIBRATION,
@@ -17,6 +17,7 @@ from tasks.handoffs import (
     GAINS,
     LOOKS,
     METRICS,
+    PER_CLASS,
     PREDICTIONS,
     RELIABILITY,
     RISK,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PER_CLASS = METRICS.with_name("per_class.csv")
 _PICTURES = (CONFUSION, COMPARISON, RELIABILITY, RISK, SLICES_PICTURE, GAINS)
 _RECORDS = (PER_CLASS, PREDICTIONS, METRICS, CALIBRATION, SLICES, VERDICT, LOOKS, CHAMPION)
 
@@ -54,8 +54,8 @@ def measure() -> None:
     sureness, sets = calibrate(rows)
     metrics = metrics_of(rows, found, comparisons) | sureness | write_slices(rows)
     write_plain_json(METRICS, dict(sorted(metrics.items())))
-    _write_csv(PREDICTIONS, prediction_lines(rows, sets))
-    _write_csv(PER_CLASS, class_lines(rows, found))
+    write_table(PREDICTIONS, prediction_lines(rows, sets))
+    write_table(PER_CLASS, class_lines(rows, found))
     print(" ".join(filter(None, (write_verdict(rows, comparisons), write_looks(rows)))))
 
 
@@ -109,12 +109,6 @@ def _read_predictions(classes: Sequence[str]) -> "tuple[NDArray[np.int64], NDArr
     import numpy as np
 
     index = {name: place for place, name in enumerate(classes)}
-    with PREDICTIONS.open(newline="", encoding="utf-8") as stream:
-        rows = [(index[row["actual"]], index[row["predicted"]]) for row in csv.DictReader(stream)]
+    rows = [(index[row["actual"]], index[row["predicted"]]) for row in read_table(PREDICTIONS)]
     table = np.array(rows, dtype=np.int64)
     return table[:, 0], table[:, 1]
-
-
-def _write_csv(path: Path, lines: Sequence[Sequence[object]]) -> None:
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(lines)

@@ -1,6 +1,5 @@
 """Which answers are explained: the most confident mistakes, the pairs of classes behind them, and right answers."""
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from adapters.json_files import sha256_of
+from adapters.manifest_file import SEALED, TEST
+from adapters.tables import read_table
 from transfer.errors import UserError
 from transfer.records import Row
 
@@ -54,16 +55,11 @@ def read_answers(path: Path) -> tuple[Answer, ...]:
     Raises:
         UserError: the table is missing or lacks a column.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing; run the stage that writes it with `rootstock run` or `dvc repro`.")
-    with path.open(newline="", encoding="utf-8") as stream:
-        try:
-            found = [
-                Answer(row["path"], row["actual"], row["predicted"], float(row["confidence"]))
-                for row in csv.DictReader(stream)
-            ]
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{path} is damaged ({error}); run `dvc checkout` or `dvc repro`.") from error
+    rows = read_table(path)
+    try:
+        found = [Answer(row["path"], row["actual"], row["predicted"], float(row["confidence"])) for row in rows]
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); run `dvc checkout` or `dvc repro`.") from error
     return tuple(sorted(found, key=lambda answer: (-answer.probability, answer.path)))
 
 
@@ -109,7 +105,7 @@ def right_answers(answers: Sequence[Answer], n_answers: int) -> tuple[Answer, ..
 
 
 def rows_of(answers: Sequence[Answer], data_path: str) -> tuple[Row, ...]:
-    """Return what reads the images of answers: their labels are none of this stage's business.
+    """Return what reads the images of answers: their labels stay sealed, being none of this stage's business.
 
     Args:
         answers: any.
@@ -118,7 +114,7 @@ def rows_of(answers: Sequence[Answer], data_path: str) -> tuple[Row, ...]:
     Raises:
         UserError: an image is gone.
     """
-    return tuple(Row(answer.path, 0, "test", _digest(Path(data_path, answer.path))) for answer in answers)
+    return tuple(Row(answer.path, SEALED, TEST, _digest(Path(data_path, answer.path))) for answer in answers)
 
 
 def _digest(path: Path) -> str:

@@ -14,7 +14,7 @@ from tasks.adaptation import adapted, training_target
 from tasks.automatic import first_batch_size
 from tasks.checkpoints import Checkpoints
 from tasks.features import machine_recipe
-from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, LEARNING_CURVE, MODEL, RANKING
+from tasks.handoffs import FINETUNE_HISTORY, HELD_OUT, LEARNING_CURVE, MODEL, PLAN, RANKING
 from tasks.held_out import held_out
 from tasks.history import BATCH_SIZE, STRATEGY, TRAINED_ON, Event, history, over_all_images, read_history, read_searches
 from tasks.imbalance import balance_in, balance_of, balance_params
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from transfer.finetuning.planning import StepPlan
 
 HISTORY = FINETUNE_HISTORY
-PLAN = Path("artifacts/finetune/plan.json")
 CURVE = LEARNING_CURVE.with_suffix(".csv")
 _RANKED_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE}
 _MADE_FROM = {"manifest": MANIFEST, "quarantine": QUARANTINE, "ranking": RANKING}

@@ -1,6 +1,5 @@
 """What the report is made of: the records that the stages handed on, read once and checked against each other."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from adapters import dvc_lock
 from adapters.json_files import read_json, read_plain_json
 from adapters.model_files import CARD, WEIGHTS
+from adapters.tables import read_table
 from tasks.handoffs import (
     CALIBRATION,
     CHAMPION,
@@ -17,6 +17,8 @@ from tasks.handoffs import (
     LOOKS,
     METRICS,
     MODEL,
+    PER_CLASS,
+    PLAN,
     PREDICTIONS,
     RANKING,
     REFERENCE_HISTORY,
@@ -28,8 +30,6 @@ from tasks.handoffs import (
 from tasks.mitigation_record import climbed, sentence
 from tasks.params import Params, read_params
 
-PLAN = FINETUNE_HISTORY.with_name("plan.json")
-PER_CLASS = METRICS.with_name("per_class.csv")
 MEASURED = ("sample", "manifest", "validate", "select", "finetune", "reference", "evaluate", "explain", "register")
 
 
@@ -118,8 +118,8 @@ def read_records(project: Path) -> Records:
         registration=read_json(project / REGISTRATION, {**of_model, "champion": project / CHAMPION}),
         card=read_plain_json(card),
         size_bytes=weights.stat().st_size,
-        predictions=_table(project / PREDICTIONS),
-        classes=_table(project / PER_CLASS),
+        predictions=read_table(project / PREDICTIONS),
+        classes=read_table(project / PER_CLASS),
         explanations=read_json(project / EXPLANATIONS, {"model": weights}),
         looks=read_json(project / LOOKS, {"weights": weights}),
         mitigation=_mitigation(project),
@@ -130,11 +130,6 @@ def read_records(project: Path) -> Records:
 def _mitigation(project: Path) -> str:
     record = climbed(project)
     return "" if record is None else sentence(record)
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def _observed(project: Path) -> dict[str, dict[str, Any]]:
