@@ -36,6 +36,7 @@ table { font-size: .92rem; } td .badge { margin-right: .2rem; } td { overflow-wr
 .scroll { margin: .8rem 0; } .tiles { margin: 1rem 0 .6rem; }
 .scroll td.long { min-width: 14rem; } caption { text-align: left; color: var(--soft); font-size: .88rem;
   padding: .7rem .9rem .2rem; }
+section > .card + .card { margin-top: .8rem; }
 .card > h3 { margin-top: .1rem; } .sheet { margin: .8rem 0; } .half { max-width: 37rem; }
 .badge.quiet { background: var(--shade); } .name-cell.wide { min-width: 13rem;
   max-width: 30rem; }

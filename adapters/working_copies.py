@@ -31,7 +31,7 @@ def room(project: Path, into: Path | None, *, keep: bool) -> Iterator[Path]:
         keep: whether it stays.
 
     Raises:
-        UserError: the folder holds something already.
+        UserError: the folder holds something already, or cannot be made.
     """
     from filelock import FileLock
 
@@ -40,16 +40,25 @@ def room(project: Path, into: Path | None, *, keep: bool) -> Iterator[Path]:
     _sweep(rooms)
     name = secrets.token_hex(4)
     place = rooms / name if into is None else into
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    if os.path.lexists(place) and (not place.is_dir() or any(place.iterdir())):
         raise UserError(f"{place} holds something already; name a folder that is empty or not there yet.")
     with FileLock(rooms / f"{name}.lock", timeout=0):
-        place.mkdir(parents=True, exist_ok=True)
         try:
+            _make(place)
             yield place
         finally:
             if not keep:
                 _remove(place)
             (rooms / f"{name}.lock").unlink(missing_ok=True)  # without it the next one leaves a kept folder alone
+
+
+def _make(place: Path) -> None:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{place} cannot be made ({error.strerror}); name a folder that can be written to, or leave it out."
+        ) from error
 
 
 def depth(paths: Iterable[str]) -> int:

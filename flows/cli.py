@@ -184,7 +184,7 @@ def reproduce(
     model: Annotated[str, typer.Argument(help="NAME, NAME@ALIAS or NAME/VERSION.")],
     into: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where the working copy goes.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the working copy there.")] = False,
-    tolerance: Annotated[float, typer.Option(min=0, max=1, help="Of a probability, that counts as none.")] = 0.01,
+    tolerance: Annotated[float, typer.Option(help="Of a probability, from 0 to 1, that counts as none.")] = 0.01,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make a model again from its own data, code and parameters, and tell whether it is the same.

@@ -57,9 +57,11 @@ def reproduce(
         tolerance: difference of a probability that counts as none.
 
     Raises:
-        UserError: there is no such version, or what made it cannot be brought back.
+        UserError: there is no such version, what made it cannot be brought back, or the tolerance is no probability.
         EnvironmentFault: git, DVC or the store failed, or a stage failed on this machine.
     """
+    if not 0 <= tolerance <= 1:
+        raise UserError(f"--tolerance is {tolerance:g}, but must be a number from 0 to 1; change it and run again.")
     into = None if into is None else into.expanduser().absolute()
     project = enter_project()
     environment.prepare(project)

@@ -126,3 +126,10 @@ def test_apart_nothing_names_what_is_the_project_s(project: Path, monkeypatch: p
     assert {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")} == {
         name: value for name, value in before.items() if name.startswith("PREFECT_")
     }
+
+
+def test_a_room_that_cannot_be_made_is_refused(project: Path) -> None:
+    (project / "a_file").touch()
+    with pytest.raises(UserError, match="a_file/x cannot be made"), room(project, project / "a_file" / "x", keep=False):
+        pass
+    assert not [*(project / ".rootstock/reproduce").iterdir()]

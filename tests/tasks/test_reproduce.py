@@ -16,7 +16,7 @@ from adapters.lock_records import read_lock
 from adapters.machine import described
 from adapters.version_records import Version
 from tasks.handoffs import PREDICTIONS
-from tasks.reproduce import Reproduction
+from tasks.reproduce import Reproduction, reproduce
 from tasks.reproduce_compare import DIFFERENT, IDENTICAL, WITHIN, compare
 from tasks.reproduce_copy import Origin, changed_code, moved, read_origin, require_data
 from tasks.reproduce_tables import sentence_of
@@ -241,3 +241,9 @@ class TestWhatCannotBeMadeAgain:
         origin = read_origin(mlflow_project, self.version(mlflow_project, head))
         assert list(origin.stages) == ["manifest", "finetune", "evaluate"]
         assert origin.commit == head
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 2.0, float("nan")])
+def test_a_tolerance_that_is_no_probability_is_refused(tolerance: float) -> None:
+    with pytest.raises(UserError, match=f"--tolerance is {tolerance:g}, but must be a number from 0 to 1"):
+        reproduce("digits", print, tolerance=tolerance)
