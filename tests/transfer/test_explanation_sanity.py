@@ -38,7 +38,7 @@ def test_grad_cam_passes(probe: tuple[Classifier, Tensor, Tensor]) -> None:
     method = methods_of(classifier, images)[0]
     found = checked(classifier, lambda one: maps_of(one, method, images, labels), images, 8, _draw())
     assert found.passed
-    assert "show what was learned" in found.sentence
+    assert "they depend on what was learned" in found.sentence
     assert len(found.of_images) == 8
 
 

@@ -67,7 +67,10 @@ class Sanity:
         found = self.similarity
         figures = f"{found.value:.2f}, {100 * _CONFIDENCE:.0f} % interval {found.low:.2f} to {found.high:.2f}"
         if self.passed:
-            return f"With random weights the maps become others (rank correlation {figures}): they depend on what was learned."
+            return (
+                f"With random weights the maps become others (rank correlation {figures}): they depend on what was "
+                f"learned."
+            )
         how = "stay alike" if found.low >= THRESHOLD else "may stay alike"
         return (
             f"With random weights the maps {how} (rank correlation {figures}; below {THRESHOLD:g} was to be shown): "
