@@ -29,7 +29,7 @@ from tasks.judging import write_verdict
 from tasks.looks import write_looks
 from tasks.measures import class_lines, compared, figures_of, metrics_of, prediction_lines
 from tasks.params import read_params
-from tasks.slicing import write_slices
+from tasks.slicing import slices_of, write_slices
 from tasks.step import step
 from tasks.tested import MODEL_NAME, interval_named, tested
 
@@ -51,12 +51,12 @@ def measure() -> None:
     manifest = read_manifest()
     rows = tested(read_params(), manifest, manifest.of_split("test"))
     found, comparisons = figures_of(rows), compared(rows)
-    sureness, sets = calibrate(rows)
-    metrics = metrics_of(rows, found, comparisons) | sureness | write_slices(rows)
+    (sureness, sets), slices = calibrate(rows), slices_of(rows)
+    metrics = metrics_of(rows, found, comparisons) | sureness | write_slices(rows, slices)
     write_plain_json(METRICS, dict(sorted(metrics.items())))
     write_table(PREDICTIONS, prediction_lines(rows, sets))
     write_table(PER_CLASS, class_lines(rows, found))
-    print(" ".join(filter(None, (write_verdict(rows, comparisons), write_looks(rows)))))
+    print(" ".join(filter(None, (write_verdict(rows, comparisons), write_looks(rows, slices)))))
 
 
 @step

@@ -1,7 +1,9 @@
 """How often the test images were asked about a model, and what may still be claimed after that."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.json_files import sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE
@@ -10,13 +12,15 @@ from adapters.sealed_labels import looks_at
 from tasks.handoffs import LOOKS, MODEL
 from tasks.judging import judged
 from tasks.measures import compared
-from tasks.slicing import worst_slice
 from tasks.stage import observe
 from tasks.tested import Tested
 from transfer.records import Interval
 
+if TYPE_CHECKING:
+    from transfer.evaluation.slices import Slice
 
-def write_looks(rows: Tested) -> str:
+
+def write_looks(rows: Tested, slices: "Sequence[Slice]") -> str:
     """Write how many models the test images were asked about, and what holds for all of them together.
 
     Of the best of many models a figure is too good: with each look the chance grows that one of the intervals misses.
@@ -24,6 +28,7 @@ def write_looks(rows: Tested) -> str:
 
     Args:
         rows: what was tested; its look is in the ledger.
+        slices: of it.
 
     Returns:
         A sentence; "" where no other model was asked about.
@@ -32,6 +37,7 @@ def write_looks(rows: Tested) -> str:
         EnvironmentFault: the ledger cannot be read.
     """
     from transfer.evaluation.comparison import accuracy_interval
+    from transfer.evaluation.slices import worst
     from transfer.metrics.multiplicity import bonferroni
 
     looks = looks_at(Path.cwd(), rows.rows)
@@ -40,7 +46,7 @@ def write_looks(rows: Tested) -> str:
     together = bonferroni(settings.confidence, n_models)
     widened = replace(rows, settings=settings.model_copy(update={"confidence": together}))
     accuracy = accuracy_interval(rows.actual, rows.predicted(), together, rows.groups)
-    lowest = worst_slice(widened)
+    lowest = worst(slices, together)
     verdict, *_ = judged(widened, compared(widened))
     sentence = _sentence(n_models, settings.confidence, accuracy, verdict.verdict)
     observe("n_looks", len(looks))  # in the record a repeated look at the same model would make later stages stale
@@ -50,7 +56,7 @@ def write_looks(rows: Tested) -> str:
         "n_models": n_models,
         "confidence": together,
         "accuracy": asdict(accuracy),
-        "worst_slice": None if lowest is None else asdict(lowest),
+        "worst_slice": None if lowest is None else asdict(lowest[1]),
         "verdict": {"verdict": verdict.verdict, "sentence": verdict.sentence},
         "sentence": sentence,
     }

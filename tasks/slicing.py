@@ -8,27 +8,35 @@ from adapters.json_files import write_json
 from adapters.manifest_file import MANIFEST
 from tasks.handoffs import SLICES
 from tasks.tested import Tested, named
-from transfer.records import Interval
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from transfer.evaluation.slices import Slice
 
 _PIXELS = ("width_px", "height_px")
 _KNOWN = ("brightness", "mode", "format", "exif_orientation")
 _NO_SLICE = ("group", "perceptual_hash", "n_bytes")
 
 
-def write_slices(rows: Tested) -> dict[str, Any]:
+def slices_of(rows: Tested) -> "tuple[Slice, ...]":
+    """Return how the model does on every slice of what was tested."""
+    from transfer.evaluation.slices import sliced
+
+    return sliced(rows.predicted() == rows.actual, _columns(rows), rows.settings.confidence)
+
+
+def write_slices(rows: Tested, found: "Sequence[Slice]") -> dict[str, Any]:
     """Write how the model does on every slice; return what metrics.json holds of the worst one.
 
     Args:
         rows: what was tested.
+        found: its slices.
     """
     from transfer.evaluation.comparison import FEWEST
-    from transfer.evaluation.slices import sliced, worst
+    from transfer.evaluation.slices import worst
 
-    found = sliced(rows.predicted() == rows.actual, _columns(rows), rows.settings.confidence)
     lowest = worst(found, rows.settings.confidence)
     surely = [f"{one.column} {one.part}" for one in found if one.worse]
     record: dict[str, Any] = {"fewest_images": FEWEST, "surely_worse": surely, "slices": [asdict(one) for one in found]}
@@ -43,19 +51,6 @@ def write_slices(rows: Tested) -> dict[str, Any]:
         "n_slices_surely_worse": len(surely),
     }
     return about | named("worst_slice_accuracy", interval)
-
-
-def worst_slice(rows: Tested) -> Interval | None:
-    """Return the accuracy on the worst slice, at the confidence of the settings; None where no slice is large enough.
-
-    Args:
-        rows: what was tested.
-    """
-    from transfer.evaluation.slices import sliced, worst
-
-    found = sliced(rows.predicted() == rows.actual, _columns(rows), rows.settings.confidence)
-    lowest = worst(found, rows.settings.confidence)
-    return None if lowest is None else lowest[1]
 
 
 def _columns(rows: Tested) -> "dict[str, Mapping[str, NDArray[np.bool_]]]":
