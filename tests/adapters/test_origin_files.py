@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tarfile
 from importlib import metadata
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def test_without_a_commit_the_code_itself_is_kept(project: Path, place: Path, tm
     (place / origin_files.ARCHIVE).write_bytes(b"damaged")
     with pytest.raises(EnvironmentFault, match="cannot be unpacked"):
         origin_files.unpack_code(place / origin_files.ARCHIVE, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("../out.py", b"0"), ("/out.py", b"0"), ("tasks/link", b"2"), ("pipe", b"6")]
+)
+def test_what_leads_out_of_the_folder_is_not_unpacked(tmp_path: Path, name: str, kind: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/hostname"
+    with tarfile.open(tmp_path / "code.tar.gz", "w:gz") as stream:
+        stream.addfile(member)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(EnvironmentFault, match="is no file or folder below it"):
+        origin_files.unpack_code(tmp_path / "code.tar.gz", tmp_path / "in")
+    assert not [*(tmp_path / "in").iterdir()]
+    assert not (tmp_path / "out.py").exists()
 
 
 def test_with_a_commit_only_changes_of_the_code_are_kept(project: Path, place: Path) -> None:
