@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE
@@ -36,32 +36,38 @@ def write_looks(rows: Tested, slices: "Sequence[Slice]") -> str:
     Raises:
         EnvironmentFault: the ledger cannot be read.
     """
-    from transfer.evaluation.comparison import accuracy_interval
-    from transfer.evaluation.slices import worst
-    from transfer.metrics.multiplicity import bonferroni
-
     looks = looks_at(Path.cwd(), rows.rows)
     n_models = len({look.model_sha256 for look in looks if look.chosen})
-    settings = rows.settings
-    together = bonferroni(settings.confidence, n_models)
-    widened = replace(rows, settings=settings.model_copy(update={"confidence": together}))
-    accuracy = accuracy_interval(rows.actual, rows.predicted(), together, rows.groups)
-    lowest = worst(slices, together)
-    verdict, *_ = judged(widened, compared(widened))
-    sentence = _sentence(n_models, settings.confidence, accuracy, verdict.verdict)
     observe("n_looks", len(looks))  # in the record a repeated look at the same model would make later stages stale
     record = {
         "model_sha256": sha256_of(MODEL / WEIGHTS),
         "test_set": looks[-1].test_set,
         "n_models": n_models,
-        "confidence": together,
+        **_together(rows, slices, n_models),
+    }
+    write_json(LOOKS, record, {"manifest": MANIFEST, "quarantine": QUARANTINE, "weights": MODEL / WEIGHTS})
+    return str(record["sentence"]) if n_models > 1 else ""
+
+
+def _together(rows: Tested, slices: "Sequence[Slice]", n_models: int) -> dict[str, Any]:
+    """Return what holds for all models together that the test rows were asked about."""
+    from transfer.evaluation.comparison import accuracy_interval
+    from transfer.evaluation.slices import worst
+    from transfer.metrics.multiplicity import bonferroni
+
+    settings = rows.settings
+    confidence = bonferroni(settings.confidence, n_models)
+    widened = replace(rows, settings=settings.model_copy(update={"confidence": confidence}))
+    accuracy = accuracy_interval(rows.actual, rows.predicted(), confidence, rows.groups)
+    lowest = worst(slices, confidence)
+    verdict, *_ = judged(widened, compared(widened))
+    return {
+        "confidence": confidence,
         "accuracy": asdict(accuracy),
         "worst_slice": None if lowest is None else asdict(lowest[1]),
         "verdict": {"verdict": verdict.verdict, "sentence": verdict.sentence},
-        "sentence": sentence,
+        "sentence": _sentence(n_models, settings.confidence, accuracy, verdict.verdict),
     }
-    write_json(LOOKS, record, {"manifest": MANIFEST, "quarantine": QUARANTINE, "weights": MODEL / WEIGHTS})
-    return sentence if n_models > 1 else ""
 
 
 def _sentence(n_models: int, confidence: float, accuracy: Interval, verdict: str) -> str:
