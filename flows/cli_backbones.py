@@ -1,5 +1,6 @@
 """The commands below `rootstock backbones`: what can be chosen from, what is known of it, what has to be said of it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -65,3 +66,18 @@ def declare(
     from tasks.catalogue_tables import declare as say
 
     say(reference, licence, origin, training_data)
+
+
+@backbones.command()
+def source(
+    reference: Annotated[str, typer.Argument(help="For example `torchvision/mobilenet_v2@weights/mine.pth`.")],
+    images: Annotated[Path, typer.Argument(metavar="FOLDER", help="Some of the images the weights were trained on.")],
+) -> None:
+    """Keep what a backbone's own training images look like to it, beside its weights: 256 of them are enough.
+
+    The ranking then says how far your images are from those (proxy A-distance), and a run warns where they are far and
+    the features help little. The shipped backbone has such a sample.
+    """
+    from tasks.catalogue_tables import keep_source
+
+    keep_source(reference, images)

@@ -9,6 +9,8 @@ from tasks import catalogue
 from tasks.cli import console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transfer.backbones.backbone_card import BackboneCard
     from transfer.backbones.catalogue import Entry
 
@@ -88,6 +90,19 @@ def declare(text: str, licence: str, origin: str, training_data: str | None) -> 
         UserError: the reference names no file, or the weights do not pass customs.
     """
     print(f"written: {catalogue.declare(text, licence, origin, training_data)}")
+
+
+def keep_source(text: str, folder: "Path") -> None:
+    """Keep the features of images that weights were trained on beside them, and say where.
+
+    Raises:
+        UserError: the weights are random or do not pass customs, or the folder has too few images.
+        EnvironmentFault: the file cannot be written.
+    """
+    from tasks.source_sample import write_source
+
+    path, n_images = write_source(text, folder)
+    print(f"written: {path}, the features of {n_images} images")
 
 
 def _table(lines: "Sequence[tuple[Entry, bool | None]]", title: str | None = None) -> Any:

@@ -90,7 +90,7 @@ def judged(rows: Tested, comparisons: "Mapping[str, Comparison]") -> "tuple[Verd
 
     settings, pretrained = rows.settings, _is_pretrained()
     against = {name: comparisons[name] for name in UNTRANSFERRED}
-    warnings, caveats = _warnings(settings.confidence) if pretrained else (), _caveats(rows)
+    warnings, caveats = tuple(read_json(RANKING)["early_warnings"]) if pretrained else (), _caveats(rows)
     doubt = _DOUBT if _STARVED in caveats and warnings else ""
     verdict = judge(against, settings.confidence, margin=settings.margin, pretrained=pretrained, doubt=doubt)
     return verdict, warnings, caveats
@@ -124,16 +124,6 @@ def _classes(rows: Tested, against: str) -> list[dict[str, Any]]:
         }
         for label, n_rows, one in found
     ]
-
-
-def _warnings(confidence: float) -> tuple[str, ...]:
-    from transfer.backbones.reference import BackboneReference
-    from transfer.evaluation.early import early_warnings
-
-    ranking = read_json(RANKING)
-    winner, *others = ranking["candidates"]
-    random = [one for one in others if BackboneReference.parse(one["reference"]).is_random]
-    return early_warnings(winner, ranking["pixel_baseline"], random, confidence)
 
 
 def _caveats(rows: Tested) -> tuple[str, ...]:

@@ -3,13 +3,17 @@
 import copy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters import params_file
 from adapters.json_files import atomic_write, sha256_of, write_plain_json
+from adapters.source_samples import N_IMAGES, recipe_of, write_sample
 from tasks.progress import progress
 from tasks.step import step
 from transfer.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 PARAMS_FILE = Path("backbones/params.yaml")
 WEIGHTS_FILE = Path("backbones/strokes.safetensors")
@@ -46,10 +50,12 @@ class Pretrained:
     Args:
         weights: name -> float32 tensor on the CPU, the moving average of the trunk.
         figures: what the card reports about the training.
+        features: float32 (N, D) of images drawn as those it was trained on.
     """
 
     weights: dict[str, Any]
     figures: dict[str, Any]
+    features: Any
 
 
 @step
@@ -103,7 +109,8 @@ def train(params: PretrainParams) -> Pretrained:
     unseen = draw_bank(HELD_OUT_CLASSES, params.n_variants, params.template_px, held_out)
     accuracy = few_shot_accuracy(average.cpu(), unseen, PREPROCESS, HELD_OUT_EPISODES, held_out)
     weights = {name: value.contiguous() for name, value in average.state_dict().items()}
-    return Pretrained(weights, {"last": asdict(record), "held_out_5_shot_10_way_accuracy": round(accuracy, 4)})
+    figures = {"last": asdict(record), "held_out_5_shot_10_way_accuracy": round(accuracy, 4)}
+    return Pretrained(weights, figures, features_of_source(params, average))
 
 
 @step
@@ -134,6 +141,29 @@ def write(params: PretrainParams, pretrained: Pretrained) -> None:
         "results": pretrained.figures,
     }
     write_plain_json(CARD_FILE, card)
+    recipe = recipe_of(sha256_of(WEIGHTS_FILE), card["name"], PREPROCESS)
+    write_sample(WEIGHTS_FILE, recipe, pretrained.features)
+
+
+def features_of_source(params: PretrainParams, trunk: "nn.Module") -> "Tensor":
+    """Return the features of images drawn as those that the trunk was trained on, float32 (N, D).
+
+    Args:
+        params: what the classes are drawn with.
+        trunk: trained, on the CPU.
+    """
+    import torch
+
+    from transfer.backbones.strokes import PREPROCESS
+    from transfer.pretraining.bank import draw_bank
+    from transfer.pretraining.loop import draw_batch
+
+    generator = torch.Generator(params.device).manual_seed(params.seed)  # as `train` draws them: the same classes
+    bank = draw_bank(params.classes, params.n_variants, params.template_px, generator)
+    images, _ = draw_batch(bank, PREPROCESS, N_IMAGES, generator.manual_seed(params.seed + 2))
+    with torch.inference_mode():
+        features: Tensor = trunk.eval()(images.cpu())
+    return features.float()
 
 
 def _settings(params: PretrainParams) -> Any:

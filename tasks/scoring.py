@@ -7,11 +7,12 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from tasks.candidate_costs import cost_of
-from tasks.candidates import candidate
+from tasks.customs import Admitted, admit
 from tasks.examples import prepared
 from tasks.features import features_of
 from tasks.limits import beyond, require_some_within
 from tasks.params import Params
+from tasks.source_sample import distance_of
 from tasks.step import step
 from transfer.errors import EnvironmentFault, RootstockError, UserError
 from transfer.records import CandidateCost, Preprocess, Row
@@ -19,7 +20,6 @@ from transfer.records import CandidateCost, Preprocess, Row
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transfer.backbones.backbone import Backbone
     from transfer.backbones.reference import BackboneReference
     from transfer.selection.ranking import Scored
 
@@ -58,6 +58,7 @@ class Outcome:
         seconds: that it took.
         beyond: which limits it does not keep, see `tasks.limits`.
         error: why it could not be scored.
+        distance: of the images from those its weights learned from, see `tasks.source_sample`; None where not known.
     """
 
     reference: str
@@ -66,6 +67,7 @@ class Outcome:
     seconds: float
     beyond: str = ""
     error: RootstockError | None = None
+    distance: float | None = None
 
 
 def gathered(params: Params, rows: Sequence[Row], n_train: int, n_classes: int) -> Pool:
@@ -121,7 +123,7 @@ def score(text: str, pool: Pool) -> Outcome:
 
     began = time.perf_counter()
     try:
-        scored, cost = _scored(text, pool)
+        scored, cost, distance = _scored(text, pool)
     except RootstockError as error:
         return Outcome(text, None, None, time.perf_counter() - began, error=error)
     except (MemoryError, RuntimeError) as error:
@@ -129,38 +131,40 @@ def score(text: str, pool: Pool) -> Outcome:
             raise
         short = EnvironmentFault(f"{text} does not fit into the memory there is; choose a smaller one, or crop_px.")
         return Outcome(text, None, None, time.perf_counter() - began, error=short)
-    return Outcome(text, scored, cost, time.perf_counter() - began, beyond(pool.params.select, cost))
+    seconds = time.perf_counter() - began
+    return Outcome(text, scored, cost, seconds, beyond(pool.params.select, cost), distance=distance)
 
 
-def _scored(text: str, pool: Pool) -> "tuple[Scored, CandidateCost]":
+def _scored(text: str, pool: Pool) -> "tuple[Scored, CandidateCost, float | None]":
     from transfer.selection.ranking import Weights, score_features
     from transfer.selection.scores.prior import known_top1
 
     params, rows = pool.params, pool.rows
     with _building:
-        backbone, weights_sha256 = _built(text, params)
+        admitted = _admitted(text, params)
+    backbone, weights_sha256 = admitted.backbone, admitted.sha256
     shown = f"features of {text.partition('@')[0]}"
     features = features_of(backbone, weights_sha256, params.data.path, rows, shown)
     labels = labels_of_rows(rows)
-    top1, licence = known_top1(text, weights_sha256), _licence(backbone, weights_sha256)
+    top1, licence = known_top1(text, weights_sha256), _licence(backbone.reference, weights_sha256)
     known = Weights(text, backbone.n_parameters(), weights_sha256, top1, licence)
     cost = cost_of(backbone, pool.n_classes, pool.n_train, params.finetune)
-    return score_features(features, labels, params.select.knn_k, known), cost
+    return score_features(features, labels, params.select.knn_k, known), cost, distance_of(admitted, features)
 
 
-def _built(text: str, params: Params) -> "tuple[Backbone, str | None]":
-    """Return a candidate and the sha256 of its weights file."""
+def _admitted(text: str, params: Params) -> Admitted:
+    """Return a candidate with its weights, and the sha256 of their file."""
     from transfer.backbones.reference import BackboneReference
 
     reference = BackboneReference.parse(text)
-    return candidate(reference, params.select.weights_sha256.get(reference.record_key or ""))
+    return admit(reference, params.select.weights_sha256.get(reference.record_key or ""))
 
 
-def _licence(backbone: "Backbone", weights_sha256: str | None) -> str | None:
+def _licence(reference: str, weights_sha256: str | None) -> str | None:
     from adapters.weights_cards import provenance_of
     from transfer.backbones.reference import BackboneReference
 
-    return provenance_of(BackboneReference.parse(backbone.reference), weights_sha256).licence
+    return provenance_of(BackboneReference.parse(reference), weights_sha256).licence
 
 
 def pixels_of(pool: Pool) -> "Scored":

@@ -62,6 +62,7 @@ def rank_candidates(pool: Pool, outcomes: Sequence[Outcome], tried: "Tried | Non
     pixels = floor(pixels_of(pool), labels, settings.confidence)
     why = explain(ranked, pixels, settings.confidence, n_runs) + _left_out(failed)
     rows = [_failure(outcome) for outcome in failed]
+    said = _before_training(ranked, pixels, able, settings.confidence)
     payload = {
         "candidates": [asdict(score) for score in ranked],
         "failed": rows,
@@ -69,13 +70,29 @@ def rank_candidates(pool: Pool, outcomes: Sequence[Outcome], tried: "Tried | Non
         "strategy": ranked[0].strategy or settings.strategies[0],
         "why": why,
         "pixel_baseline": asdict(pixels),
+        **said,
         "n_remembered_runs": n_runs,
     }
     write_json(RANKING, payload, MADE_FROM)
     costs = _costs(able)
     observe(COSTS, {reference: asdict(cost) for reference, cost in costs.items()})
     show_ranking(ranked, costs, rows)
-    print(why)
+    print(why, *(f"Warning: {text}" for text in said["early_warnings"]), sep="\n")
+
+
+def _before_training(
+    ranked: Sequence[CandidateScore], pixels: CandidateScore, able: Sequence[Outcome], confidence: float
+) -> dict[str, Any]:
+    """Return what speaks against the best candidate before it is trained; nothing where its weights are random."""
+    from transfer.backbones.reference import BackboneReference
+    from transfer.evaluation.early import early_warnings
+
+    best, *others = ranked
+    distance = next(one.distance for one in able if one.reference == best.reference)
+    random = [asdict(one) for one in others if BackboneReference.parse(one.reference).is_random]
+    is_random = BackboneReference.parse(best.reference).is_random
+    warnings = () if is_random else early_warnings(asdict(best), asdict(pixels), random, distance, confidence)
+    return {"proxy_a_distance": distance, "early_warnings": list(warnings)}
 
 
 def _failure(outcome: Outcome) -> dict[str, Any]:
@@ -115,6 +132,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
 
     params, ranking = read_params().select, read_ranking()
     seconds, costs = {one.reference: one.seconds for one in outcomes}, _costs(outcomes)
+    distances = {one.reference: {"proxy_a_distance": one.distance} for one in outcomes if one.distance is not None}
     with stage_run("select") as run:
         run.params({"select.candidates": ", ".join(params.candidates), "select.max_rows": params.max_rows})
         run.params({"select.knn_k": params.knn_k, "winner": ranking["winner"]})
@@ -126,6 +144,7 @@ def record(outcomes: Sequence[Outcome]) -> None:
             reference = ranked["reference"]
             run.params({f"candidate_{place}": reference, f"candidate_{place}.licence": ranked["licence"] or "unknown"})
             figures = _figures(ranked) | asdict(costs[reference]) | {"seconds": seconds[reference]}
+            figures |= distances.get(reference, {})
             run.metrics({f"candidate_{place}.{name}": value for name, value in figures.items()})
         for place, failed in enumerate(ranking["failed"], start=1):
             run.params({f"failed_{place}": failed["reference"], f"failed_{place}.why": failed["why"]})

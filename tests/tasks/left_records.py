@@ -74,7 +74,7 @@ def _leave_ranking(backbone: str) -> None:
     ranking = {
         "candidates": [one, other], "failed": [{"reference": "x/y", "why": "No <weights>.", "can_be_mended": True}],
         "winner": backbone, "strategy": "staged", "why": f"{backbone} leads.", "n_remembered_runs": 3,
-        "pixel_baseline": {**one, "reference": "raw pixels"},
+        "pixel_baseline": {**one, "reference": "raw pixels"}, "proxy_a_distance": None, "early_warnings": [],
     }  # fmt: skip
     write_json(RANKING, ranking)
     costs = {"latency_ms": 1.5, "size_mb": 2.5, "training_s": 70.0, "training_memory_mb": 60.0}

@@ -46,6 +46,20 @@ def test_the_weights_load_as_the_shipped_architecture(params: pretrain.PretrainP
     assert 0 <= card["results"]["held_out_5_shot_10_way_accuracy"] <= 1
 
 
+def test_what_it_was_trained_on_lies_beside_the_weights(params: pretrain.PretrainParams) -> None:
+    from safetensors import safe_open
+
+    from adapters.source_samples import sample_of
+
+    trained = pretrain.train(params)
+    pretrain.write(params, trained)
+    with safe_open(sample_of(pretrain.WEIGHTS_FILE), framework="pt") as stored:
+        assert torch.equal(stored.get_tensor("features"), trained.features)
+        about = json.loads(stored.metadata()["about"])
+    assert trained.features.shape == (256, 336)
+    assert about["sha256"] == sha256_of(pretrain.WEIGHTS_FILE)
+
+
 def test_the_shipped_card_names_the_shipped_weights(root: Path) -> None:
     card = json.loads((root / pretrain.CARD_FILE).read_text(encoding="utf-8"))
     assert card["sha256"] == sha256_of(root / pretrain.WEIGHTS_FILE)

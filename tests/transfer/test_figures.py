@@ -151,10 +151,26 @@ def test_the_area_is_that_under_the_curve(seed: int, n_rows: int) -> None:
 
 def test_warnings_name_what_the_features_are_not_surely_better_than() -> None:
     winner, weak, level = ({"ridge_loo_accuracy": a, "n_rows": 400} for a in (0.9, 0.6, 0.88))
-    assert early_warnings(winner, weak, [weak], 0.95) == ()
-    (only,) = early_warnings(winner, level, [weak], 0.95)
+    assert early_warnings(winner, weak, [weak], None, 0.95) == ()
+    (only,) = early_warnings(winner, level, [weak], None, 0.95)
     assert "not surely better than one of raw pixels: 0.900 and 0.880" in only
-    assert len(early_warnings(winner, level, [level, level], 0.95)) == 2
+    assert len(early_warnings(winner, level, [level, level], None, 0.95)) == 2
+
+
+@pytest.mark.parametrize("distance", [None, 0.0, 1.79, 1.8, 2.0])
+@pytest.mark.parametrize("of_pixels", [0.5, 0.79, 0.95])
+def test_far_images_are_warned_of_where_neighbours_help_no_more_than_raw_pixels(
+    distance: float | None, of_pixels: float
+) -> None:
+    winner, pixels = (
+        {"ridge_loo_accuracy": ridge, "knn_loo_accuracy": near, "n_rows": 400}
+        for ridge, near in ((0.9, 0.8), (0.5, of_pixels))
+    )
+    said = early_warnings(winner, pixels, [], distance, 0.95)
+    assert bool(said) == (distance in (1.8, 2.0) and of_pixels > 0.5)
+    assert all(
+        f"(proxy A-distance {distance:.2f} of 2)" in text and f"0.800 and {of_pixels:.3f}" in text for text in said
+    )
 
 
 def test_the_difference_of_independent_shares_is_newcombes_example() -> None:
