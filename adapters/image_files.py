@@ -3,14 +3,24 @@
 import hashlib
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.class_folders import FoundFile, Listing, list_class_folders
+from adapters.described_files import (
+    Content,
+    DescribedFile,
+    colliding_names,
+    decoded_content,
+    described,
+    digest_of,
+    read_file,
+)
+from adapters.file_places import Place, Places, Signature
+from adapters.kept_scan import KeptScan
 from adapters.machine import usable_cores
 from transfer.errors import UserError
 from transfer.records import Preprocess, Row
@@ -27,32 +37,17 @@ _PART, _AHEAD = 32, 4  # files a thread reads in one go, and how many such parts
 _SAMPLE, _SMALL_BYTES = 32, 4096
 
 
-@dataclass(frozen=True, slots=True)
-class DescribedFile:
-    """What reading a file told.
-
-    Args:
-        found: the file.
-        sha256: hex digest of its bytes; "" when they cannot be read.
-        n_bytes: its size.
-        problem: "" when the file decodes, else a sentence.
-        facts: column -> value; empty when the file does not decode.
-    """
-
-    found: FoundFile
-    sha256: str
-    n_bytes: int
-    problem: str
-    facts: Mapping[str, Any]
-
-
 def list_images(data_path: Path) -> Listing:
     """List the images of a data set's folder; see `adapters.class_folders.list_class_folders`."""
     return list_class_folders(data_path, EXTENSIONS)
 
 
 def describe(
-    data_path: Path, files: Sequence[FoundFile], advance: Callable[[int], None] = lambda _: None
+    data_path: Path,
+    files: Sequence[FoundFile],
+    advance: Callable[[int], None] = lambda _: None,
+    kept: KeptScan | None = None,
+    stores: Sequence[Path] = (),
 ) -> tuple[DescribedFile, ...]:
     """Decode every file in full; one that cannot be decoded gets a sentence instead of facts.
 
@@ -60,19 +55,42 @@ def describe(
         data_path: the data set's folder.
         files: what to read.
         advance: called with the number of files that were read since.
+        kept: what earlier calls told, and where this one's goes; files that did not change are not read again.
+        stores: folders outside `data_path` that links in it may lead to, such as DVC's cache.
 
     Returns:
-        one entry a file, in the order of `files`.
+        one entry a file, in the order of `files`; with what is kept the same as without.
     """
+    kept = KeptScan(None, {}) if kept is None else kept
+    lookup, colliding = Places(data_path, stores), colliding_names(files)
+    looked = [lookup.look_up(file.path) for file in files]
+    contents = [kept.find(file.path, place.signature) for file, place in zip(files, looked, strict=True)]
+    unread = [index for index, content in enumerate(contents) if content is None]
+    advance(len(files) - len(unread))
+    try:
+        for index, signature, content in _read_contents([looked[index] for index in unread], kept, advance):
+            contents[unread[index]] = content
+            if not looked[unread[index]].kind:
+                kept.add(files[unread[index]].path, signature, content)
+    except BaseException:
+        kept.flush()
+        raise
+    kept.finish([file.path for file in files])
+    return tuple(
+        described(file, place, content, colliding)
+        for file, place, content in zip(files, looked, contents, strict=True)
+        if content is not None
+    )
 
-    def describe_part(part: Sequence[FoundFile]) -> list[DescribedFile]:
-        return [_described(data_path, file) for file in part]
 
-    described: list[DescribedFile] = []
-    for n_files, part in _by_parts(describe_part, files, lambda file: data_path / file.path):
-        described += part
-        advance(n_files)
-    return tuple(described)
+def scan_recipe() -> dict[str, Any]:
+    """Return everything that `describe` depends on beside the files: versions of decoders, and our code."""
+    from transfer.data import decoding
+
+    code = hashlib.sha256()
+    for path in sorted(Path(decoding.__file__).parent.glob("*.py")):
+        code.update(path.name.encode() + b"\0" + path.read_bytes())
+    return {"kind": "scan", "code": code.hexdigest(), **decoding.decoder_facts()}
 
 
 def load_examples(
@@ -124,31 +142,28 @@ def pixel_recipe(preprocess: Preprocess) -> dict[str, Any]:
     return {"kind": "pixels", **sizes, "interpolation": preprocess.interpolation, **decoder_facts()}
 
 
-def _described(data_path: Path, found: FoundFile) -> DescribedFile:
-    from transfer.data.decoding import MAX_BYTES, UndecodableError, decode_described
-    from transfer.data.facts import describe_image
+def _read_contents(
+    places: Sequence[Place], kept: KeptScan, advance: Callable[[int], None]
+) -> Iterator[tuple[int, Signature | None, Content]]:
+    """Yield the place of every file in `places`, what tells its change, and what its bytes are."""
+    from transfer.data.decoding import MAX_BYTES
 
-    path = data_path / found.path
-    sha256, n_bytes = "", 0
-    try:
-        if not path.is_file():
-            return DescribedFile(
-                found, "", 0, "The file is a broken link or no regular file; replace or remove it.", {}
-            )
-        n_bytes = path.stat().st_size
-        if n_bytes > MAX_BYTES:
-            return DescribedFile(
-                found, "", n_bytes, f"The file has more than {MAX_BYTES} bytes; store a smaller image.", {}
-            )
-        content = path.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        return DescribedFile(found, sha256, n_bytes, "", asdict(describe_image(decode_described(content))))
-    except OSError as error:
-        return DescribedFile(
-            found, sha256, n_bytes, f"The file cannot be read ({error.strerror}); make it readable.", {}
-        )
-    except UndecodableError as error:
-        return DescribedFile(found, sha256, n_bytes, str(error), {})
+    def read_part(part: Sequence[Place]) -> list[tuple[Signature | None, Content]]:
+        return [_read_content(place, MAX_BYTES, kept) for place in part]
+
+    done = 0
+    for n_files, part in _by_parts(read_part, places, lambda place: Path(place.path)):
+        yield from ((done + index, *entry) for index, entry in enumerate(part))
+        done += n_files
+        advance(n_files)
+
+
+def _read_content(place: Place, max_bytes: int, kept: KeptScan) -> tuple[Signature | None, Content]:
+    read = read_file(place, max_bytes)
+    if isinstance(read, Content):
+        return place.signature, read
+    sha256 = digest_of(read.content)
+    return read.signature, kept.of_bytes(sha256) or decoded_content(read.content, sha256)
 
 
 def _verified(data_path: Path, row: Row) -> bytes:

@@ -30,9 +30,11 @@ _COLUMN_TYPES = {
     "sha256": "string",
     "readable": "bool",
     "problem": "string",
+    "problem_kind": "string",
+    "remarks": "string",
     "n_bytes": "int64",
 }
-_OF_A_ROW = ("path", "class_name", "label", "split", "sha256", "readable", "problem")
+_OF_A_ROW = ("path", "class_name", "label", "split", "sha256", "readable", "problem", "problem_kind", "remarks")
 
 
 @dataclass(frozen=True, slots=True)

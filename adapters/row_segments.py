@@ -132,7 +132,7 @@ def write_segment(folder: Path, layout: Layout, keys: Sequence[str], rows: Seque
         OSError: the disk is full, or the folder cannot be written.
     """
     header = _header(layout, keys, rows)
-    stream, unfinished = _begun(folder)
+    stream, unfinished = begin_file(folder)
     with stream:
         try:
             stream.write(_PREFIX.pack(_MAGIC, len(header), zlib.crc32(header)) + header)
@@ -162,8 +162,8 @@ def remove_unfinished(folder: Path) -> None:
             continue
 
 
-def _begun(folder: Path) -> tuple[BinaryIO, Path]:
-    """Create and lock an unfinished segment; somebody may remove it between the two, taking it for left over."""
+def begin_file(folder: Path) -> tuple[BinaryIO, Path]:
+    """Create and lock an unfinished file; somebody may remove it between the two, taking it for left over."""
     while True:
         path = folder / f"{uuid.uuid4().hex}{UNFINISHED}"
         stream = path.open("xb")

@@ -97,7 +97,8 @@ def _batches(contents: Sequence[bytes | str], card: "ModelCard") -> "Iterator[Te
 
 
 def _example(content: bytes | str, row: int, card: "ModelCard") -> "Tensor":
-    from transfer.data.decoding import UndecodableError, to_example
+    from transfer.data.decoding import to_example
+    from transfer.data.undecodable import UndecodableError
 
     try:
         return to_example(base64.b64decode(content) if isinstance(content, str) else bytes(content), card.preprocess)

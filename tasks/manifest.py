@@ -1,13 +1,16 @@
 """The stage `manifest`: a row a file, with class, split, digest and facts."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.class_folders import Listing
-from adapters.image_files import DescribedFile, list_images
+from adapters.described_files import DescribedFile
+from adapters.dvc_cache import cache_folder
 from adapters.image_files import describe as describe_files
+from adapters.image_files import list_images, scan_recipe
+from adapters.kept_scan import open_scan
 from adapters.manifest_file import MANIFEST, Header, read_frame, write_manifest
 from tasks.params import read_params
 from tasks.params_blocks import ManifestParams
@@ -30,8 +33,9 @@ def describe() -> None:
     params = read_params()
     data_path = Path(params.data.path)
     listing = list_images(data_path)
+    kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
     with progress("reading files", total=len(listing.files)) as bar:
-        described = describe_files(data_path, listing.files, bar.advance)
+        described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
     splits = _splits(described, listing.given_splits, params.manifest)
     rows = [_row(entry, splits.get(entry.found.path, ""), listing.classes) for entry in described]
@@ -97,6 +101,8 @@ def _row(entry: DescribedFile, split: str, classes: Sequence[str]) -> dict[str, 
         "sha256": entry.sha256,
         "readable": not entry.problem,
         "problem": entry.problem,
+        "problem_kind": entry.kind,
+        "remarks": ",".join(entry.remarks),
         "n_bytes": entry.n_bytes,
         **entry.facts,
     }
@@ -105,12 +111,26 @@ def _row(entry: DescribedFile, split: str, classes: Sequence[str]) -> dict[str, 
 def _say(described: Sequence[DescribedFile], ignored: Mapping[str, int]) -> None:
     broken = [entry for entry in described if entry.problem]
     if broken:
+        first, kinds = broken[0], _counted(entry.kind for entry in broken)
         print(
-            f"{len(broken)} of {len(described)} files cannot be read, first {broken[0].found.path}: {broken[0].problem}"
+            f"{len(broken)} of {len(described)} files cannot be read ({kinds}), "
+            f"first {_shown(first.found.path)}: {first.problem}"
         )
+    remarks = _counted(word for entry in described for word in entry.remarks)
+    if remarks:
+        print(f"Worth knowing of files: {remarks}.")
     if ignored:
-        kinds = ", ".join(f"{count} {suffix or 'without extension'}" for suffix, count in ignored.items())
+        kinds = ", ".join(f"{count} {_shown(suffix) or 'without extension'}" for suffix, count in ignored.items())
         print(f"Files of other kinds were ignored: {kinds}.")
+
+
+def _counted(words: Iterable[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(Counter(words).items()))
+
+
+def _shown(name: str) -> str:
+    """Return a name for a terminal, which would obey what does not show."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _named(block: str, values: Mapping[str, Any]) -> dict[str, Any]:

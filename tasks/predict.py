@@ -96,7 +96,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _example(path: Path, preprocess: "Preprocess", unreadable: list[str]) -> "Tensor | None":
-    from transfer.data.decoding import UndecodableError, to_example
+    from transfer.data.decoding import to_example
+    from transfer.data.undecodable import UndecodableError
 
     try:
         return to_example(path.read_bytes(), preprocess)

@@ -106,11 +106,11 @@ def test_an_unreadable_file_is_a_row_with_a_problem(photos: Path, capsys: pytest
     frame = _made().set_index("path")
     row = frame.loc["a/broken.jpg"]
     assert (row["readable"], row["split"], row["label"]) == (False, "", 0)
-    assert "not a JPEG" in row["problem"]
+    assert ("not a JPEG" in row["problem"], row["problem_kind"], row["remarks"]) == (True, "not_an_image", "")
     assert Counter(frame["readable"]) == {True: 12, False: 1}
     assert read_header().ignored == {".txt": 1}
     printed = capsys.readouterr().out
-    assert "1 of 13 files cannot be read, first a/broken.jpg" in printed
+    assert "1 of 13 files cannot be read (1 not_an_image), first a/broken.jpg" in printed
     assert "1 .txt" in printed
 
 

@@ -16,8 +16,9 @@ from transfer.backbones.build import preprocess_of
 from transfer.backbones.reference import BackboneReference
 from transfer.data import decoding
 from transfer.data.batches import normalise
-from transfer.data.decoding import UndecodableError, decode, decode_described, to_example, to_pixels
+from transfer.data.decoding import decode, decode_described, to_example, to_pixels
 from transfer.data.encoding import grey_png
+from transfer.data.undecodable import UndecodableError
 from transfer.errors import UserError
 from transfer.records import INTERPOLATIONS, Preprocess
 

@@ -1,30 +1,32 @@
 """Turn the bytes of an image file into pixels, or say why they cannot be."""
 
 import io
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, features
 from PIL import __version__ as pillow_version
 
+from transfer.data.colours import to_rgb
+from transfer.data.image_ends import ends_early
 from transfer.data.png_checksums import check_png
-from transfer.errors import UserError
+from transfer.data.refusals import FORMATS, MAX_PIXELS, refuse_scans, refuse_tiles, too_large, unidentified
+from transfer.data.remarks import remarks_of
+from transfer.data.signatures import begins_as
+from transfer.data.undecodable import UndecodableError, damage
 from transfer.records import Preprocess
 
 if TYPE_CHECKING:
     from torch import Tensor  # its import costs 2 s, and most readers of images need no tensor
 
-# Only pixel decoders: Pillow would otherwise hand PostScript to an interpreter. JPEG includes MPO, PPM all of netpbm.
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM")
-MAX_PIXELS = 89_478_485  # a quarter GiB of 24-bit pixels: Pillow's own limit for a suspected decompression bomb
 MAX_BYTES = 1 << 28
 
 # Raised whenever `to_example` gives other pixels for the same bytes and sizes: kept pixels are then decoded anew.
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 _REDUCTIONS = (8, 4, 2)
 _KEPT_DETAIL = 2  # a JPEG is decoded at no less than so many times the resolution that it is resized to
 _FILTERS = {
@@ -44,11 +46,13 @@ _UPRIGHT = {
 }
 _LANDS_RIGHT, _LANDS_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)  # orientations that put the stored first corner there
 _TURNED = (5, 6, 7, 8)
-_MEMORY_ADDRESS = re.compile(r"<[^>]* at 0x[0-9a-fA-F]+>")
+
+Admit = Callable[[int], AbstractContextManager[object]]
 
 
-class UndecodableError(UserError):
-    """The bytes are no image that can be read; the sentence says why."""
+def admit_all(_: int) -> AbstractContextManager[object]:
+    """Let every image be decoded at once."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,14 @@ class Decoded:
         mode: Pillow's name of the stored pixel layout ("RGB", "L", "P", "CMYK", ...).
         format: Pillow's name of the file format ("JPEG", "PNG", ...).
         exif_orientation: 1 (upright) to 8, as stored.
+        remarks: words of `transfer.data.faults`, sorted: what is worth telling of an image that decodes.
     """
 
     image: Image.Image
     mode: str
     format: str
     exif_orientation: int
+    remarks: tuple[str, ...]
 
 
 def decode(content: bytes) -> Image.Image:
@@ -80,19 +86,21 @@ def decode(content: bytes) -> Image.Image:
     return decode_described(content).image
 
 
-def decode_described(content: bytes) -> Decoded:
+def decode_described(content: bytes, admit: Admit = admit_all) -> Decoded:
     """Decode all pixels and keep what the conversion to upright RGB forgets.
 
     Transparent pixels are laid over white; 16-bit grey keeps its upper 8 bits.
 
     Args:
         content: the whole file.
+        admit: called with the number of pixels before they take memory; they are decoded inside of what it returns.
 
     Raises:
-        UndecodableError: not an image, cut short, damaged, or larger than `MAX_PIXELS`.
+        UndecodableError: not an image, cut short, damaged, larger than `MAX_PIXELS`, or an image and something else.
     """
-    stored = _decoded(content, None)
-    return Decoded(stored.image, stored.mode, stored.format, stored.orientation)
+    remarks: list[str] = []
+    stored = _decoded(content, None, admit, remarks)
+    return Decoded(stored.image, stored.mode, stored.format, stored.orientation, tuple(sorted(remarks)))
 
 
 def to_example(content: bytes, preprocess: Preprocess) -> "Tensor":
@@ -168,28 +176,39 @@ class _Stored:
     orientation: int
 
 
-def _decoded(content: bytes, enough_px: int | None) -> _Stored:
-    """Decode all pixels; a JPEG may be reduced as long as its short side keeps `enough_px`, None reduces nothing."""
+def _decoded(
+    content: bytes, enough_px: int | None, admit: Admit = admit_all, remarks: list[str] | None = None
+) -> _Stored:
+    """Decode all pixels; a JPEG may be reduced as long as its short side keeps `enough_px`, None reduces nothing.
+
+    Where `remarks` are asked for, they are appended, and a file that is also something else is refused.
+    """
     if len(content) > MAX_BYTES:
-        raise UndecodableError(f"The file has {len(content)} bytes, more than {MAX_BYTES}; store a smaller image.")
+        raise UndecodableError(
+            f"The file has {len(content)} bytes, more than {MAX_BYTES}; store a smaller image.", "too_many_bytes"
+        )
     try:
-        with _opened(content) as image:
+        with _opened(content) as image, admit(image.size[0] * image.size[1]):
             mode, stored_format = image.mode, image.format or ""
             orientation = _orientation(image)
             full = image.size
             reduction = 1 if enough_px is None else _reduction(image, enough_px)
             image.load()
             turn = _orientation(image)  # TIFF turns itself upright while loading
-            upright = _upright(_to_rgb(image), turn)
             size = image.size if reduction == 1 else full
+            pixels = to_rgb(image)
+            if remarks is not None:
+                remarks += remarks_of(content, image, orientation)
+            image.close()  # its pixels are not held beside those of the result
+            upright = _upright(pixels, turn)
     except UndecodableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UndecodableError(f"The image has more than {MAX_PIXELS} pixels; store a smaller one.") from error
+        raise too_large() from error
     except UnidentifiedImageError as error:
-        raise UndecodableError(_unidentified(content)) from error
+        raise unidentified(content) from error
     except Exception as error:
-        raise UndecodableError(f"The image is damaged ({_reason(error)}); replace or remove it.") from error
+        raise damage(error, ends_early=ends_early(content, begins_as(content))) from error
     upright_size = (size[1], size[0]) if turn in _TURNED else size
     return _Stored(upright, reduction, upright_size, mode, stored_format, orientation)
 
@@ -233,18 +252,15 @@ def _inside(box: tuple[float, float, float, float], size: tuple[int, int]) -> tu
 
 def _opened(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    _refuse_bomb(image.size)
-    if image.format != "PNG":
-        return image
-    check_png(content)
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        raise too_large(image.size)
+    if image.format == "PNG":
+        check_png(content)
+    elif isinstance(image, JpegImagePlugin.JpegImageFile):
+        refuse_scans(content)
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+        refuse_tiles(image)
     return image
-
-
-def _refuse_bomb(size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UndecodableError(
-            f"The image has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS}; store a smaller one."
-        )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -257,32 +273,3 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise UndecodableError("The image has floating-point pixels of unknown range; store it with 8 or 16 bits.")
-    if image.mode.startswith("I"):
-        return _from_integers(image)
-    if image.has_transparency_data:
-        pixels = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_integers(image: Image.Image) -> Image.Image:
-    grey = np.asarray(image)
-    if grey.min() < 0 or grey.max() > 0xFFFF:
-        raise UndecodableError("The image has 32-bit pixels of unknown range; store it with 8 or 16 bits.")
-    return Image.fromarray((grey >> 8).astype(np.uint8)).convert("RGB")
-
-
-def _unidentified(content: bytes) -> str:
-    if not content:
-        return "The file is empty; replace or remove it."
-    return f"The file is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image; replace or remove it."
-
-
-def _reason(error: Exception) -> str:
-    text = _MEMORY_ADDRESS.sub("the file", str(error)).strip().rstrip(".") or type(error).__name__
-    return " ".join(text.split())

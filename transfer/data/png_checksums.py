@@ -8,13 +8,16 @@ _CHUNK = struct.Struct(">I4s")
 _CHECKSUM_BYTES = 4
 
 
-def check_png(content: bytes) -> None:
+def check_png(content: bytes) -> int:
     """Compare the checksum of every chunk up to the end of the image.
 
     It costs 2 us for a scan of 28 px; Pillow's `verify` and the second opening after it cost 12.
 
     Args:
         content: the whole file, of which the signature is known to be a PNG's.
+
+    Returns:
+        The position after the image.
 
     Raises:
         ValueError: a checksum is wrong, or the file is cut short.
@@ -33,3 +36,4 @@ def check_png(content: bytes) -> None:
             raise ValueError("truncated PNG file")
         if whole[end:start] != checksum.to_bytes(_CHECKSUM_BYTES, "big"):
             raise ValueError(f"wrong checksum in the PNG chunk {kind!r}")
+    return start
