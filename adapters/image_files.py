@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adapters.class_folders import FoundFile, Listing, list_class_folders
+from adapters.class_folders import FoundFile, Listing
 from adapters.machine import usable_cores
+from adapters.table_columns import TableChoice
+from adapters.table_listing import list_data_set
 from transfer.errors import UserError
 from transfer.records import Preprocess, Row
 
@@ -46,9 +48,9 @@ class DescribedFile:
     facts: Mapping[str, Any]
 
 
-def list_images(data_path: Path) -> Listing:
-    """List the images of a data set's folder; see `adapters.class_folders.list_class_folders`."""
-    return list_class_folders(data_path, EXTENSIONS)
+def list_images(data_path: Path, choice: TableChoice = TableChoice()) -> Listing:  # noqa: B008  frozen
+    """List the images of a data set's folder; see `adapters.table_listing.list_data_set`."""
+    return list_data_set(data_path, EXTENSIONS, choice)
 
 
 def describe(

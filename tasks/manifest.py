@@ -8,7 +8,8 @@ from typing import Any
 from adapters.class_folders import Listing
 from adapters.image_files import DescribedFile, list_images
 from adapters.image_files import describe as describe_files
-from adapters.manifest_file import MANIFEST, Header, read_frame, write_manifest
+from adapters.manifest_file import MANIFEST, Header, own_columns, read_frame, write_manifest
+from adapters.table_columns import TableChoice
 from tasks.params import read_params
 from tasks.params_blocks import ManifestParams
 from tasks.progress import progress
@@ -23,19 +24,21 @@ def describe() -> None:
     """Read every file of the data set and write the manifest.
 
     Raises:
-        UserError: the folder is no data set that can be split; see `adapters.class_folders` and `transfer.data.splits`.
+        UserError: the folder is no data set that can be split; see `adapters.table_listing` and `transfer.data.splits`.
     """
     from transfer.data.facts import FACT_TYPES
 
     params = read_params()
     data_path = Path(params.data.path)
-    listing = list_images(data_path)
+    listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance)
     _refuse_unusable(data_path, described, listing)
     splits = _splits(described, listing.given_splits, params.manifest)
-    rows = [_row(entry, splits.get(entry.found.path, ""), listing.classes) for entry in described]
-    write_manifest(MANIFEST, rows, FACT_TYPES, Header(listing.classes, listing.ignored, listing.given_splits))
+    kinds = own_columns(listing.columns, FACT_TYPES)
+    rows = [_row(entry, splits.get(entry.found.path, ""), listing.classes, [*kinds]) for entry in described]
+    header = Header(listing.classes, listing.ignored, listing.given_splits)
+    write_manifest(MANIFEST, rows, {**FACT_TYPES, **kinds}, header)
     _say(described, listing.ignored)
 
 
@@ -59,7 +62,7 @@ def _splits(described: Sequence[DescribedFile], given: Sequence[str], params: Ma
         return splits
     drawn = [entry for entry in usable if entry.found.split in ("", "train")]
     assigned = assign_splits(
-        [entry.sha256 for entry in drawn],
+        [entry.found.group or entry.sha256 for entry in drawn],
         [entry.found.class_name for entry in drawn],
         seed=params.seed,
         val_fraction=params.val_fraction,
@@ -87,18 +90,19 @@ def _refuse_unusable(data_path: Path, described: Sequence[DescribedFile], listin
                 )
 
 
-def _row(entry: DescribedFile, split: str, classes: Sequence[str]) -> dict[str, Any]:
+def _row(entry: DescribedFile, split: str, classes: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     return {
         "path": entry.found.path,
         "class_name": entry.found.class_name,
         "label": classes.index(entry.found.class_name),
         "split": split,
-        "group": entry.sha256,  # identical content stays together
+        "group": entry.found.group or entry.sha256,  # identical content stays together
         "sha256": entry.sha256,
         "readable": not entry.problem,
         "problem": entry.problem,
         "n_bytes": entry.n_bytes,
         **entry.facts,
+        **dict(zip(columns, entry.found.columns, strict=False)),
     }
 
 
@@ -110,7 +114,7 @@ def _say(described: Sequence[DescribedFile], ignored: Mapping[str, int]) -> None
         )
     if ignored:
         kinds = ", ".join(f"{count} {suffix or 'without extension'}" for suffix, count in ignored.items())
-        print(f"Files of other kinds were ignored: {kinds}.")
+        print(f"Files of other kinds, or that no table names, were ignored: {kinds}.")
 
 
 def _named(block: str, values: Mapping[str, Any]) -> dict[str, Any]:
