@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from transfer.errors import UserError
@@ -21,12 +21,16 @@ class FoundFile:
     Args:
         path: relative to the data set's folder, with forward slashes.
         class_name: the name of its class folder.
-        split: "train", "val" or "test" when a folder says so, else "".
+        split: "train", "val" or "test" when a folder or table says so, else "".
+        group: of images that must stay together, as a table says; "" for none.
+        columns: what a table says of it beside, a value for each of the listing's columns.
     """
 
     path: str
     class_name: str
     split: str
+    group: str = ""
+    columns: tuple[str | float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,14 @@ class Listing:
         files: sorted by path.
         ignored: extension ("" for none) -> number of files that were left out because of it.
         given_splits: the splits that folders assign, in the order train, val, test; empty when none does.
+        columns: of the user's own, name -> Arrow type; empty where no table says more.
     """
 
     classes: tuple[str, ...]
     files: tuple[FoundFile, ...]
     ignored: Mapping[str, int]
     given_splits: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_class_folders(data_path: Path, extensions: Collection[str]) -> Listing:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from adapters.class_folders import FoundFile, Listing, list_class_folders
+from adapters.class_folders import FoundFile, Listing
 from adapters.described_files import (
     Content,
     DescribedFile,
@@ -22,6 +22,8 @@ from adapters.described_files import (
 from adapters.file_places import Place, Places, Signature
 from adapters.kept_scan import KeptScan
 from adapters.machine import usable_cores
+from adapters.table_columns import TableChoice
+from adapters.table_listing import list_data_set
 from transfer.errors import UserError
 from transfer.records import Preprocess, Row
 
@@ -37,9 +39,9 @@ _PART, _AHEAD = 32, 4  # files a thread reads in one go, and how many such parts
 _SAMPLE, _SMALL_BYTES = 32, 4096
 
 
-def list_images(data_path: Path) -> Listing:
-    """List the images of a data set's folder; see `adapters.class_folders.list_class_folders`."""
-    return list_class_folders(data_path, EXTENSIONS)
+def list_images(data_path: Path, choice: TableChoice = TableChoice()) -> Listing:  # noqa: B008  frozen
+    """List the images of a data set's folder; see `adapters.table_listing.list_data_set`."""
+    return list_data_set(data_path, EXTENSIONS, choice)
 
 
 def describe(

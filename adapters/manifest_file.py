@@ -34,6 +34,7 @@ _COLUMN_TYPES = {
     "remarks": "string",
     "n_bytes": "int64",
 }
+_OF_SLICES = ("class", "size_px", "aspect", "detail")  # what slices are called that no column makes
 _OF_A_ROW = ("path", "class_name", "label", "split", "sha256", "readable", "problem", "problem_kind", "remarks")
 
 
@@ -67,6 +68,26 @@ class Manifest:
     def of_split(self, split: str) -> tuple[Row, ...]:
         """Return the rows of one split, in the manifest's order; of "test" without their labels."""
         return tuple(row for row in self.rows if row.split == split)
+
+
+def own_columns(columns: Mapping[str, str], fact_types: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's columns under the names that they have in a manifest: `given_` before those that are taken.
+
+    Args:
+        columns: name -> Arrow type.
+        fact_types: the columns beyond the fixed ones -> Arrow type.
+
+    Raises:
+        UserError: two columns would have the same name.
+    """
+    taken = {*_COLUMN_TYPES, *fact_types, *_OF_SLICES}
+    named = {f"given_{name}" if name in taken else name: kind for name, kind in columns.items()}
+    if len(named) < len(columns):
+        twice = next(name for name in columns if name in taken and f"given_{name}" in columns)
+        raise UserError(
+            f"The table's columns {twice} and given_{twice} have one name in the manifest; rename the second."
+        )
+    return named
 
 
 def write_manifest(

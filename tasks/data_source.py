@@ -2,24 +2,79 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from adapters import dvc_commands, git_commands
+from adapters import archives, dvc_commands, git_commands, label_tables, named_sets
+from tasks.params_blocks import DataParams
 from transfer.errors import UserError
+
+PATH, TABLE = "data.path", "data.table"
+
+
+def settle(project: Path, values: Mapping[str, Any], before: DataParams) -> dict[str, Any]:
+    """Return settings in which data.path is a folder: a table's folder and the table are noted apart.
+
+    DVC must hash the images, not the table alone. What was said of another data set's table is taken back.
+
+    Args:
+        project: the project's folder.
+        values: dotted key -> value.
+        before: what params.yaml says of the data set.
+    """
+    settled = dict(values)
+    named = str(values.get(PATH, ""))
+    if Path(named).suffix.lower() in label_tables.KINDS and (project / named).is_file():
+        settled |= {PATH: Path(named).parent.as_posix(), TABLE: Path(named).name}
+    if PATH in settled and os.path.normpath(settled[PATH]) != os.path.normpath(before.path):
+        said = {f"data.{key}": value for key, value in before.model_dump(exclude={"path"}).items()}
+        settled = {key: None for key, value in said.items() if value is not None} | settled
+    return settled
 
 
 def check(project: Path, data_path: str) -> None:
-    """Refuse a data set that is not there.
+    """Refuse a data set that is not there, or is no folder yet.
 
     Raises:
-        UserError: nothing at `data_path`, and no stage or `.dvc` file can bring it.
+        UserError: nothing at `data_path`, and no stage or `.dvc` file can bring it; an archive or a published data set
+            that has to be imported; a file; or a folder that holds the project itself.
     """
-    if (project / data_path).exists() or is_stage_output(project, data_path) or dvc_file(project, data_path):
+    place = project / data_path
+    if place.is_dir() and project.resolve().is_relative_to(place.resolve()):
+        raise UserError(
+            f"data.path is {data_path!r}, which holds the project itself; put the images (and their table) into a "
+            f"folder of their own."
+        )
+    if place.is_file():
+        raise _no_folder(data_path)
+    if place.exists() or is_stage_output(project, data_path) or dvc_file(project, data_path):
         return
+    if named_sets.is_reference(data_path):
+        raise UserError(f"data.path is {data_path!r}, a published data set; {_import_first(data_path)}.")
     raise UserError(
         f"data.path is {data_path!r}, but there is no such folder; name a folder of class folders, for example "
         f"`rootstock run data.path=../photos`."
     )
+
+
+def _no_folder(data_path: str) -> UserError:
+    path = Path(data_path)
+    if path.suffix.lower() in label_tables.KINDS:
+        return UserError(
+            f"data.path is {data_path!r}, a table; in params.yaml write its folder ({path.parent.as_posix()}) as "
+            f"data.path and {path.name} as data.table, so that DVC notices changed images too."
+        )
+    if archives.is_archive(path):
+        return UserError(f"data.path is {data_path!r}, an archive; {_import_first(data_path)}.")
+    return UserError(
+        f"data.path is {data_path!r}, a file, but must be a folder of images, a table that names them "
+        f"({', '.join(label_tables.KINDS)}) or an archive to import; name one of these."
+    )
+
+
+def _import_first(source: str) -> str:
+    return f"make a folder of it first with `{shlex.join(('rootstock', 'data', 'import', source))}`"
 
 
 def track(project: Path, data_path: str) -> str | None:

@@ -11,7 +11,8 @@ from adapters.dvc_cache import cache_folder
 from adapters.image_files import describe as describe_files
 from adapters.image_files import list_images, scan_recipe
 from adapters.kept_scan import open_scan
-from adapters.manifest_file import MANIFEST, Header, read_frame, write_manifest
+from adapters.manifest_file import MANIFEST, Header, own_columns, read_frame, write_manifest
+from adapters.table_columns import TableChoice
 from tasks.params import read_params
 from tasks.params_blocks import ManifestParams
 from tasks.progress import progress
@@ -26,20 +27,22 @@ def describe() -> None:
     """Read every file of the data set and write the manifest.
 
     Raises:
-        UserError: the folder is no data set that can be split; see `adapters.class_folders` and `transfer.data.splits`.
+        UserError: the folder is no data set that can be split; see `adapters.table_listing` and `transfer.data.splits`.
     """
     from transfer.data.facts import FACT_TYPES
 
     params = read_params()
     data_path = Path(params.data.path)
-    listing = list_images(data_path)
+    listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
     kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
     splits = _splits(described, listing.given_splits, params.manifest)
-    rows = [_row(entry, splits.get(entry.found.path, ""), listing.classes) for entry in described]
-    write_manifest(MANIFEST, rows, FACT_TYPES, Header(listing.classes, listing.ignored, listing.given_splits))
+    kinds = own_columns(listing.columns, FACT_TYPES)
+    rows = [_row(entry, splits.get(entry.found.path, ""), listing.classes, [*kinds]) for entry in described]
+    header = Header(listing.classes, listing.ignored, listing.given_splits)
+    write_manifest(MANIFEST, rows, {**FACT_TYPES, **kinds}, header)
     _say(described, listing.ignored)
 
 
@@ -63,7 +66,7 @@ def _splits(described: Sequence[DescribedFile], given: Sequence[str], params: Ma
         return splits
     drawn = [entry for entry in usable if entry.found.split in ("", "train")]
     assigned = assign_splits(
-        [entry.sha256 for entry in drawn],
+        [entry.found.group or entry.sha256 for entry in drawn],
         [entry.found.class_name for entry in drawn],
         seed=params.seed,
         val_fraction=params.val_fraction,
@@ -91,13 +94,13 @@ def _refuse_unusable(data_path: Path, described: Sequence[DescribedFile], listin
                 )
 
 
-def _row(entry: DescribedFile, split: str, classes: Sequence[str]) -> dict[str, Any]:
+def _row(entry: DescribedFile, split: str, classes: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     return {
         "path": entry.found.path,
         "class_name": entry.found.class_name,
         "label": classes.index(entry.found.class_name),
         "split": split,
-        "group": entry.sha256,  # identical content stays together
+        "group": entry.found.group or entry.sha256,  # identical content stays together
         "sha256": entry.sha256,
         "readable": not entry.problem,
         "problem": entry.problem,
@@ -105,6 +108,7 @@ def _row(entry: DescribedFile, split: str, classes: Sequence[str]) -> dict[str, 
         "remarks": ",".join(entry.remarks),
         "n_bytes": entry.n_bytes,
         **entry.facts,
+        **dict(zip(columns, entry.found.columns, strict=False)),
     }
 
 
@@ -121,7 +125,7 @@ def _say(described: Sequence[DescribedFile], ignored: Mapping[str, int]) -> None
         print(f"Worth knowing of files: {remarks}.")
     if ignored:
         kinds = ", ".join(f"{count} {_shown(suffix) or 'without extension'}" for suffix, count in ignored.items())
-        print(f"Files of other kinds were ignored: {kinds}.")
+        print(f"Files of other kinds, or that no table names, were ignored: {kinds}.")
 
 
 def _counted(words: Iterable[str]) -> str:

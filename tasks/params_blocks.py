@@ -27,10 +27,17 @@ def _distinct(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class DataParams(BaseModel):
-    """Where the data set is, relative to the project's root unless absolute."""
+    """Where the data set is, relative to the project's root unless absolute; how its table is to be read."""
 
     model_config = _CLOSED
     path: _Name = "data/digits"
+    table: _Name | None = None
+    images: _Name | None = None
+    image: _Name | None = None
+    label: _Name | None = None
+    group: _Name | None = None
+    split: _Name | None = None
+    columns: Annotated[tuple[_Name, ...], Field(strict=False), AfterValidator(_distinct)] | None = None
 
 
 class SampleParams(BaseModel):

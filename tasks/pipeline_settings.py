@@ -8,6 +8,7 @@ from tasks import data_source, overrides
 from tasks.params import PARAMS_FILE, Params, flatten, read_params
 
 DATA_PATH = "data.path"
+_OF_PROJECT = ("data.", overrides.RECORDS)  # what has no default that fits every data set
 
 
 def complete(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,20 +32,26 @@ def apply(project: Path, data_path: str | None, settings: Mapping[str, Any] | No
     Args:
         project: the project's folder.
         data_path: the data set; None for the one in `settings` or params.yaml.
-        settings: dotted key -> value; keys that are missing get their declared default. None keeps params.yaml.
+        settings: dotted key -> value; keys that are missing get their declared default, those of the data set what
+            params.yaml has. None keeps params.yaml.
 
     Raises:
         UserError: a key or value is not allowed, no data set is there, or a hand edit not run yet would be lost.
     """
     values: dict[str, Any] = {}
     if settings is not None:
-        unnamed = (DATA_PATH, overrides.RECORDS)
-        defaults = {key: value for key, value in flatten(Params()).items() if key not in unnamed}
+        defaults = {key: value for key, value in flatten(Params()).items() if not key.startswith(_OF_PROJECT)}
         values = defaults | dict(settings)
     if data_path is not None:
         values[DATA_PATH] = data_path
-    data_source.check(project, chosen_data_path(project, data_path, settings))
+    values = settled(project, values)
+    data_source.check(project, chosen_data_path(project, None, values))
     return overrides.write_overrides(project, values)
+
+
+def settled(project: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which data.path is a folder; see `tasks.data_source.settle`."""
+    return data_source.settle(project, values, read_params(project / PARAMS_FILE).data)
 
 
 def chosen_data_path(project: Path, data_path: str | None, settings: Mapping[str, Any] | None) -> str:

@@ -21,7 +21,7 @@ _stopped = threading.Event()
 class Progress:
     """Counts towards a total and shows it where somebody can see it."""
 
-    def __init__(self, text: str, total: int) -> None:
+    def __init__(self, text: str, total: int | None) -> None:
         self.text, self.total, self.done = text, total, 0
         name = environment.get(environment.PROGRESS_FILE)
         self._file = Path(name) if name else None
@@ -64,7 +64,7 @@ class Progress:
 
 
 @contextmanager
-def progress(text: str, total: int) -> Iterator[Progress]:
+def progress(text: str, total: int | None) -> Iterator[Progress]:
     """Show the progress of a loop of `total` units."""
     with Progress(text, total) as shown:
         yield shown

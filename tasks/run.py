@@ -37,7 +37,7 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     refuse_if_busy(project)
     if told := mitigation.put_back(project):
         say(told)
-    values = overrides.parse_overrides(texts, project, typed_in)
+    values = pipeline_settings.settled(project, overrides.parse_overrides(texts, project, typed_in))
     changes = overrides.planned_changes(project, values)
     settings = pipeline_settings.complete(project, values)
     data_path = str(settings["data.path"])

@@ -8,6 +8,7 @@ import pytest
 
 from adapters import dvc_commands
 from tasks import data_source
+from tasks.params_blocks import DataParams
 from transfer.errors import UserError
 
 
@@ -84,3 +85,42 @@ def test_folder_that_dvc_refuses_loses_no_run(project: Path, photos: Path, monke
 
     monkeypatch.setattr(dvc_commands, "add", refuse)
     assert data_source.track(project, "data/photos") == "data/photos has no versions: `dvc add data/photos` failed: no."
+
+
+def test_a_table_is_noted_apart_from_its_folder(project: Path, photos: Path) -> None:
+    (photos / "labels.csv").write_text("path,label\n")
+    before = DataParams(path="data/digits")
+    settled = data_source.settle(project, {"data.path": "data/photos/labels.csv", "finetune.epochs": 2}, before)
+    assert settled == {"data.path": "data/photos", "data.table": "labels.csv", "finetune.epochs": 2}
+    assert data_source.settle(project, {"data.path": "data/photos"}, before) == {"data.path": "data/photos"}
+
+
+def test_what_was_said_of_another_table_is_taken_back(project: Path, photos: Path) -> None:
+    before = DataParams(path="data/photos/", table="labels.csv", label="kind", columns=("site",))
+    other = data_source.settle(project, {"data.path": "data/digits", "data.label": "x"}, before)
+    assert other == {"data.path": "data/digits", "data.table": None, "data.columns": None, "data.label": "x"}
+    assert data_source.settle(project, {"data.path": "data/photos"}, before) == {"data.path": "data/photos"}
+    assert data_source.settle(project, {"finetune.epochs": 2}, before) == {"finetune.epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (
+            "data/photos/labels.csv",
+            r"a table; in params.yaml write its folder \(data/photos\) as data.path and labels.csv as",
+        ),
+        ("data/photos.zip", r"an archive; make a folder of it first with `rootstock data import data/photos.zip`"),
+        ("data/x.txt", r"a file, but must be a folder of images, a table"),
+        ("torchvision/CIFAR10", r"a published data set; make .* `rootstock data import torchvision/CIFAR10`"),
+        ("..", r"which holds the project itself"),
+        (".", r"which holds the project itself"),
+    ],
+)
+def test_what_is_no_folder_of_images_is_refused_with_what_to_do(
+    project: Path, photos: Path, path: str, sentence: str
+) -> None:
+    for name in ("photos/labels.csv", "photos.zip", "x.txt"):
+        (project / "data" / name).touch()
+    with pytest.raises(UserError, match=sentence):
+        data_source.check(project, path)

@@ -1,0 +1,58 @@
+"""Make a folder that is there whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapters.project import state_folder
+from transfer.errors import EnvironmentFault, UserError
+
+_STAGED = ".import.part"  # DVC ignores names like these
+
+
+@contextmanager
+def new_folder(project: Path, target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target`; what `whole` is called with takes the name, all else is removed.
+
+    What a killed process left behind is removed by the next one; two at once in a project are refused.
+
+    Args:
+        project: the project's folder.
+        target: that is not there yet.
+
+    Raises:
+        UserError: something is there already, or another import is at work.
+        EnvironmentFault: the folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    if target.is_symlink() or target.exists():
+        raise UserError(f"{target} is there already; name another place for the data set, or remove it first.")
+    lock = FileLock(state_folder(project) / "import.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"Another import is at work in {project}; wait until it has ended.") from error
+    staged = target.with_name(f".{target.name}{_STAGED}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for left in target.parent.glob(f".*{_STAGED}"):
+            shutil.rmtree(left)
+        staged.mkdir()
+        yield staged
+    except OSError as error:
+        raise EnvironmentFault(f"{target} cannot be made ({error.strerror or error}); make room for it.") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        lock.release()
+
+
+def whole(folder: Path, target: Path) -> None:
+    """Give a finished folder its name, in one move.
+
+    Args:
+        folder: what `new_folder` yielded, or a folder in it.
+        target: as `new_folder` was told.
+    """
+    folder.rename(target)

@@ -1,0 +1,175 @@
+"""Make a data set's folder of an archive, a table of images elsewhere, or a set that torchvision can bring."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from adapters import archives, named_sets, new_folders, table_copies
+from adapters.class_folders import SPLIT_FOLDERS, Listing
+from adapters.image_files import EXTENSIONS, list_images
+from adapters.json_files import sha256_of, write_plain_json
+from adapters.label_tables import KINDS, read_label_table
+from adapters.model_names import clean_name
+from adapters.project import find_project, state_folder
+from adapters.table_columns import TableChoice
+from tasks.progress import progress
+from transfer.errors import UserError
+
+ORIGIN = ".source.json"  # what the folder was made from; hidden, so that it is no part of the data set
+_DOWNLOADS = "downloads"
+_CLUTTER = "__macosx"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line says beside the source.
+
+    Args:
+        into: the folder to make, as the user typed it; None for data/ and the source's name.
+        root: where torchvision's files are or go; None for a folder that is removed afterwards.
+        encoding: of names in an archive that does not say it.
+        image: the column of image paths, of a table.
+    """
+
+    into: Path | None = None
+    root: Path | None = None
+    encoding: str | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was made.
+
+    Args:
+        folder: the data set's, relative to the project where it is inside.
+        table: within it; None where class folders or a metadata file say what each image is.
+        listing: its images.
+        left_out: ending -> number of files that stayed in the archive.
+    """
+
+    folder: str
+    table: str | None
+    listing: Listing
+    left_out: dict[str, int]
+
+    @property
+    def data_path(self) -> str:
+        """Return what `data.path` has to be."""
+        return self.folder if self.table is None else f"{self.folder}/{self.table}"
+
+
+def bring(source: str, choices: Choices) -> Imported:
+    """Make a folder below the project of a source; it is there whole and checked, or not at all.
+
+    Args:
+        source: an archive, a table, or `torchvision/NAME`.
+        choices: of the command line.
+
+    Raises:
+        UserError: the source cannot be used, or the folder is there already.
+        EnvironmentFault: the disk is full, or a download failed.
+    """
+    project = find_project()
+    path = Path(source).expanduser()
+    named = named_sets.is_reference(source) and not path.exists()
+    make, stem = _maker(source, path, choices, project, named=named)
+    target = _target(project, choices.into, stem)
+    shown = source if named else str(path)
+    with new_folders.new_folder(project, target) as staged:
+        left_out = make(staged)
+        root = _below_wrapping(staged)
+        table, listing = _checked(root, shown)
+        origin = {"source": source if named else path.name} | ({} if named else {"sha256": sha256_of(path)})
+        write_plain_json(root / ORIGIN, origin)
+        new_folders.whole(root, target)
+    inside = target.is_relative_to(project)
+    return Imported(target.relative_to(project).as_posix() if inside else str(target), table, listing, left_out)
+
+
+def _maker(
+    source: str, path: Path, choices: Choices, project: Path, *, named: bool
+) -> tuple[Callable[[Path], dict[str, int]], str]:
+    """Return what fills an empty folder, and what the data set is to be called."""
+    if named:
+        name = named_sets.name_of(source)
+        return lambda folder: _export(name, choices.root, folder, project), name.lower()
+    if "://" in source:
+        raise UserError(f"{source} is an address; download the file first, then import it.")
+    if not path.exists():
+        raise UserError(
+            f"{source} is not there; name a zip or tar archive, a table ({', '.join(KINDS)}) or torchvision/NAME."
+        )
+    if path.is_dir():
+        raise UserError(f"{source} is a folder, which needs no import; run `rootstock run data.path={source}`.")
+    if path.suffix.lower() in KINDS:
+        return lambda folder: _copy(path, choices, folder), path.resolve().parent.name
+    if path.name.lower().endswith(archives.ENDINGS):
+        return lambda folder: _unpack(path, choices, folder), archives.bare_name(path)
+    raise UserError(
+        f"{source} is neither an archive ({', '.join(archives.ENDINGS)}) nor a table ({', '.join(KINDS)}); unpack or "
+        f"convert it, and name the folder or the table."
+    )
+
+
+def _target(project: Path, into: Path | None, stem: str) -> Path:
+    if into is None:
+        return project / "data" / clean_name(stem)
+    target = (Path.cwd() / into.expanduser()).resolve()
+    if project.is_relative_to(target):
+        raise UserError(f"{into} holds the project itself; name a folder that is not there yet, such as data/photos.")
+    return target
+
+
+def _unpack(path: Path, choices: Choices, folder: Path) -> dict[str, int]:
+    from transfer.data.decoding import MAX_BYTES
+
+    with progress("unpacking", total=None) as bar:
+        done = archives.unpack(path, folder, {*EXTENSIONS, *KINDS}, MAX_BYTES, bar.advance, choices.encoding)
+    return dict(sorted(done.left_out.items()))
+
+
+def _copy(path: Path, choices: Choices, folder: Path) -> dict[str, int]:
+    table = read_label_table(path)
+    with progress("copying images", total=len(table.places)) as bar:
+        table_copies.copy_table(table, replace(TableChoice(), image=choices.image), folder, EXTENSIONS, bar.advance)
+    return {}
+
+
+def _export(name: str, root: Path | None, folder: Path, project: Path) -> dict[str, int]:
+    own = state_folder(project) / _DOWNLOADS
+    with progress("writing images", total=None) as bar:
+        named_sets.export(name, (root or own).expanduser(), folder, bar.advance)
+    if root is None:
+        shutil.rmtree(own, ignore_errors=True)
+    return {}
+
+
+def _below_wrapping(folder: Path) -> Path:
+    """Return the folder that really holds something: below those that hold one folder alone."""
+    while True:
+        entries = [entry for entry in folder.iterdir() if entry.name.lower() != _CLUTTER]
+        if len(entries) != 1 or not entries[0].is_dir() or entries[0].name.lower() in SPLIT_FOLDERS:
+            return folder
+        folder = entries[0]
+
+
+def _checked(root: Path, shown: str) -> tuple[str | None, Listing]:
+    """Return the table that says what each image is, if it has to be named, and the data set's listing.
+
+    Raises:
+        UserError: it is no data set that can be used; the sentence calls it as the user does.
+    """
+    tables = sorted(entry.name for entry in root.iterdir() if entry.suffix.lower() in KINDS)
+    try:
+        return None, list_images(root)
+    except UserError as error:
+        problem = error
+    if len(tables) == 1 and not tables[0].startswith("metadata."):
+        try:
+            return tables[0], list_images(root, TableChoice(table=tables[0]))
+        except UserError as error:
+            problem = error
+    sentence = str(problem).replace(f"data.path {root}", shown).replace(str(root), shown)
+    raise UserError(f"{sentence[:-1]}; nothing was imported.") from problem

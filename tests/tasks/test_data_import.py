@@ -1,0 +1,147 @@
+"""`rootstock data import`: a folder that a run can use, of archives, tables elsewhere and published sets."""
+
+import csv
+import json
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapters.json_files import sha256_of
+from tasks.data_import import ORIGIN, Choices, bring
+from tasks.data_import_tables import show_import
+from transfer.errors import UserError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Make class folders with two images each outside the project."""
+    draw = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            pixels = draw.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def _zip(photos: Path, below: str = "photos", *extra: tuple[str, str]) -> Path:
+    path = photos.parent / "my photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(photos.rglob("*.png")):
+            archive.write(file, f"{below}/{file.relative_to(photos).as_posix()}")
+        for name, text in extra:
+            archive.writestr(name, text)
+    return path
+
+
+@pytest.mark.parametrize("below", ["photos", ".", "x/y"])
+def test_class_folders_in_a_zip(project: Path, photos: Path, below: str, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = _zip(photos, below, ("photos/README.md", "hello"), ("__MACOSX/._x.png", "x"))
+    if below == "photos":
+        show_import(str(archive), None, root=None, encoding=None, image=None)
+        assert capsys.readouterr().out.splitlines() == [
+            "data/my photos: 4 images of 2 classes (a, b).",
+            "Files of other kinds stayed in the archive: 1 .md.",
+            "Next: rootstock run 'data.path=data/my photos'",
+        ]
+    else:
+        assert bring(str(archive), Choices()).data_path == "data/my photos"
+    made = project / "data/my photos"
+    assert {path.relative_to(made).as_posix() for path in made.rglob("*.png")} == {
+        "a/0.png",
+        "a/1.png",
+        "b/0.png",
+        "b/1.png",
+    }
+    assert (made / "a/0.png").read_bytes() == (photos / "a/0.png").read_bytes()
+    assert json.loads((made / ORIGIN).read_text()) == {"source": "my photos.zip", "sha256": sha256_of(archive)}
+
+
+def test_train_alone_is_no_wrapping(project: Path, photos: Path) -> None:
+    assert len(bring(str(_zip(photos, "photos/train")), Choices()).listing.files) == 4
+    assert (project / "data/my photos/train/a").is_dir()
+
+
+def test_a_table_in_a_tar_has_to_be_named(project: Path, photos: Path) -> None:
+    (photos / "labels.csv").write_text("path,label,site\na/0.png,x,1\na/1.png,y,1\nb/0.png,x,2\n")
+    with tarfile.open(photos.parent / "t.tgz", "w:gz") as archive:
+        for file in (photos / "a", photos / "b", photos / "labels.csv"):
+            archive.add(file, file.name)
+    assert bring(str(photos.parent / "t.tgz"), Choices(Path("data/t"))).data_path == "data/t"  # class folders win
+    (photos / "labels.csv").write_text("path,label,site\nall/0.png,x,1\nall/1.png,y,1\n")
+    with tarfile.open(photos.parent / "u.tar.gz", "w:gz") as archive:
+        archive.add(photos / "a", "all")
+        archive.add(photos / "labels.csv", "labels.csv")
+    done = bring(str(photos.parent / "u.tar.gz"), Choices())
+    assert (done.data_path, done.listing.columns) == ("data/u/labels.csv", {"site": "float64"})
+
+
+def test_a_table_of_images_anywhere_is_copied_with_them(project: Path, photos: Path) -> None:
+    with (photos.parent / "list.csv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["image", "class", "patient", "note"])
+        for number, name in enumerate(("a/0", "a/1", "b/0", "b/1")):
+            place = photos / f"{name}.png" if number % 2 else f"photos/{name}.png"
+            writer.writerow([place, name[0], f"p{number // 2}", '=1+1; "quoted"\nand on'])
+    done = bring(str(photos.parent / "list.csv"), Choices(Path("data/study")))
+    assert done.data_path == "data/study"
+    assert [file.path for file in done.listing.files] == [f"images/{name}.png" for name in ("a/0", "a/1", "b/0", "b/1")]
+    assert {file.group for file in done.listing.files} == {"p0", "p1"}
+    assert {file.columns for file in done.listing.files} == {('=1+1; "quoted"\nand on',)}
+    assert (project / "data/study/images/b/1.png").read_bytes() == (photos / "b/1.png").read_bytes()
+
+
+def test_a_published_set_from_files_that_are_here(project: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "root/MNIST/raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 10, 28, 28) + bytes(range(10)) * 784)
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 10) + bytes(range(10)))
+    done = bring("torchvision/mnist", Choices(root=tmp_path / "root"))
+    assert (done.data_path, len(done.listing.files), done.listing.given_splits) == ("data/mnist", 20, ("train", "test"))
+    assert json.loads((project / "data/mnist" / ORIGIN).read_text()) == {"source": "torchvision/mnist"}
+
+
+def test_sources_that_cannot_be_used(project: Path, photos: Path) -> None:
+    (photos.parent / "x.7z").touch()
+    (photos.parent / "note.txt").touch()
+    (photos.parent / "bad.csv").write_text("path,label\nnowhere.png,x\n")
+    (photos.parent / "secret.csv").write_text("path,label\n/etc/passwd,x\n")
+    (photos.parent / "twice.csv").write_text("path,label\nphotos/a/0.png,x\nphotos/b/../a/0.png,y\n")
+    cases = {
+        "nowhere.zip": r"nowhere.zip is not there; name a zip or tar archive, a table \(.csv",
+        "../photos": r"../photos is a folder, which needs no import; run `rootstock run data.path=../photos`",
+        "../x.7z": r"../x.7z is neither an archive",
+        "../note.txt": r"neither an archive",
+        "https://example.org/x.zip": r"is an address; download the file first",
+        "torchvision/CelebA": r"none of torchvision's data sets that give every image one label",
+        "../bad.csv": r"The image 'nowhere.png' in line 2 of the table is not there",
+        "../secret.csv": r"'/etc/passwd' in line 2 of the table is no image file",
+        "../twice.csv": r"names 0.png in line 2 and in line 3; remove one row",
+    }
+    for source, sentence in cases.items():
+        with pytest.raises(UserError, match=sentence):
+            bring(source, Choices())
+    assert not (project / "data").exists() or [*(project / "data").iterdir()] == []
+
+
+def test_an_archive_that_is_no_data_set_leaves_nothing(project: Path, photos: Path) -> None:
+    archive = photos.parent / "flat.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(photos / "a/0.png", "0.png")
+    with pytest.raises(
+        UserError, match=r"^\S*flat.zip holds 1 files \(0.png, ...\) but no class folders; .* imported.$"
+    ):
+        bring(str(archive), Choices())
+    assert [*(project / "data").iterdir()] == []
+    _zip(photos)
+    bring("../my photos.zip", Choices())
+    with pytest.raises(UserError, match=r"data/my photos is there already"):
+        bring("../my photos.zip", Choices())
+    with pytest.raises(UserError, match=r"\.\. holds the project itself"):
+        bring("../my photos.zip", Choices(Path("..")))
