@@ -103,7 +103,8 @@ def _decoded(images: list[Path], backbone: "Backbone") -> "Tensor":
 def _readable(images: list[Path], backbone: "Backbone") -> "Iterator[Tensor]":
     import torch
 
-    from transfer.data.decoding import MAX_BYTES, UndecodableError, to_pixels
+    from transfer.data.decoding import MAX_BYTES, to_pixels
+    from transfer.data.undecodable import UndecodableError
 
     for path in images:
         try:
