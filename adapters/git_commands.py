@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-_NO_CODE = ("params.yaml", "dvc.lock")
+_NO_CODE = ("params.yaml", "dvc.lock", "expectations/previous_data.json")
 
 
 def tracks(project: Path, path: str) -> bool:
