@@ -22,7 +22,7 @@ def head(project: Path) -> str | None:
 def is_dirty(project: Path) -> bool:
     """Say whether the folder holds changed or new files that the checked-out commit lacks, ignored ones apart.
 
-    Parameters, and DVC's record of what they led to, are no code: they have digests of their own.
+    Parameters, DVC's record of what they led to and what earlier data were like are no code: DVC has their digests.
     """
     return bool(_output(project, "status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in _NO_CODE)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.json_files import read_plain_json, write_plain_json
-from adapters.suite_files import PREVIOUS
+from adapters.suite_folder import PREVIOUS
 from transfer.data.drift import Profile, profile_of_names, profile_of_numbers
 from transfer.errors import UserError
 
@@ -24,21 +24,24 @@ class PreviousData:
     """An earlier version of the data.
 
     Args:
+        path: of the data set.
         data_digest: md5 that DVC had for it.
         n_images: that could be read.
         columns: what each was like.
     """
 
+    path: str
     data_digest: str
     n_images: int
     columns: Mapping[str, Profile]
 
 
-def described(readable: "pd.DataFrame", data_digest: str) -> PreviousData:
+def described(readable: "pd.DataFrame", path: str, data_digest: str) -> PreviousData:
     """Return what a version is like.
 
     Args:
         readable: its rows that decode, with the columns that are compared; a column that it lacks is not.
+        path: of the data set.
         data_digest: md5 that DVC has for it.
     """
     columns: dict[str, Profile] = {}
@@ -48,7 +51,7 @@ def described(readable: "pd.DataFrame", data_digest: str) -> PreviousData:
             if len(values):
                 found = [str(value) for value in values]
                 columns[name] = profile_of_names(found) if name in NAMES else profile_of_numbers(values.to_numpy(float))
-    return PreviousData(data_digest, len(readable), columns)
+    return PreviousData(path, data_digest, len(readable), columns)
 
 
 def write_previous(project: Path, data: PreviousData) -> None:
@@ -57,12 +60,18 @@ def write_previous(project: Path, data: PreviousData) -> None:
         name: {"edges": one.edges, "counts": one.counts, "quantiles": one.quantiles}
         for name, one in data.columns.items()
     }
-    content = {"version": _VERSION, "data": data.data_digest, "n_images": data.n_images, "columns": columns}
+    content = {
+        "version": _VERSION, "path": data.path, "data": data.data_digest, "n_images": data.n_images, "columns": columns
+    }  # fmt: skip
     write_plain_json(project / PREVIOUS, content)
 
 
-def read_previous(project: Path = Path()) -> PreviousData | None:
-    """Return the earlier version; None where none was kept.
+def read_previous(data_path: str, project: Path = Path()) -> PreviousData | None:
+    """Return the earlier version of a data set; None where none was kept, or that of another data set.
+
+    Args:
+        data_path: of the data set.
+        project: the project's folder.
 
     Raises:
         UserError: the file is not as `write_previous` leaves it.
@@ -74,12 +83,12 @@ def read_previous(project: Path = Path()) -> PreviousData | None:
         content = read_plain_json(path)
         columns = {name: _profile(name, column) for name, column in content["columns"].items()}
         known = content["version"] == _VERSION and int(content["n_images"]) > 0 and columns
-        found = PreviousData(str(content["data"]), int(content["n_images"]), columns)
+        found = PreviousData(str(content["path"]), str(content["data"]), int(content["n_images"]), columns)
     except (UserError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _damaged() from error
     if not known:
         raise _damaged()
-    return found
+    return found if found.path == data_path else None
 
 
 def _profile(name: str, column: Mapping[str, Any]) -> Profile:

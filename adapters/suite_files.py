@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adapters.expectations import GIVEN, TOOLS_SEVERITY, quiet_tool, translated
+from adapters.suite_folder import FOLDER, PREVIOUS
 from transfer.data.expectation import Expectation
 from transfer.errors import UserError
 
-FOLDER = Path("expectations")
-PREVIOUS = FOLDER / "previous_data.json"  # no suite: what an earlier version of the data was like
 DEFAULT_TABLE = "readable"
 _MOST_BYTES = 1_000_000
 _OURS = (

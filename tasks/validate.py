@@ -17,9 +17,9 @@ from tasks.params import read_params
 from tasks.params_blocks import ValidateParams
 from tasks.step import step
 from tasks.validate_report import amount, report_of
-from tasks.validate_tables import class_table, readable_table
+from tasks.validate_tables import class_table, limits_of, readable_table
 from transfer.data.expectation import Expectation
-from transfer.data.expectations import Limits, stability, suite, with_severities
+from transfer.data.expectations import stability, suite, with_severities
 from transfer.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def check() -> None:
     Raises:
         UserError: a suite of the user's, or what is kept of the earlier version, is damaged.
     """
-    params, header, files, previous = read_params(), read_header(), read_frame(), read_previous()
-    limits = Limits(**{name: getattr(params.validate, name) for name in Limits.__slots__})
+    params, header, files = read_params(), read_header(), read_frame()
+    previous, limits = read_previous(params.data.path), limits_of(params.validate)
     readable = readable_table(files, limits)
     tables = {"files": files, "readable": readable, "classes": class_table(readable, header)}
     asked = _asked(tables, suite(len(header.classes), limits), previous, params.validate)

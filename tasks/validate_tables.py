@@ -3,11 +3,17 @@
 from typing import TYPE_CHECKING
 
 from adapters.manifest_file import Header
+from tasks.params_blocks import ValidateParams
 from transfer.data.expectations import Limits
 from transfer.records import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def limits_of(params: ValidateParams) -> Limits:
+    """Return the limits that the parameters of `validate` set."""
+    return Limits(**{name: getattr(params, name) for name in Limits.__slots__})
 
 
 def readable_table(files: "pd.DataFrame", limits: Limits) -> "pd.DataFrame":

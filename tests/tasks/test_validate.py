@@ -1,5 +1,6 @@
 """Validation of a data set: what passes, what warns, what stops the run, and what is left to read."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,12 @@ import pytest
 from PIL import Image
 
 from adapters.json_files import read_json
-from adapters.manifest_file import MANIFEST, read_manifest
+from adapters.manifest_file import MANIFEST, read_frame, read_manifest
+from adapters.previous_data import described, write_previous
+from adapters.report_page import as_markdown
 from tasks import manifest, validate
+from tasks.params import read_params
+from tasks.validate_tables import limits_of, readable_table
 from transfer.errors import UserError
 
 N_IMAGES = 30
@@ -159,6 +164,109 @@ def test_what_is_odd_is_a_warning(photos: Path, change: Callable[[Path], None], 
     assert _failed(report, "warning") == expected
 
 
+def _blank(photos: Path) -> None:
+    Image.new("RGB", (20, 20), "grey").save(photos / "cats" / "blank.png")
+
+
+def _dark(photos: Path) -> None:
+    _noise(20, 20).point(lambda value: value // 8).save(photos / "cats" / "dark.png")
+
+
+def _light(photos: Path) -> None:
+    _noise(20, 20).point(lambda value: 235 + value // 13).save(photos / "cats" / "light.png")
+
+
+def _blurred(photos: Path) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 255, 128, dtype=np.uint8), (128, 128))
+    Image.fromarray(ramp).convert("RGB").save(photos / "cats" / "blurred.png")
+
+
+def _stripe(photos: Path) -> None:
+    _noise(200, 12).save(photos / "cats" / "stripe.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [(_blank, "contrast"), (_dark, "not_dark"), (_light, "not_washed_out"), (_blurred, "sharp"),
+     (_stripe, "aspect_moderate")],
+)  # fmt: skip
+def test_what_an_image_lacks_is_told_once_and_shown(photos: Path, change: Callable[[Path], None], name: str) -> None:
+    change(photos)
+    report = _report()
+    assert _failed(report, "warning") == {name: 1}
+    page = validate.PAGE.read_text()
+    assert page.count("<img ") == page.count("data:image/") == 1
+
+
+def test_an_image_that_changed_since_is_named_but_not_shown(photos: Path) -> None:
+    _dark(photos)
+    manifest.describe()
+    _noise(21, 21).save(photos / "cats" / "dark.png")
+    validate.check()
+    page = validate.PAGE.read_text()
+    assert "cats/dark.png" in page
+    assert "<img " not in page
+
+
+def test_the_users_suite_is_gated_as_it_says(photos: Path) -> None:
+    wide = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "width_px", "min_value": 13}}
+    mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "height_px", "max_value": 9}}
+    suite = {"name": "mine", "expectations": [{**wide, "severity": "info"}, mean]}
+    Path("expectations/mine.json").write_text(json.dumps(suite))
+    report = _report()
+    assert _failed(report, "info") == {"mine.1": 2 * N_IMAGES}
+    assert (report["n_errors"], report["n_warnings"]) == (1, 0)
+    with pytest.raises(
+        UserError, match=r"column mean to be between \(column height_px, max_value 9\), but found 10; see"
+    ):
+        validate.gate()
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("severities: {} ", "severities: {mine.2: warning} "))
+    validate.check()
+    validate.gate()
+
+
+def test_drift_is_told_against_what_is_kept_of_the_same_data_set(photos: Path) -> None:
+    manifest.describe()
+    validate.check()
+    assert read_json(validate.REPORT)["drift"] is None
+    readable = readable_table(read_frame(), limits_of(read_params().validate))
+    write_previous(Path(), described(readable, "photos", "d" * 32 + ".dir"))
+    validate.check()
+    report = read_json(validate.REPORT)
+    assert [one["passed"] for one in report["drift"]["columns"]] == [True] * 10
+    for path in sorted((photos / "cats").iterdir()):
+        Image.open(path).convert("L").resize((40, 40)).save(path)
+    report = _report()
+    moved = {one["column"] for one in report["drift"]["columns"] if not one["passed"]}
+    assert {"mode", "width_px", "height_px"} <= moved <= {"mode", "width_px", "height_px", "n_bytes", "aspect_ratio",
+        "contrast", "sharpness", "brightness"}  # fmt: skip
+    assert report["passed"]
+    assert "Since the earlier version" in validate.PAGE.read_text()
+    write_previous(Path(), described(readable, "elsewhere", "d" * 32 + ".dir"))
+    validate.check()
+    assert read_json(validate.REPORT)["drift"] is None
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"version": 1}', '{"version": 1, "path": "photos", "data": "", '
+    '"n_images": 3, "columns": {"mode": {"edges": null, "counts": {"RGB": -1}, "quantiles": []}}}'])  # fmt: skip
+def test_what_is_kept_of_the_earlier_version_may_be_damaged(photos: Path, damage: str) -> None:
+    Path("expectations/previous_data.json").write_text(damage)
+    manifest.describe()
+    with pytest.raises(UserError, match="previous_data.json is not as `rootstock run` wrote it; restore it"):
+        validate.check()
+
+
+def test_prefect_gets_a_table_that_names_cannot_break(photos: Path) -> None:
+    (photos / "dogs").rename(photos / "do|gs `x`\n# no")
+    Image.new("RGB", (20, 20), "grey").save(photos / "do|gs `x`\n# no" / "blank.png")
+    lines = as_markdown(_report()).splitlines()
+    assert lines[0].startswith("**The data can be used, with 2 warnings.**")
+    rows = [line for line in lines if line.startswith("| warning")]
+    assert len(rows) == 2
+    assert all(row.count("|") == 5 for row in rows)
+
+
 def test_test_images_that_were_trained_on_are_counted(photos: Path) -> None:
     photos.rename("all")
     shutil.copytree("all", photos / "train")
@@ -193,4 +301,4 @@ def test_the_page_needs_nothing_else_and_escapes_names(photos: Path) -> None:
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;" in page
     assert "://" not in page
-    assert "src=" not in page
+    assert all(part.startswith('"data:image/') for part in page.split("src=")[1:])
