@@ -10,6 +10,7 @@ from adapters.page import render
 from adapters.picture_data import thumbnail
 
 _THUMBNAIL_PX = 112
+_FARTHEST = 0.97  # of a bar: what lies beyond its end is drawn there
 _STYLE = """
 body { overflow-wrap: anywhere; } code { unicode-bidi: isolate; white-space: pre-wrap; }
 .check { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--line);
@@ -19,7 +20,9 @@ body { overflow-wrap: anywhere; } code { unicode-bidi: isolate; white-space: pre
 .check code.name { color: var(--soft); font-weight: 400; }
 .quiet { background: var(--line); color: var(--ink); }
 .shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: .75rem; margin-top: .75rem; }
-.shots figure { margin: 0; min-width: 0; } .shots figcaption { font-size: .78rem; line-height: 1.35; }
+.shots figure { margin: 0; min-width: 0; } .shots figcaption { font-size: .78rem; line-height: 1.35;
+  margin-top: .25rem; } .shots .soft { display: block; }
+.check li code { background: var(--line); border-radius: .2rem; padding: .05rem 0; } /* so that a blank is seen */
 .shots img { display: block; width: 100%; height: 7rem; object-fit: contain; background: var(--paper);
   border: 1px solid var(--line); border-radius: .4rem; image-rendering: auto; }
 .drift { position: relative; height: .55rem; min-width: 7rem; margin-top: .5rem; border-radius: 99px;
@@ -57,7 +60,7 @@ errors stop the run, warnings do not.</p>
 <p class="soft">What to do: {{ check.remedy }}</p>
 {% if check.shots %}<div class="shots">{% for shot in check.shots %}<figure><img src="{{ shot.image }}" alt="">
 <figcaption><code>{{ shot.row }}</code>{% if shot.value %}
-<span class="soft">{{ check.column }} {{ shot.value }}</span>{% endif %}</figcaption></figure>
+<span class="soft">{{ check.unit }} {{ shot.value }}</span>{% endif %}</figcaption></figure>
 {% endfor %}</div>{% endif %}
 {% if check.listed %}<ul>{% for example in check.listed %}<li><code>{{ example.row }}</code>
 {% if example.value and example.value != example.row %}
@@ -179,14 +182,16 @@ def _unmet(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _shown(check: Mapping[str, Any], show: Any) -> dict[str, Any]:
     """Return what the page says of an expectation that is not met: its images where looking tells more than names."""
     kinds = {"error": "bad", "warning": "warn", "info": "quiet"}
-    pictures = [{**one, "image": show(one["row"])} for one in check["examples"]] if check["shown"] else []
+    # Digests tell nobody anything: copies stand side by side.
+    told = [{**one, "value": "" if check["column"] == "sha256" else one["value"]} for one in check["examples"]]
+    pictures = [{**one, "image": show(one["row"])} for one in told] if check["shown"] else []
     shots = [one for one in pictures if one["image"]]
-    examples = check["examples"]
+    examples = told
     listed = [] if shots else examples
     n_more = check["n_unexpected"] - len(shots or examples) if examples else 0
     return {
         **check, "kind": kinds[check["severity"]], "found": f"{_found(check)}.", "shots": shots, "listed": listed,
-        "n_more": n_more,
+        "n_more": n_more, "unit": check["column"].removesuffix("_name").replace("_", " "),
     }  # fmt: skip
 
 
@@ -208,8 +213,8 @@ def _moved(drift: Mapping[str, Any] | None) -> dict[str, Any]:
         {
             **one, "index": f"{one['index']:.3f}", "before": f"{one['before']:.1%}", "now": f"{one['now']:.1%}",
             "range": f"{one['low']:.3f} to {one['high']:.3f}",
-            "left": round(100 * min(1.0, one["low"] / scale), 1),
-            "width": round(100 * (min(1.0, one["high"] / scale) - min(1.0, one["low"] / scale)), 1),
+            "left": round(100 * min(_FARTHEST, one["low"] / scale), 1),
+            "width": round(100 * (min(1.0, one["high"] / scale) - min(_FARTHEST, one["low"] / scale)), 1),
         }
         for one in columns
     ]  # fmt: skip
