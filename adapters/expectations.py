@@ -1,5 +1,6 @@
 """Let Great Expectations check a suite; who is gated by which severity is decided elsewhere."""
 
+import json
 import logging
 import os
 import warnings
@@ -7,14 +8,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from transfer.data.expectations import Expectation, Finding
-from transfer.errors import EnvironmentFault
+from adapters.image_expectations import register
+from transfer.data.expectation import Expectation, Finding
+from transfer.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-N_EXAMPLES = 10
+N_EXAMPLES = 12
+GIVEN = "given"  # the rule of what a suite of the user's asks
+TOOLS_SEVERITY = {"error": "critical", "warning": "warning", "info": "info"}
 _LONGEST_SHOWN = 24
+# Rule -> class, the names of its arguments in order.
+_RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "not_null": ("ExpectColumnValuesToNotBeNull", ()),
+    "unique": ("ExpectColumnValuesToBeUnique", ()),
+    "between": ("ExpectColumnValuesToBeBetween", ("min_value", "max_value")),
+    "sharp": ("ExpectImagesToBeSharp", ("min_value",)),
+    "not_dark": ("ExpectImagesNotToBeDark", ("min_value",)),
+    "not_washed_out": ("ExpectImagesNotToBeWashedOut", ("max_value",)),
+    "contrast": ("ExpectImagesToHaveContrast", ("min_value",)),
+    "moderate_aspect": ("ExpectImageAspectRatiosToBeModerate", ("max_value",)),
+    "upright": ("ExpectImagesToBeUpright", ()),
+    "one_class": ("ExpectIdenticalImagesToShareOneClass", ()),
+    "one_split": ("ExpectIdenticalImagesToShareOneSplit", ()),
+    "group_in_one_split": ("ExpectGroupsToShareOneSplit", ()),
+    "distinct_names": ("ExpectClassNamesToBeDistinct", ()),
+    "unlike_names": ("ExpectClassNamesToBeUnlike", ()),
+    "tidy_names": ("ExpectClassNamesToBeTidy", ()),
+    "no_folder_names": ("ExpectClassNamesNotToBeFolders", ()),
+    "numbers_in_order": ("ExpectNumberedClassNamesToBeInOrder", ()),
+}
 
 
 def run_expectations(
@@ -31,17 +55,20 @@ def run_expectations(
         one finding an expectation, in the order of `suite` (Great Expectations returns another order).
 
     Raises:
-        EnvironmentFault: Great Expectations could not evaluate one of them.
+        UserError: an expectation of the user's cannot be evaluated.
+        EnvironmentFault: Great Expectations could not evaluate one of ours.
     """
     found: dict[str, Finding] = {}
-    with _quiet_tool() as gx:
+    with quiet_tool() as gx:
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_pandas("tables")
         for name, frame in tables.items():
             asked = {item.name: item for item in suite if item.table == name}
+            if not asked:
+                continue
             batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-            checks = gx.ExpectationSuite(name=name, expectations=[_translated(gx, item) for item in asked.values()])
+            checks = gx.ExpectationSuite(name=name, expectations=[translated(gx, item) for item in asked.values()])
             definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(checks))
             outcome = context.validation_definitions.add(definition).run(
                 batch_parameters={"dataframe": frame},
@@ -53,31 +80,74 @@ def run_expectations(
     return tuple(found[item.name] for item in suite)
 
 
-def _translated(gx: Any, item: Expectation) -> Any:
-    kinds = gx.expectations
-    common = {"column": item.column, "severity": item.severity, "meta": {"name": item.name}, "mostly": item.mostly}
+def translated(gx: Any, item: Expectation) -> Any:
+    """Return an expectation as Great Expectations has it.
+
+    Args:
+        gx: the package, as `quiet_tool` yields it.
+        item: the expectation.
+    """
+    about = {"severity": TOOLS_SEVERITY[item.severity], "meta": {"name": item.name}, "description": item.says}
+    ours = register()
     match item.rule:
-        case "not_null":
-            return kinds.ExpectColumnValuesToNotBeNull(**common)
-        case "unique":
-            return kinds.ExpectColumnValuesToBeUnique(**common)
-        case "between":
-            low, high = item.arguments
-            return kinds.ExpectColumnValuesToBeBetween(min_value=low, max_value=high, **common)
+        case "given":
+            kind, arguments = item.arguments
+            return gx.expectations.registry.get_expectation_impl(kind)(**json.loads(arguments), **about)
         case "in_set":
-            return kinds.ExpectColumnValuesToBeInSet(value_set=list(item.arguments), **common)
+            kinds = gx.expectations
+            return kinds.ExpectColumnValuesToBeInSet(
+                column=item.column, value_set=list(item.arguments), mostly=item.mostly, **about
+            )
+        case "stable":
+            edges, counts, max_index, confidence = item.arguments
+            return ours["ExpectColumnDistributionToBeStable"](
+                column=item.column, edges=edges, counts=counts, max_index=max_index, confidence=confidence, **about
+            )
+        case rule:
+            name, arguments = _RULES[rule]
+            kind = ours.get(name) or getattr(gx.expectations, name)
+            column = {} if "column_A" in kind.__fields__ else {"column": item.column}
+            given = dict(zip(arguments, item.arguments, strict=True))
+            return kind(**column, **given, mostly=item.mostly, **about)
 
 
 def _finding(expectation: Expectation, result: Mapping[str, Any], key: str, n_rows: int) -> Finding:
-    raised = result["exception_info"]
-    if raised.get("raised_exception") or "element_count" not in result["result"]:
-        raise EnvironmentFault(
-            f"Great Expectations could not evaluate {expectation.name} ({raised.get('exception_message') or raised}); "
-            "run `rootstock doctor`."
-        )
-    unexpected = result["result"].get("unexpected_index_list") or []
-    examples = tuple((str(row[key]), _shown(row.get(expectation.column))) for row in unexpected[:N_EXAMPLES])
-    return Finding(expectation, bool(result["success"]), n_rows, int(result["result"]["unexpected_count"]), examples)
+    content, passed = result["result"], bool(result["success"])
+    if why := _complaint(result["exception_info"]):
+        raise _failure(expectation, why)
+    if "unexpected_count" not in content:
+        value = content.get("observed_value")
+        observed = value if isinstance(value, dict) else {"value": "" if value is None else _shown(value)}
+        return Finding(expectation, passed, n_rows, int(not passed), (), observed)
+    unexpected = _together(content.get("unexpected_index_list") or [])[:N_EXAMPLES]
+    examples = tuple((str(row[key]), _shown(row.get(expectation.column))) for row in unexpected)
+    return Finding(expectation, passed, n_rows, int(content["unexpected_count"]), examples)
+
+
+def _together(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Put copies and members of a group side by side, in the order of the first of each."""
+    for key in ("sha256", "group"):
+        if rows and key in rows[0]:
+            place: dict[Any, int] = {}
+            for row in rows:
+                place.setdefault(row[key], len(place))
+            return sorted(rows, key=lambda row: place[row[key]])
+    return list(rows)
+
+
+def _complaint(raised: Mapping[str, Any]) -> str:
+    """Return what Great Expectations could not do; it reports that once, or once a metric."""
+    reports = [raised, *(value for value in raised.values() if isinstance(value, Mapping))]
+    found = [str(one.get("exception_message")) for one in reports if one.get("raised_exception")]
+    return " ".join(found[0].split())[:300].rstrip(".") if found else ""
+
+
+def _failure(expectation: Expectation, why: str) -> UserError | EnvironmentFault:
+    if expectation.rule == GIVEN:
+        return UserError(f"The expectation {expectation.name} cannot be evaluated ({why}); mend it in its file.")
+    return EnvironmentFault(
+        f"Great Expectations could not evaluate {expectation.name} ({why}); run `rootstock doctor`."
+    )
 
 
 def _shown(value: Any) -> str:
@@ -89,7 +159,7 @@ def _shown(value: Any) -> str:
 
 
 @contextmanager
-def _quiet_tool() -> Iterator[Any]:
+def quiet_tool() -> Iterator[Any]:
     """Import Great Expectations (about 3 s) without its analytics, its remarks and its dependencies' deprecations."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with warnings.catch_warnings():
@@ -99,6 +169,7 @@ def _quiet_tool() -> Iterator[Any]:
         disabled = logging.root.manager.disable
         logging.disable(logging.INFO)  # its loggers set their own level on import
         try:
+            register()
             yield gx
         finally:
             logging.disable(disabled)

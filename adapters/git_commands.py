@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-_NO_CODE = ("params.yaml", "dvc.lock")
+_NO_CODE = ("params.yaml", "dvc.lock", "expectations/previous_data.json")
 
 
 def tracks(project: Path, path: str) -> bool:
@@ -22,7 +22,7 @@ def head(project: Path) -> str | None:
 def is_dirty(project: Path) -> bool:
     """Say whether the folder holds changed or new files that the checked-out commit lacks, ignored ones apart.
 
-    Parameters, and DVC's record of what they led to, are no code: they have digests of their own.
+    Parameters, DVC's record of what they led to and what earlier data were like are no code: DVC has their digests.
     """
     return bool(_output(project, "status", "--porcelain", "--", ".", *(f":(exclude){name}" for name in _NO_CODE)))
 

@@ -22,7 +22,10 @@ FILES_TAG = "origin_files"  # of a version: name -> sha256 of each, JSON
 LOCK, SETTINGS, PATCH, ARCHIVE = "dvc.lock", "params.yaml", "changes.patch", "code.tar.gz"
 PACKAGES, MEMORY = "packages.txt", "memory.jsonl"
 # What decides how a stage runs, beside the data and the parameters.
-CODE = ("flows", "tasks", "adapters", "transfer", "backbones", "dvc.yaml", ".dvcignore", "requirements.lock")
+CODE = (
+    *("flows", "tasks", "adapters", "transfer", "backbones"),
+    *("expectations", "dvc.yaml", ".dvcignore", "requirements.lock"),
+)
 _MOST_BYTES = 8_000_000  # of a file
 
 

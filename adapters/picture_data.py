@@ -1,6 +1,7 @@
 """Pictures that travel inside a page: made small, written as text."""
 
 import base64
+import hashlib
 import io
 from pathlib import Path
 
@@ -29,6 +30,32 @@ def data_uri(path: Path, longest_px: int) -> str | None:
         return _as_text("PNG", content)
     image.thumbnail((longest_px, longest_px))
     kind = "PNG" if max(image.size) <= _LOSSLESS_PX else "JPEG"
+    stream = io.BytesIO()
+    image.save(stream, format=kind, quality=_QUALITY, optimize=True)
+    return _as_text(kind, stream.getvalue())
+
+
+def thumbnail(path: Path, sha256: str, longest_px: int) -> str | None:
+    """Return an image of a data set as a data URI, upright and as the stages see it; None where it cannot be shown.
+
+    Args:
+        path: an image file of whatever origin.
+        sha256: hex digest of the bytes that are meant; a file that changed since is not shown.
+        longest_px: its longer side is made no longer than this.
+    """
+    from transfer.data.decoding import MAX_BYTES, UndecodableError, decode
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return None
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            return None
+        image = decode(content)
+    except (OSError, UndecodableError):
+        return None
+    image.thumbnail((longest_px, longest_px))
+    kind = "PNG" if max(image.size) <= _LOSSLESS_PX // 2 else "JPEG"
     stream = io.BytesIO()
     image.save(stream, format=kind, quality=_QUALITY, optimize=True)
     return _as_text(kind, stream.getvalue())

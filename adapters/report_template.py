@@ -64,9 +64,11 @@ comparisons, so that it is larger than in the sentences.</p>
 <div class="scroll" tabindex="0">
 <table><thead><tr><th>Severity</th><th>Expectation</th><th class="number">Not so</th>
 <th>What to do</th></tr></thead><tbody>
-{% for check in data.failed %}<tr><td><span class="badge {{ 'bad' if check.severity == 'critical' else 'warn' }}">
+{% for check in data.failed %}<tr><td><span class="badge {{ 'bad' if check.severity == 'error' else 'warn' }}">
 {{ check.severity }}</span></td><td class="long">{{ check.says }}</td>
-<td class="number">{{ check.n_unexpected }} of {{ check.n_checked }}</td><td class="long">{{ check.remedy }}</td></tr>
+<td class="number">
+{{ 'the table' if check.observed else check.n_unexpected ~ ' of ' ~ check.n_checked }}</td>
+<td class="long">{{ check.remedy }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
 <h3>Images by class and split</h3>
 <figure class="card">{{ data.picture }}

@@ -1,4 +1,4 @@
-"""Order the stage `validate`: check the manifest, record the run, then stop it if something critical failed."""
+"""Order the stage `validate`: check the manifest, record the run, then stop it if what failed is an error."""
 
 from prefect import flow
 

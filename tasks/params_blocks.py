@@ -64,6 +64,14 @@ class ValidateParams(BaseModel):
     min_images_per_class: int = Field(default=3, ge=2)
     min_side_px: int = Field(default=8, ge=1, le=_MAX_SIDE_PX)
     max_class_ratio: float = Field(default=20.0, ge=1)
+    max_aspect_ratio: float = Field(default=10.0, ge=1)
+    min_highlight: float = Field(default=0.15, ge=0, le=1)
+    max_shadow: float = Field(default=0.9, ge=0, le=1)
+    min_contrast: float = Field(default=0.05, ge=0, le=1)
+    min_sharpness: float = Field(default=0.02, ge=0, le=4)
+    max_drift: float = Field(default=0.1, ge=0)
+    confidence: float = Field(default=0.95, ge=0.5, le=0.999)
+    severities: dict[str, Literal["error", "warning", "info", "ignore"]] = Field(default_factory=dict)
 
 
 class SelectParams(BaseModel):

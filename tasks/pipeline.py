@@ -12,11 +12,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext, TaskRunContext
 
-from adapters import dvc_commands, environment, snapshots
+from adapters import dvc_commands, dvc_lock, environment, snapshots
 from adapters.json_files import read_plain_json, write_plain_json
 from adapters.locks import ProjectBusyError, project_lock
 from adapters.project import find_project, state_folder
-from tasks import data_source, failures, mitigation, registry_care
+from adapters.suite_folder import PREVIOUS
+from tasks import data_source, failures, mitigation, previous_data, registry_care
 from tasks.compared import is_outdated
 from tasks.hand_edits import WRITTEN_FILE
 from tasks.handoffs import MITIGATION
@@ -25,7 +26,7 @@ from tasks.mitigation_record import climbed, sentence
 from tasks.params import PARAMS_FILE, flatten, read_params
 from tasks.pipeline_settings import apply as apply_settings
 from tasks.pipeline_settings import chosen_data_path
-from tasks.staleness import EVALUATE, SELECT, STAGES, left_out, stale_stages
+from tasks.staleness import EVALUATE, MANIFEST, SELECT, STAGES, left_out, stale_stages
 from tasks.warm import warm_process
 from transfer.errors import EnvironmentFault, UserError
 
@@ -46,7 +47,7 @@ __all__ = [
 # Both write to MLflow, which a restored output would leave as it is.
 WITHOUT_RUN_CACHE = ("register", "report")
 _CURRENT = "current.json"
-_FILES = (Path(PARAMS_FILE), Path("dvc.lock"), WRITTEN_FILE)
+_FILES = (Path(PARAMS_FILE), Path("dvc.lock"), WRITTEN_FILE, PREVIOUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +150,15 @@ def repro(stage: str, stale: bool, alone: bool = False) -> dict[str, Any]:
     if context is not None:
         environment.put(environment.PARENT_TASK_RUN, str(context.task_run.id))
     failures.clear(project)
-    log = state_folder(project) / "logs" / f"{stage}.log"
+    log, lock_before = state_folder(project) / "logs" / f"{stage}.log", dvc_lock.text_of(project / dvc_lock.LOCK)
     again = bool(left_out(project)) if stage == SELECT else stage == EVALUATE and is_outdated(project)
     run_cache = stage not in WITHOUT_RUN_CACHE and not again
     with shown(project, stage) as tick:
         code = dvc_commands.repro(project, stage, log, tick, run_cache=run_cache, alone=alone or again, force=again)
     if code != 0:
         _raise(project, stage, log)
+    if stage == MANIFEST:
+        previous_data.remember(project, lock_before)
     seconds = time.perf_counter() - started
     compute_s = _compute_s(project, stage, began_at)
     return asdict(StageTime(stage, compute_s is not None, round(seconds, 2), compute_s or 0.0))

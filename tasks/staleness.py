@@ -9,7 +9,7 @@ from tasks.compared import is_outdated
 from tasks.handoffs import RANKING
 from transfer.errors import RootstockError
 
-SELECT, EVALUATE = "select", "evaluate"
+MANIFEST, SELECT, EVALUATE = "manifest", "select", "evaluate"
 
 # Stage -> the stages it reads from: the graph of dvc.yaml, in an order that DVC could run too.
 STAGES: dict[str, tuple[str, ...]] = {

@@ -1,64 +1,75 @@
 """The stage `validate`: what the data must look like, and which files no later stage may use."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapters.expectations import run_expectations
 from adapters.json_files import read_json, write_json
-from adapters.manifest_file import MANIFEST, QUARANTINE, Header, read_frame, read_header
+from adapters.manifest_file import MANIFEST, QUARANTINE, read_frame, read_header
+from adapters.previous_data import NAMES, NUMBERS, PreviousData, read_previous
 from adapters.project import state_folder
-from adapters.report_page import write_page
+from adapters.report_page import as_markdown, write_page
+from adapters.suite_files import read_suites
 from tasks.handoffs import REPORT
 from tasks.params import read_params
+from tasks.params_blocks import ValidateParams
 from tasks.step import step
-from transfer.data.expectations import Finding, failed, suite
+from tasks.validate_report import amount, report_of
+from tasks.validate_tables import class_table, limits_of, readable_table
+from transfer.data.expectation import Expectation
+from transfer.data.expectations import stability, suite, with_severities
 from transfer.errors import UserError
-from transfer.records import SPLITS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGE = REPORT.with_suffix(".html")
+ARTIFACT_KEY = "validation"
 _KEYS = {"files": "path", "readable": "path", "classes": "class_name"}
 _N_NAMED = 3
 
 
 @step
 def check() -> None:
-    """Check every expectation; write the report, the page and the quarantine list, whatever the result."""
+    """Check every expectation; write the report, the page and the quarantine list, whatever the result.
+
+    Raises:
+        UserError: a suite of the user's, or what is kept of the earlier version, is damaged.
+    """
     params, header, files = read_params(), read_header(), read_frame()
-    readable = _with_copies(files[files["readable"]])
-    classes = _class_table(readable, header)
-    findings = run_expectations(
-        {"files": files, "readable": readable, "classes": classes},
-        _KEYS,
-        suite(n_classes=len(header.classes), **params.validate.model_dump()),
-    )
-    report = _report(params.data.path, header, files, classes, findings)
+    previous, limits = read_previous(params.data.path), limits_of(params.validate)
+    readable = readable_table(files, limits)
+    tables = {"files": files, "readable": readable, "classes": class_table(readable, header)}
+    asked = _asked(tables, suite(len(header.classes), limits), previous, params.validate)
+    findings = run_expectations(tables, _KEYS, asked)
+    report = report_of(params.data.path, header, files, tables["classes"], findings, previous)
     write_json(QUARANTINE, {"paths": [file["path"] for file in report["quarantined"]]}, {"manifest": MANIFEST})
     write_json(REPORT, report, {"manifest": MANIFEST})
-    write_page(PAGE, report)
+    write_page(PAGE, report, Path(params.data.path), dict(zip(files["path"], files["sha256"], strict=True)))
     print(report["summary"])
 
 
 @step
 def record() -> None:
-    """Record the stage as an MLflow run, failed validations too."""
+    """Record the stage as an MLflow run and as an artifact of the flow run, failed validations too."""
     from adapters.mlflow_runs import stage_run
 
     report = read_json(REPORT)
+    drift = report["drift"] or {"columns": ()}
     with stage_run("validate") as run:
         run.params({f"validate.{key}": value for key, value in read_params().validate.model_dump().items()})
-        run.metrics(report["counts"] | {"n_critical": report["n_critical"], "n_warnings": report["n_warnings"]})
+        run.metrics(report["counts"] | {"n_errors": report["n_errors"], "n_warnings": report["n_warnings"]})
+        run.metrics({f"drift.{one['column']}": one["index"] for one in drift["columns"]})
         run.artifact(PAGE, "validate")
         run.artifact(REPORT, "validate")
+    _show_in_prefect(as_markdown(report))
 
 
 @step
 def gate() -> None:
-    """Stop the run when a critical expectation failed.
+    """Stop the run when an expectation of the severity `error` failed.
 
     Raises:
         UserError: names what failed, how often, where, and what to do. The page it names is a copy, because whoever
@@ -70,93 +81,40 @@ def gate() -> None:
     kept = state_folder(Path.cwd()) / "validate" / PAGE.name
     kept.parent.mkdir(exist_ok=True)
     shutil.copyfile(PAGE, kept)
-    broken = [check for check in report["checks"] if not check["passed"] and check["severity"] == "critical"]
+    broken = [check for check in report["checks"] if not check["passed"] and check["severity"] == "error"]
     first, more = broken[0], f" ({len(broken) - 1} more failed)" if len(broken) > 1 else ""
     named = ", ".join(example["row"] for example in first["examples"][:_N_NAMED])
     named += ", ..." if first["n_unexpected"] > _N_NAMED else ""
     raise UserError(
         f"The data set {report['data_path']} failed validation{more}: expected that {first['says']}, but "
-        f"{first['n_unexpected']} of {first['n_checked']} do not fit ({named}); "
+        f"{amount(first)}{f' ({named})' if named else ''}; "
         f"{first['remedy'].rstrip('.')}; the report is {kept.relative_to(Path.cwd())}."
     )
 
 
-def _with_copies(readable: "pd.DataFrame") -> "pd.DataFrame":
-    """Add what is known about byte-identical copies of each row."""
-    by_content = readable.groupby("sha256")
-    trained_on = set(readable.loc[readable["split"] == "train", "sha256"])
-    return readable.assign(
-        n_splits_with_content=by_content["split"].transform("nunique"),
-        n_classes_with_content=by_content["class_name"].transform("nunique"),
-        test_copy_of_train=(readable["split"] == "test") & readable["sha256"].isin(trained_on),
+def _asked(
+    tables: "Mapping[str, pd.DataFrame]",
+    ours: Sequence[Expectation],
+    previous: PreviousData | None,
+    params: ValidateParams,
+) -> tuple[Expectation, ...]:
+    """Return what is asked: by us, by the user, by what is known of the earlier version; as severe as the user says."""
+    earlier = {} if previous is None else previous.columns
+    here = {name: profile for name, profile in earlier.items() if name in tables["readable"]}
+    asked = (
+        *ours,
+        *stability(here, params.max_drift, params.confidence),
+        *read_suites({name: [str(column) for column in frame.columns] for name, frame in tables.items()}),
     )
+    return with_severities(asked, params.severities, [f"stable_{name}" for name in (*NUMBERS, *NAMES)])
 
 
-def _class_table(readable: "pd.DataFrame", header: Header) -> "pd.DataFrame":
-    """Count the readable rows of every class, in all and in each split."""
-    import pandas as pd
+def _show_in_prefect(text: str) -> None:
+    """Leave the result as an artifact of the flow run; without one there is nothing to leave it with."""
+    from prefect.context import FlowRunContext
 
-    label = readable["label"]
-    counts = {f"n_{split}": label[readable["split"] == split].value_counts() for split in SPLITS}
-    table = pd.DataFrame({"n_images": label.value_counts(), **counts}, index=pd.RangeIndex(len(header.classes)))
-    table = table.fillna(0).astype(int)
-    table.insert(0, "class_name", list(header.classes))
-    return table.assign(largest_to_this=table["n_images"].max() / table["n_images"].clip(lower=1))
+    if FlowRunContext.get() is None:
+        return
+    from prefect.artifacts import create_markdown_artifact
 
-
-def _report(
-    data_path: str, header: Header, files: "pd.DataFrame", classes: "pd.DataFrame", findings: Sequence[Finding]
-) -> dict[str, Any]:
-    unreadable = files[~files["readable"]]
-    n_critical, n_warnings = len(failed(findings, "critical")), len(failed(findings, "warning"))
-    n_readable = len(files) - len(unreadable)
-    return {
-        "data_path": data_path,
-        "passed": n_critical == 0,
-        "summary": _summary(len(files), len(unreadable), findings),
-        "n_critical": n_critical,
-        "n_warnings": n_warnings,
-        "counts": {
-            "n_files": len(files),
-            "n_readable": n_readable,
-            "n_quarantined": len(unreadable),
-            "n_classes": len(header.classes),
-            **{f"n_{split}": int(classes[f"n_{split}"].sum()) for split in SPLITS},
-        },
-        "splits": list(SPLITS),
-        "given_splits": list(header.given_splits),
-        "checks": [_as_plain(finding) for finding in findings],
-        "classes": classes.drop(columns="largest_to_this").to_dict("records"),
-        "quarantined": unreadable[["path", "problem"]].to_dict("records"),
-        "ignored": dict(header.ignored),
-    }
-
-
-def _as_plain(finding: Finding) -> dict[str, Any]:
-    asked = finding.expectation
-    return {
-        "name": asked.name,
-        "severity": asked.severity,
-        "passed": finding.passed,
-        "says": asked.says,
-        "remedy": asked.remedy,
-        "column": asked.column,
-        "n_checked": finding.n_checked,
-        "n_unexpected": finding.n_unexpected,
-        "examples": [{"row": row, "value": value} for row, value in finding.examples],
-    }
-
-
-def _summary(n_files: int, n_quarantined: int, findings: Sequence[Finding]) -> str:
-    critical, warnings = failed(findings, "critical"), failed(findings, "warning")
-    quarantined = f", {n_quarantined} of them quarantined" if n_quarantined else ""
-    n_passed = len(findings) - len(critical) - len(warnings)
-    head = f"{n_files} files{quarantined}; {n_passed} of {len(findings)} expectations hold"
-    notes = [f"{finding.expectation.says} ({_amount(finding)})" for finding in critical + warnings]
-    return f"{head}; not so: {'; '.join(notes)}." if notes else f"{head}."
-
-
-def _amount(finding: Finding) -> str:
-    noun = "class" if finding.expectation.table == "classes" else "file"
-    plural = "" if finding.n_unexpected == 1 else "es" if noun == "class" else "s"
-    return f"{finding.n_unexpected} {noun}{plural}"
+    create_markdown_artifact(text, key=ARTIFACT_KEY, description="What was expected of the data.")

@@ -213,7 +213,8 @@ def _add_code(folder: Path) -> None:
 
 def _lay_out(folder: Path) -> None:
     (folder / ".dvc").mkdir(parents=True)
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+    (folder / "expectations").mkdir()
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "expectations/README.md"):
         shutil.copyfile(ROOT / name, folder / name)
     for arguments in (
         ("init", "--quiet", "--initial-branch=main"),

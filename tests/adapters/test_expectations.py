@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from adapters.expectations import N_EXAMPLES, run_expectations
-from transfer.data.expectations import Expectation, Finding, failed, suite
+from transfer.data.expectation import Expectation, Finding, failed
+from transfer.data.expectations import Limits, suite
 from transfer.errors import EnvironmentFault
 
 FILES = pd.DataFrame(
@@ -20,6 +21,10 @@ FILES = pd.DataFrame(
     }
 )
 CLASSES = pd.DataFrame({"class_name": ["a", "b"], "n_images": [11, 2]})
+LIMITS = Limits(
+    max_quarantined_fraction=0.05, min_images_per_class=3, min_side_px=8, max_class_ratio=20.0, max_aspect_ratio=10.0,
+    min_highlight=0.15, max_shadow=0.9, min_contrast=0.05, min_sharpness=0.02,
+)  # fmt: skip
 KEYS = {"files": "path", "classes": "class_name"}
 
 
@@ -78,16 +83,12 @@ def test_the_tool_stays_quiet(capfd: pytest.CaptureFixture[str], caplog: pytest.
 
 
 def test_severity_is_ours_to_gate() -> None:
-    asked = suite(
-        n_classes=2, max_quarantined_fraction=0.05, min_images_per_class=3, min_side_px=8, max_class_ratio=20.0
-    )
+    asked = suite(2, LIMITS)
     findings = tuple(Finding(item, passed=False, n_checked=1, n_unexpected=1, examples=()) for item in asked)
     assert {finding.expectation.severity for finding in failed(findings, "warning")} == {"warning"}
-    assert len(failed(findings, "critical")) + len(failed(findings, "warning")) == len(asked)
+    assert len(failed(findings, "error")) + len(failed(findings, "warning")) == len(asked)
 
 
 def test_the_suite_names_everything_once() -> None:
-    asked = suite(
-        n_classes=2, max_quarantined_fraction=0.05, min_images_per_class=3, min_side_px=8, max_class_ratio=20.0
-    )
+    asked = suite(2, LIMITS)
     assert len({item.name for item in asked}) == len(asked)

@@ -51,7 +51,8 @@ def _leave_data(classes: Sequence[str]) -> None:
     rows = [{"class_name": name, "n_images": 16, "n_train": 8, "n_val": 4, "n_test": 4} for name in classes]
     failed = {
         "name": "sides", "severity": "warning", "passed": False, "says": "no side is shorter than 8 px",
-        "remedy": "look at them.", "column": "width_px", "n_checked": 16, "n_unexpected": 2, "examples": [],
+        "remedy": "look at them.", "column": "width_px", "n_checked": 16, "n_unexpected": 2, "observed": "",
+        "examples": [],
     }  # fmt: skip
     n = len(classes)
     counts = {"n_files": 16 * n + 1, "n_readable": 16 * n, "n_quarantined": 1, "n_classes": n}
@@ -59,7 +60,7 @@ def _leave_data(classes: Sequence[str]) -> None:
     quarantined = [{"path": f"{classes[0]}/broken.png", "problem": f"It is cut off: {classes[-1]}."}]
     report = {
         "data_path": "data/digits", "passed": True, "summary": f"{16 * n} files; 18 of 19 expectations hold.",
-        "n_critical": 0, "n_warnings": 1, "counts": counts, "splits": list(SPLITS), "given_splits": [],
+        "n_errors": 0, "n_warnings": 1, "counts": counts, "splits": list(SPLITS), "given_splits": [],
         "checks": [failed], "classes": rows, "quarantined": quarantined, "ignored": {},
     }  # fmt: skip
     write_json(REPORT, report)

@@ -4,14 +4,16 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy.fft import dctn
 
 from transfer.data.decoding import decode_described
-from transfer.data.facts import FACT_TYPES, describe_image, perceptual_hash
+from transfer.data.detail import laplacian_variance
+from transfer.data.facts import FACT_TYPES, describe_image, perceptual_hash, sharpness
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -50,6 +52,35 @@ def test_similar_images_have_similar_hashes_and_others_do_not() -> None:
 def test_brightness_is_the_mean_luma(pixels: np.ndarray) -> None:
     facts = describe_image(decode_described(_png(pixels)))
     assert facts.brightness == pytest.approx(pixels.mean() / 255, abs=5e-5)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 15), st.integers(1, 15))))
+def test_shadow_and_highlight_are_quantiles_of_the_luma(pixels: np.ndarray) -> None:
+    facts = describe_image(decode_described(_png(pixels)))
+    low, high = np.quantile(pixels, [0.01, 0.99], method="inverted_cdf") / 255
+    assert (facts.shadow, facts.highlight) == (round(float(low), 4), round(float(high), 4))
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(3, 12), st.integers(3, 12))))
+def test_sharpness_is_the_root_of_the_variance_that_slices_use(pixels: np.ndarray) -> None:
+    grey = np.repeat(pixels[None, None], 3, axis=1)
+    theirs = laplacian_variance(torch.from_numpy(grey)).sqrt().item()
+    assert sharpness(Image.fromarray(pixels)) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_sharpness_falls_with_blur_and_hardly_depends_on_the_resolution() -> None:
+    image = Image.fromarray(_noise(2, 512, 512)).convert("L")
+    edges = image.point(lambda value: 255 * (value > 128))
+    blurred = [sharpness(edges.filter(ImageFilter.GaussianBlur(radius))) for radius in (0, 4, 8, 16)]
+    assert blurred == sorted(blurred, reverse=True)
+    assert blurred[0] > 5 * blurred[2]
+    larger = edges.resize((1536, 1536), Image.Resampling.NEAREST)
+    assert sharpness(larger) == pytest.approx(sharpness(edges), rel=0.05)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 50), (5000, 1), (3000, 2)])
+def test_an_image_of_two_lines_has_no_sharpness(size: tuple[int, int]) -> None:
+    assert sharpness(Image.new("L", size, 9)) == 0.0
 
 
 def test_facts_name_size_mode_and_format() -> None:
