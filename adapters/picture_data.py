@@ -43,7 +43,8 @@ def thumbnail(path: Path, sha256: str, longest_px: int) -> str | None:
         sha256: hex digest of the bytes that are meant; a file that changed since is not shown.
         longest_px: its longer side is made no longer than this.
     """
-    from transfer.data.decoding import MAX_BYTES, UndecodableError, decode
+    from transfer.data.decoding import MAX_BYTES, decode
+    from transfer.data.undecodable import UndecodableError
 
     try:
         if path.stat().st_size > MAX_BYTES:

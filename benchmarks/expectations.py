@@ -17,9 +17,10 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from tasks.params_blocks import ValidateParams
-from transfer.data.decoding import UndecodableError, decode_described
+from transfer.data.decoding import decode_described
 from transfer.data.drift import profile_of_numbers, shift
 from transfer.data.facts import describe_image
+from transfer.data.undecodable import UndecodableError
 
 N_IMAGES, N_HALVES = 400, 200
 COLUMNS = ("width_px", "height_px", "n_bytes", "brightness", "contrast", "sharpness", "aspect_ratio")
