@@ -1,5 +1,7 @@
 """What every page of ours has in common: its style, a policy by which nothing is loaded, escaping."""
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,17 +45,26 @@ ul { margin: .35rem 0 0; padding-left: 1.1rem; } li { margin: .1rem 0; }
 """
 
 
-def render(template: str, values: Mapping[str, Any], style: str = "") -> str:
+def render(template: str, values: Mapping[str, Any], style: str = "", script: str = "") -> str:
     """Fill a template; every value is escaped, a missing one is an error.
 
     Args:
         template: Jinja, with {{ policy }} and {{ style }} in its head.
         values: name -> what the template shows; `Markup` is taken as it is.
         style: CSS beyond that of all pages.
+        script: the only one that may run, by its digest; the template has it as <script>{{ script }}</script>.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    own = {"style": Markup(STYLE + style), "policy": Markup(POLICY)}  # noqa: S704  our constants
+    own = {"style": Markup(STYLE + style), "policy": Markup(_policy(script)), "script": Markup(script)}  # noqa: S704  our constants
     return environment.from_string(template).render({**values, **own})
+
+
+def _policy(script: str) -> str:
+    """Return the policy of a page that may run one script, or none."""
+    if not script:
+        return POLICY
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return POLICY.replace("img-src data:;", f"img-src data:; script-src 'sha256-{digest}';")

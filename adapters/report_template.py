@@ -74,6 +74,8 @@ comparisons, so that it is larger than in the sentences.</p>
 <figure class="card">{{ data.picture }}
 {% if data.n_left_out %}<figcaption>The largest and the smallest classes; {{ data.n_left_out }} between them are left
 out here and stand in artifacts/validate/report.html.</figcaption>{% endif %}</figure>
+<p class="soft">Do labels look wrong? <code>rootstock data review</code> names those of training and validation images
+that a probe doubts, on a page to decide on.</p>
 {% if data.n_quarantined %}<h3>Quarantine</h3>
 <p class="soft">Files that could not be read and that no stage uses: {{ data.n_quarantined }}.</p>
 <div class="scroll" tabindex="0">

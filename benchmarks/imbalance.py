@@ -1,6 +1,7 @@
 """Measure what each remedy for unequal classes is worth on real images, and what choosing one by the probe loses.
 
     python -m benchmarks.imbalance digits --data ../shared/datasets/mnist --largest 150 --max-images 1000
+    python -m benchmarks.imbalance mnist --data ../shared/datasets/mnist --largest 300 --ratios 100 20 --only-auto
     python -m benchmarks.imbalance --redraw
 
 Training and validation images are drawn long-tailed: class k of C, in an order drawn anew by every seed, has the
@@ -68,18 +69,22 @@ def run(images: Tensor, labels: Tensor, ratio: float, seed: int, options: argpar
     """Return how every arm does on the test images of a draw, which remedy was chosen, and the training counts."""
     drawn, test = drawn_target(images, labels, ratio, seed, options.largest, options.test_per_class)
     counts = tuple(drawn.train.labels.bincount().tolist())
+    known = unequal(drawn.train.labels, drawn.n_classes, "auto")
+    remedy, losses = (PLAIN, {}) if known is not None else _chosen(drawn, options)
     arms: dict[str, Any] = {}
-    for arm in (PLAIN, *REMEDIES):
+    for arm in (PLAIN, remedy) if options.only_auto else (PLAIN, *REMEDIES):
         balance = ClassBalance(counts) if arm == PLAIN else ClassBalance(counts, equally=True, remedy=arm)
         arms[arm] = _measured(replace(drawn, balance=balance), test, seed, options)
-    known = unequal(drawn.train.labels, drawn.n_classes, "auto")
-    if known is not None:
-        return {"counts": counts, "arms": arms, "chosen": PLAIN, "loo_nlls": {}}
+    return {"counts": counts, "arms": arms, "chosen": remedy, "loo_nlls": losses}
+
+
+def _chosen(drawn: Target, options: argparse.Namespace) -> tuple[str, dict[str, float]]:
+    """Return the remedy that the probe prefers, and the losses by which it does."""
     backbone, _ = candidate(BackboneReference.parse(options.backbone), None)
     features = extract_features(backbone, drawn.train.inputs)
     batch_size = first_batch_size(FinetuneParams(), len(drawn.train))
     found = chosen(features, drawn.train.labels, drawn.n_classes, batch_size)
-    return {"counts": counts, "arms": arms, "chosen": found.remedy, "loo_nlls": dict(found.loo_nlls)}
+    return found.remedy, dict(found.loo_nlls)
 
 
 def drawn_target(
@@ -130,8 +135,8 @@ def _figures(classifier: Classifier, test: Examples) -> dict[str, float]:
     actual = test.labels.numpy()
     confusion = classification.confusion_matrix(actual, probabilities.argmax(1), probabilities.shape[1])
     recalls = [one.recall for one in classification.class_metrics(confusion)]
-    nll = classification.negative_log_likelihood(actual, probabilities)
-    return {"accuracy": float(np.mean(recalls)), "worst": float(min(recalls)), "nll": nll}
+    nll, f1 = classification.negative_log_likelihood(actual, probabilities), classification.macro_f1(confusion)
+    return {"accuracy": float(np.mean(recalls)), "worst": float(min(recalls)), "nll": nll, "macro_f1": f1}
 
 
 def _loaded(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
@@ -159,6 +164,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--largest", type=int, default=100, help="training images of the largest class")
     parser.add_argument("--test-per-class", type=int, default=100)
     parser.add_argument("--max-images", type=int, default=1500, help="finetune.max_images_seen")
+    parser.add_argument("--only-auto", action="store_true", help="measure nothing but off and what the probe chooses")
     parser.add_argument("--redraw", action="store_true", help="run nothing; write the tables from the runs there are")
     return parser.parse_args()
 

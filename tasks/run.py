@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from adapters import environment, prefect_api, servers
+from adapters import environment, prefect_api, relabelling, servers
 from adapters.locks import refuse_if_busy
 from adapters.mlflow_store import open_client
 from adapters.project import enter_project
@@ -35,6 +35,7 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     environment.prepare(project)
     environment.quieten_prefect()
     refuse_if_busy(project)
+    relabelling.refuse_if_cut_off(project)
     if told := mitigation.put_back(project):
         say(told)
     values = pipeline_settings.settled(project, overrides.parse_overrides(texts, project, typed_in))

@@ -1,0 +1,176 @@
+"""Which labels of training and validation images look wrong: a page to decide on, and a table of decisions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters import environment, relabelling
+from adapters.json_files import read_json
+from adapters.locks import refuse_if_busy
+from adapters.manifest_file import MANIFEST, QUARANTINE, TEST, Manifest, read_manifest
+from adapters.project import enter_project
+from adapters.review_page import Case, shown_image, write_page
+from adapters.review_table import Suspect, write_table
+from tasks.features import features_of
+from tasks.handoffs import RANKING, REVIEW_PAGE, REVIEW_TABLE
+from tasks.params import Params, read_params
+from transfer.records import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfer.backbones.backbone import Backbone
+
+MOST_AT_ONCE = 20_000  # rows that judge each other: a few times 200 MB at 1280 features
+_ALIKE = 3
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows with what was found of their labels.
+
+    Args:
+        rows: training and validation rows.
+        features: float32 (N, D), of the chosen backbone.
+        wrong: float64 (N,), how likely each label is wrong.
+        suggested: int64 (N,), the most likely class beside the given one.
+        accuracy: share of rows whose label a probe that did not see them predicts.
+    """
+
+    rows: tuple[Row, ...]
+    features: "Tensor"
+    wrong: "Tensor"
+    suggested: "Tensor"
+    accuracy: float
+
+    def named(self) -> list[int]:
+        """Return the places of rows whose label is more likely wrong than right, the surest first."""
+        found = [place for place, value in enumerate(self.wrong.tolist()) if value > 0.5]
+        return sorted(found, key=lambda place: (-float(self.wrong[place]), self.rows[place].path))
+
+
+def review(most: int) -> None:
+    """Write the page and the table, and tell how many labels look wrong.
+
+    Args:
+        most: images that the page shows, at most.
+
+    Raises:
+        UserError: nothing was ranked yet, or an image is gone or has changed since.
+    """
+    project = enter_project()
+    environment.prepare(project)
+    refuse_if_busy(project)
+    relabelling.refuse_if_cut_off(project)
+    params, manifest = read_params(), read_manifest()
+    found = judged(params, manifest)
+    named = found.named()
+    suspects = [_suspect(found, manifest.classes, place) for place in named]
+    cases = [
+        _case(found, suspect, place, manifest.classes, params.data.path)
+        for suspect, place in zip(suspects[:most], named[:most], strict=True)
+    ]
+    write_table(REVIEW_TABLE, suspects)
+    write_page(REVIEW_PAGE, _content(found, suspects, manifest.classes, params), suspects, cases)
+    print(_told(len(suspects), found))
+
+
+def judged(params: Params, manifest: Manifest) -> Judged:
+    """Judge the labels of all training and validation rows by features of the backbone that was chosen.
+
+    Args:
+        params: of the project.
+        manifest: its usable rows.
+
+    Raises:
+        UserError: nothing was ranked yet, or an image is gone or has changed since.
+    """
+    import torch
+
+    from transfer.metrics.label_errors import judge_labels
+
+    rows = tuple(row for row in manifest.rows if row.split != TEST)
+    backbone, weights_sha256 = _chosen_backbone(params)
+    features = features_of(backbone, weights_sha256, params.data.path, rows, "features")
+    labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
+    wrong, suggested = torch.zeros(len(rows), dtype=torch.float64), labels.clone()
+    accuracy = 0.0
+    for part in parts(rows, MOST_AT_ONCE):
+        places = torch.tensor(part)
+        of_part = judge_labels(features[places], labels[places], len(manifest.classes))
+        wrong[places], suggested[places] = of_part.wrong, of_part.suggested
+        accuracy += of_part.accuracy * len(part) / len(rows)
+    return Judged(rows, features, wrong, suggested, accuracy)
+
+
+def parts(rows: Sequence[Row], most: int) -> Iterator[list[int]]:
+    """Yield the places of rows in parts of at most so many, each class evenly over them, chosen by content."""
+    n_parts = -(-len(rows) // most)
+    ordered = sorted(range(len(rows)), key=lambda place: (rows[place].label, rows[place].sha256, rows[place].path))
+    for first in range(n_parts):
+        yield ordered[first::n_parts]
+
+
+def _chosen_backbone(params: Params) -> "tuple[Backbone, str | None]":
+    from tasks.candidates import candidate
+    from transfer.backbones.reference import BackboneReference
+
+    ranking = read_json(RANKING, made_from={"manifest": MANIFEST, "quarantine": QUARANTINE})
+    reference = BackboneReference.parse(ranking["winner"])
+    return candidate(reference, params.select.weights_sha256.get(reference.record_key or ""))
+
+
+def _suspect(found: Judged, classes: Sequence[str], place: int) -> Suspect:
+    row = found.rows[place]
+    suggested = classes[int(found.suggested[place])]
+    return Suspect(row.path, row.sha256, classes[row.label], suggested, round(float(found.wrong[place]), 3))
+
+
+def _case(found: Judged, suspect: Suspect, place: int, classes: Sequence[str], data_path: str) -> Case:
+    """Return a suspect with its picture, and the images of both classes that are the most like it."""
+    folder, own, suggested = Path(data_path), found.rows[place], int(found.suggested[place])
+    alike = [
+        (classes[label], [shown_image(folder, found.rows[near]) for near in _nearest(found, place, label)])
+        for label in (suggested, own.label)
+    ]
+    return Case(suspect, shown_image(folder, own), alike)
+
+
+def _nearest(found: Judged, place: int, label: int) -> list[int]:
+    """Return the rows of a class with unsuspected labels whose features are the most like a row's."""
+    import torch
+
+    from transfer.explanation.nearest import nearest
+
+    of_class = [
+        other
+        for other, row in enumerate(found.rows)
+        if row.label == label and other != place and float(found.wrong[other]) <= 0.5
+    ]
+    if not of_class:
+        return []
+    order, _ = nearest(found.features[place : place + 1], found.features[torch.tensor(of_class)], _ALIKE)
+    return [of_class[int(one)] for one in order[0]]
+
+
+def _content(found: Judged, suspects: Sequence[Suspect], classes: Sequence[str], params: Params) -> dict[str, Any]:
+    return {
+        "data_path": params.data.path,
+        "classes": list(classes),
+        "n_judged": len(found.rows),
+        "n_named": len(suspects),
+        "n_expected": round(sum(one.confidence for one in suspects)),
+        "accuracy": found.accuracy,
+    }
+
+
+def _told(n_named: int, found: Judged) -> str:
+    n_rows = f"{len(found.rows):,} training and validation images"
+    if not n_named:
+        return f"No label of {n_rows} looks wrong."
+    verb, where = ("label looks", "it") if n_named == 1 else ("labels look", "them")
+    return (
+        f"{n_named:,} {verb} wrong, of {n_rows}: decide on {where} in {REVIEW_PAGE}, then run "
+        "`rootstock data relabel` with the table that the page saves."
+    )
