@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli_backbones import backbones
+from flows.cli_data import data
 from tasks import cli as work
 
 app = typer.Typer(
@@ -214,6 +215,7 @@ def doctor() -> None:
 
 
 app.add_typer(backbones, name="backbones")
+app.add_typer(data, name="data")
 
 
 @app.command()
