@@ -61,6 +61,11 @@ def kept(project: Path, digest: str) -> Kept:
     return Kept(len(digests), sum(one[2:] in listed[one[:2]] for one in digests))
 
 
+def object_place(project: Path, digest: str) -> Path:
+    """Return where the cache has an object, or would have it."""
+    return _object(cache_folder(project) / "files" / "md5", digest)
+
+
 def _object(objects: Path, digest: str) -> Path:
     return objects / digest[:2] / digest[2:]
 
@@ -81,10 +86,16 @@ def _setting(project: Path, section: str, key: str) -> str | None:
     return found or None
 
 
+def place_of(project: Path, digest: str) -> Path | None:
+    """Return where the cache has a file; None where it does not hold it."""
+    place = object_place(project, digest)
+    return place if digest and place.is_file() else None
+
+
 def content(project: Path, digest: str) -> bytes | None:
     """Return the bytes of a file of the cache; None where the cache does not hold it."""
-    place = _object(cache_folder(project) / "files" / "md5", digest)
-    return place.read_bytes() if digest and place.is_file() else None
+    place = place_of(project, digest)
+    return None if place is None else place.read_bytes()
 
 
 def code_digest(path: Path) -> str:

@@ -1,18 +1,15 @@
 """Lineage both ways: what a registered version was made from, and which versions were made from a data set."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import data_records, environment, git_copies, mlflow_lineage
+from adapters import data_records, environment, mlflow_lineage
 from adapters.project import enter_project
 from adapters.version_records import Version
+from tasks import data_revisions
 from tasks.lineage_facts import Fact, facts_of
 from tasks.versions import NAMED, resolve
 from transfer.errors import UserError
-
-_DIGEST = re.compile(r"[0-9a-f]{6,32}(?:\.dir)?")
-_MOST_KNOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +65,10 @@ def _made_from(project: Path, typed_in: Path, target: str) -> MadeFrom:
     path, _, revision = target.partition("@") if not Path(target).exists() else (target, "", "")
     path = data_records.as_recorded(project, typed_in, path)
     if revision:
-        digest, source = _at(project, path, revision)
+        digest, source, _ = data_revisions.at(project, path, revision)
     else:
         found, source = data_records.present(project, path), "as DVC recorded it last"
         if found is None:
-            raise _unknown(project, path, f"Nothing is recorded of {path} here")
+            raise data_revisions.unknown(project, path, f"Nothing is recorded of {path} here")
         digest = found
     return MadeFrom(path, digest, source, tuple(mlflow_lineage.versions_of_data(project, digest)))
-
-
-def _at(project: Path, path: str, revision: str) -> tuple[str, str]:
-    """Return the digest that a data set had at a revision, and where that was found."""
-    if _DIGEST.fullmatch(revision):
-        known = [one.digest for one in mlflow_lineage.known_data(project) if one.digest.startswith(revision)]
-        if len(known) == 1:
-            return known[0], "as it was named"
-        if known:
-            raise _unknown(project, path, f"{revision} begins {len(known)} digests")
-    commit = git_copies.commit_of(project, revision)
-    if commit is None:
-        raise _unknown(
-            project, path, f"{revision} is neither a revision of git here nor a digest of a registered model"
-        )
-    digest = data_records.at_commit(project, path, commit)
-    if digest is None:
-        raise _unknown(project, path, f"Commit {commit[:12]} says nothing of {path} in {path}.dvc or dvc.lock")
-    return digest, f"at commit {commit[:12]}"
-
-
-def _unknown(project: Path, path: str, problem: str) -> UserError:
-    known = mlflow_lineage.known_data(project)
-    own = [one for one in known if one.path in (path, Path(path).name)] or known
-    listed = ", ".join(f"{one.path}@{one.digest[:12]} ({one.n_versions})" for one in own[:_MOST_KNOWN])
-    more = f" and {len(own) - _MOST_KNOWN} more" if len(own) > _MOST_KNOWN else ""
-    have = f"registered models were made from {listed}{more}" if own else "no registered model names its data"
-    return UserError(f"{problem}; {have}.")

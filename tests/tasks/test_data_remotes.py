@@ -1,0 +1,141 @@
+"""Data that go to a remote and come back into another clone: a folder, and a server that speaks S3's protocol."""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters import dvc_cache
+from adapters.data_lists import digest_of as digest_of_files
+from adapters.data_lists import present
+from tasks.data_diff import difference
+from tests.tasks.changed_data import change, digest_of, draw, dvc, git
+from transfer.errors import EnvironmentFault
+
+NEEDED = ("dvc_s3", "moto")
+BUCKET = "images"
+
+
+@pytest.fixture
+def two_states(tmp_path: Path, lay_out: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project whose data set was committed twice, and change into it."""
+    project = tmp_path / "project"
+    lay_out(project)
+    monkeypatch.chdir(project)
+    for name in "abc":
+        for number in range(6):
+            draw(project / "data" / "set" / name / f"{number}.png", seed=1000 * ord(name) + number)
+    params = project / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("data/digits", "data/set"), encoding="utf-8")
+    (project / "dvc.yaml").write_text("stages: {}\n", encoding="utf-8")
+    dvc(project, "add", "data/set")
+    commit_all(project)
+    return project
+
+
+def commit_all(project: Path) -> None:
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "a state")
+
+
+def push_twice(project: Path) -> tuple[str, str]:
+    """Push two states; return their digests."""
+    dvc(project, "push")
+    first = digest_of(project)
+    change(project / "data" / "set")
+    dvc(project, "add", "data/set")
+    dvc(project, "push")
+    commit_all(project)
+    return first, digest_of(project)
+
+
+def join(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Clone the project as a colleague does, and change into the clone."""
+    clone = project.parent / "clone"
+    git(project.parent, "clone", "--quiet", str(project), str(clone))
+    monkeypatch.chdir(clone)
+    return clone
+
+
+def shared_as_a_team_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Push from one clone; compare and pull in another."""
+    first, second = push_twice(project)
+    clone = join(project, monkeypatch)
+    found = difference("HEAD~1", "HEAD", fetch=True)  # lists alone
+    assert (found.before.digest, found.after.digest) == (first, second)
+    assert len(found.images.added) == 21
+    assert dvc_cache.kept(clone, second).n_here == 0
+    dvc(clone, "pull")
+    assert digest_of_files(present(clone, "data/set")) == second
+
+
+def test_a_folder_is_a_remote(two_states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dvc(two_states, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    shared_as_a_team_does(two_states, monkeypatch)
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve S3's protocol on this machine, with a bucket; yield its address."""
+    for name, text in (("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(name, text)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ}) as server:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            make_bucket(address, time.monotonic() + 60)
+            yield address
+        finally:
+            server.terminate()
+
+
+def make_bucket(address: str, deadline: float) -> None:
+    request = urllib.request.Request(f"{address}/{BUCKET}", method="PUT")  # noqa: S310 on this machine
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=5):  # noqa: S310 on this machine
+                return
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@pytest.mark.service
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in NEEDED),
+    reason="the extras s3 and s3-test are not installed (pip install -e '.[s3,s3-test]')",
+)
+def test_a_server_that_speaks_s3_is_a_remote(two_states: Path, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dvc(two_states, "remote", "add", "-d", "store", f"s3://{BUCKET}/store")
+    dvc(two_states, "remote", "modify", "store", "endpointurl", s3_server)
+    shared_as_a_team_does(two_states, monkeypatch)
+
+
+@pytest.mark.service
+@pytest.mark.skipif(
+    not importlib.util.find_spec("dvc_s3"), reason="the extra s3 is not installed (pip install -e '.[s3]')"
+)
+def test_a_server_that_does_not_answer_is_a_sentence(two_states: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        dvc(two_states, "remote", "add", "-d", "store", f"s3://{BUCKET}/store")
+        dvc(two_states, "remote", "modify", "store", "endpointurl", address)
+        commit_all(two_states)
+        join(two_states, monkeypatch)
+        with pytest.raises(EnvironmentFault, match=r"The remote cannot be read: .*; `dvc fetch -v` tells more"):
+            difference("HEAD", "HEAD", fetch=True)
