@@ -16,8 +16,13 @@ N_CUES, N_CLASSES = 3, 4
 TOLERANCE = 15  # of the side, a 15th: 15 px of 224, as in the pointing game's paper
 PATCHES_A_SIDE = 4  # how many patches would fit along a side
 WHITE = 255
-STRIPES, SHAPES = "stripes", "shapes"  # methods were chosen on stripes; shapes were looked at once, afterwards
-COLOURS = {STRIPES: ((0, 0, 0), (255, 255, 255)), SHAPES: ((20, 40, 140), (250, 170, 30))}
+STRIPES, SHAPES, LETTERS = "stripes", "shapes", "letters"
+KINDS = (STRIPES, SHAPES, LETTERS)  # methods are chosen on stripes, and measured on the others
+COLOURS = {
+    STRIPES: ((0, 0, 0), (255, 255, 255)),
+    SHAPES: ((20, 40, 140), (250, 170, 30)),
+    LETTERS: ((90, 20, 90), (120, 230, 130)),
+}
 
 
 def backgrounds(kind: str, data: Path, preprocess: Preprocess, n_images: int) -> Tensor:
@@ -73,13 +78,18 @@ def patches(width: int, kind: str) -> Tensor:
 
     Args:
         width: of a patch in pixels.
-        kind: stripes down, stripes across and a disc; or slanted stripes, a cross and a ring.
+        kind: stripes down, stripes across and a disc; slanted stripes, a cross and a ring; or the letters T, L and Z.
     """
     at, line = torch.arange(width), (torch.arange(width) + 0.5) / width - 0.5
     radius = line[:, None] ** 2 + line[None] ** 2
     if kind == STRIPES:
         across = (at // max(1, width // 4) % 2 == 1)[:, None].expand(width, width)
         return torch.stack((across, across.T, radius < 0.5 / torch.pi))
+    if kind == LETTERS:
+        first, last, middle = line < -0.25, line > 0.25, line.abs() < 0.15
+        sloping = (line[:, None] + line[None]).abs() < 0.15
+        level = (first | last)[:, None]
+        return torch.stack((first[:, None] | middle[None], last[:, None] | first[None], level | sloping))
     slanted = (at[:, None] + at[None]) // max(1, width // 4) % 2 == 1
     bar = line.abs() < 0.15
     return torch.stack((slanted, bar[:, None] | bar[None], (radius > 0.08) & (radius < 0.24)))
@@ -101,6 +111,16 @@ def hits(maps: Tensor, cues: Tensor) -> Tensor:
     margin = maps.shape[-1] // TOLERANCE
     near = nn.functional.max_pool2d(cues[:, None].float(), 2 * margin + 1, 1, margin)[:, 0].bool()
     return near.flatten(1).gather(1, maps.flatten(1).argmax(1, keepdim=True))[:, 0]
+
+
+def patches_at_peaks(maps: Tensor) -> Tensor:
+    """Return a square as large as a cue around the highest value of each map, bool (N, S, S)."""
+    side = maps.shape[-1]
+    width = side // PATCHES_A_SIDE
+    peaks, at = maps.flatten(1).argmax(1), torch.arange(side)
+    starts = [(peak - width // 2).clamp(0, side - width)[:, None] for peak in (peaks // side, peaks % side)]
+    rows, columns = ((at >= start) & (at < start + width) for start in starts)
+    return rows[:, :, None] & columns[:, None]
 
 
 def edges_of(images: Tensor) -> Tensor:
