@@ -132,11 +132,13 @@ def table(runs: list[dict[str, Any]]) -> str:
         "| network | cues, on | accuracy | method | peak in the cue | misses worth more | by chance | check | ms |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    of_line = lambda run: (run["network"], run["cues"], run["method"])  # noqa: E731
-    order = sorted(runs, key=lambda run: (*of_line(run)[:2], run["method"] == EDGES, run["method"], run["seed"]))
-    for _, same in groupby(order, of_line):
+    for _, same in groupby(sorted(runs, key=lambda run: (*_of_line(run), run["seed"])), _of_line):
         lines.append(f"| {' | '.join(_cells(list(same)))} |")
     return "\n".join(lines)
+
+
+def _of_line(run: dict[str, Any]) -> tuple[str, str, bool, str]:
+    return run["network"], run["cues"], run["method"] == EDGES, run["method"]
 
 
 def _cells(runs: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -101,25 +101,24 @@ def _headless(name: str, make: Callable[[], nn.Module], head: str, width: int) -
 def _vision_transformer() -> nn.Module:
     from torchvision.models import VisionTransformer
 
-    return VisionTransformer(32, 4, 4, 4, 96, 192, num_classes=2)
-
-
-def _swin() -> nn.Module:
-    from torchvision.models.swin_transformer import SwinTransformer
-
-    return SwinTransformer([4, 4], 64, [2, 4], [4, 8], [4, 4], stochastic_depth_prob=0.0, num_classes=2)
+    network: nn.Module = VisionTransformer(32, 4, 4, 4, 96, 192, num_classes=2)
+    return network
 
 
 def _convnext() -> nn.Module:
     from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
-    return ConvNeXt([CNBlockConfig(48, 96, 2), CNBlockConfig(96, None, 2)], layer_scale=1.0, num_classes=2)
+    network: nn.Module = ConvNeXt(
+        [CNBlockConfig(48, 96, 2), CNBlockConfig(96, None, 2)], layer_scale=1.0, num_classes=2
+    )
+    return network
 
 
 def _densenet() -> nn.Module:
     from torchvision.models import DenseNet
 
-    return DenseNet(12, (4, 4), 24, num_classes=2)
+    network: nn.Module = DenseNet(12, (4, 4), 24, num_classes=2)
+    return network
 
 
 NETWORKS = (
@@ -137,11 +136,9 @@ NETWORKS = (
         5,
         400,
     ),
-    Network(
-        "cifar_resnet20, CIFAR-10", _pretrained("rootstock/cifar_resnet20@{}/cifar10_resnet20.pth"), 0.001, 5, 2400
-    ),
+    Network("cifar_resnet20, CIFAR-10", _pretrained("rootstock/cifar_resnet20@{}/cifar10_resnet20.pth"), 0.001, 5, 600),
     Network("strokes, shipped", _pretrained("rootstock/strokes"), 0.001, 8, 2400),
-    Network("resnet18 of 64 px, from scratch", _random("torchvision/resnet18?crop_px=64"), 0.001, 6, 3200, "textures"),
+    Network("resnet18 of 64 px, from scratch", _random("torchvision/resnet18?crop_px=64"), 0.001, 5, 2400),
     Network(
         "vision transformer of 4 layers, from scratch",
         _headless("vision transformer of 4 layers", _vision_transformer, "heads", 96),
@@ -149,9 +146,6 @@ NETWORKS = (
         6,
         6000,
         "textures",
-    ),
-    Network(
-        "swin of 2 stages, from scratch", _headless("swin of 2 stages", _swin, "head", 128), 0.001, 8, 6000, "textures"
     ),
     Network(
         "convnext of 2 stages, from scratch",
