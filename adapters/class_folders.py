@@ -22,11 +22,13 @@ class FoundFile:
         path: relative to the data set's folder, with forward slashes.
         class_name: the name of its class folder.
         split: "train", "val" or "test" when a folder says so, else "".
+        group: of images that must stay together, as a table says; "" for none.
     """
 
     path: str
     class_name: str
     split: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,11 +82,15 @@ def gate() -> None:
 
 
 def _with_copies(readable: "pd.DataFrame") -> "pd.DataFrame":
-    """Add what is known about byte-identical copies of each row."""
-    by_content = readable.groupby("sha256")
+    """Add what is known about copies of each row, byte-identical or near, about its group, and whether it was moved."""
+    by_content, by_look = readable.groupby("sha256"), readable.groupby("copies")
+    by_user = readable.groupby("user_group")
     trained_on = set(readable.loc[readable["split"] == "train", "sha256"])
     return readable.assign(
         n_splits_with_content=by_content["split"].transform("nunique"),
+        n_splits_with_look=by_look["split"].transform("nunique"),
+        n_splits_with_group=by_user["split"].transform("nunique").fillna(1).astype(int),
+        changed_side=readable["first_split"] != readable["split"],
         n_classes_with_content=by_content["class_name"].transform("nunique"),
         test_copy_of_train=(readable["split"] == "test") & readable["sha256"].isin(trained_on),
     )

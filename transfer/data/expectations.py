@@ -144,6 +144,21 @@ def _copies() -> tuple[Expectation, ...]:
             "no image has byte-identical copies in two splits", "remove the copies from one side.",
         ),
         Expectation(
+            "no_near_copy_across_splits", "readable", "n_splits_with_look", "between", (None, 1), "warning",
+            "no image has a near-duplicate in another split",
+            "remove the copies from one side; the report gives the accuracy without test images that have one in training.",
+        ),
+        Expectation(
+            "no_group_across_splits", "readable", "n_splits_with_group", "between", (None, 1), "warning",
+            "no group of images that belong together is in two splits",
+            "move each group to one side; the test accuracy is too high otherwise.",
+        ),
+        Expectation(
+            "no_image_changed_side", "readable", "changed_side", "in_set", (False,), "warning",
+            "no image has been moved to another split since it was first seen",
+            "move it back, or remove its line from artifacts/manifest/splits.csv: models of before may have learned from it.",
+        ),
+        Expectation(
             "no_copy_across_classes", "readable", "n_classes_with_content", "between", (None, 1), "warning",
             "no image has byte-identical copies in two classes", "decide for one class and remove the other copy.",
         ),
