@@ -47,12 +47,10 @@ def assign_splits(
 ) -> tuple[str, ...]:
     """Give every image a split: what was decided before, else where its class lacks most.
 
-    Each class is to have its share of images in every split, rounded, and one at least. Images that have a side keep
-    it. What shares a group with them goes to the same side (training before validation before test, where a group has
-    images on several). Other groups of several images go, the larger ones first, where their classes lack most; single
-    images then fill what is missing, in the order of their position, which is drawn by hashing the seed with the
-    digest: the lowest to test, the next to validation. So the split depends on content, not on order or names, and is
-    stratified within rounding wherever a class has enough images that are in no group.
+    Each class is to have its share in every split, rounded, and one at least. What shares a group with images that have
+    a side goes there (training before validation before test). Other groups of several images go, the larger first,
+    where their classes lack most; single images fill what is missing in the order of their position, drawn by hashing
+    seed and digest: the lowest to test, the next to validation. So order and names are of no account.
 
     Args:
         digests: content hash of each image, hexadecimal.
@@ -73,10 +71,7 @@ def assign_splits(
     _refuse_small(class_names, groups, len(shares))
     sides: Sides = {digest: kept[digest] for digest in digests if digest in kept}
     by_group = _sides_of_groups(digests, groups, sides)
-    placed: Placed = defaultdict(Counter)
-    for digest, class_name, group in zip(digests, class_names, groups, strict=True):
-        if group in by_group:
-            placed[class_name][sides.get(digest, by_group[group])] += 1
+    placed = _placed(digests, class_names, groups, sides, by_group)
     wanted = {name: _wanted(n_images, shares) for name, n_images in Counter(class_names).items()}
     new = _new_groups(digests, class_names, groups, by_group, seed)
     drawn = _place_groups([group for group in new if group.size > 1], wanted, placed)
@@ -84,6 +79,17 @@ def assign_splits(
     _fill_empty(new, drawn, placed, tuple(shares), kept_classes=_classes_of(by_group, groups, class_names))
     by_group |= drawn
     return tuple(sides.get(digest, by_group[group]) for digest, group in zip(digests, groups, strict=True))
+
+
+def _placed(
+    digests: Sequence[str], class_names: Sequence[str], groups: Sequence[str], sides: Sides, by_group: Sides
+) -> Placed:
+    """Count what has a side, by class and split."""
+    placed: Placed = defaultdict(Counter)
+    for digest, class_name, group in zip(digests, class_names, groups, strict=True):
+        if group in by_group:
+            placed[class_name][sides.get(digest, by_group[group])] += 1
+    return placed
 
 
 def _shares(val_fraction: float, test_fraction: float) -> dict[str, float]:
