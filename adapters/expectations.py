@@ -32,6 +32,7 @@ _RULES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "upright": ("ExpectImagesToBeUpright", ()),
     "one_class": ("ExpectIdenticalImagesToShareOneClass", ()),
     "one_split": ("ExpectIdenticalImagesToShareOneSplit", ()),
+    "copies_in_one_split": ("ExpectNearDuplicatesToShareOneSplit", ()),
     "group_in_one_split": ("ExpectGroupsToShareOneSplit", ()),
     "distinct_names": ("ExpectClassNamesToBeDistinct", ()),
     "unlike_names": ("ExpectClassNamesToBeUnlike", ()),
@@ -126,7 +127,7 @@ def _finding(expectation: Expectation, result: Mapping[str, Any], key: str, n_ro
 
 def _together(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Put copies and members of a group side by side, in the order of the first of each."""
-    for key in ("sha256", "group"):
+    for key in ("sha256", "copies", "user_group"):
         if rows and key in rows[0]:
             place: dict[Any, int] = {}
             for row in rows:

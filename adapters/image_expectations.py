@@ -111,7 +111,8 @@ _SHARED: Mapping[str, tuple[str, str, str]] = {
         "Expect byte-identical images to be in one class.",
     ),
     "ExpectIdenticalImagesToShareOneSplit": ("sha256", "split", "Expect byte-identical images to be in one split."),
-    "ExpectGroupsToShareOneSplit": ("group", "split", "Expect the images of a group to be in one split."),
+    "ExpectNearDuplicatesToShareOneSplit": ("copies", "split", "Expect near-duplicates to be in one split."),
+    "ExpectGroupsToShareOneSplit": ("user_group", "split", "Expect the images of a group to be in one split."),
 }
 _OF_A_PAIR = ("column_A", "column_B", "row_condition", "condition_parser", "ignore_row_if")
 _NAMES: Mapping[str, tuple[str, Callable[[Sequence[str]], list[bool]]]] = {

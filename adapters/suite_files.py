@@ -18,7 +18,7 @@ _OURS = (
     "class_names_to_be_unlike groups_to_share_one_split identical_images_to_share_one_class "
     "identical_images_to_share_one_split image_aspect_ratios_to_be_moderate images_not_to_be_dark "
     "images_not_to_be_washed_out images_to_be_sharp images_to_be_upright images_to_have_contrast "
-    "numbered_class_names_to_be_in_order one_value_within"
+    "near_duplicates_to_share_one_split numbered_class_names_to_be_in_order one_value_within"
 )
 # What Great Expectations has for a table in memory. Left out: what takes SQL, other tables or JSON schemas, which are
 # programs or lead out of the project.

@@ -26,6 +26,8 @@ from tasks.handoffs import (
     VERDICT,
 )
 from tasks.judging import write_verdict
+from tasks.leak_words import leak_sentence
+from tasks.leaks import leak_metrics, with_leaks
 from tasks.looks import write_looks
 from tasks.measures import class_lines, compared, figures_of, metrics_of, prediction_lines
 from tasks.params import read_params
@@ -49,14 +51,14 @@ def measure() -> None:
         UserError: there are no test rows, a class has none, or a model was trained on other classes.
     """
     manifest = read_manifest()
-    rows = tested(read_params(), manifest, manifest.of_split("test"))
+    rows = with_leaks(tested(read_params(), manifest, manifest.of_split("test")), manifest)
     found, comparisons = figures_of(rows), compared(rows)
     (sureness, sets), slices = calibrate(rows), slices_of(rows)
-    metrics = metrics_of(rows, found, comparisons) | sureness | write_slices(rows, slices)
+    metrics = metrics_of(rows, found, comparisons) | sureness | write_slices(rows, slices) | leak_metrics(rows)
     write_plain_json(METRICS, dict(sorted(metrics.items())))
     write_table(PREDICTIONS, prediction_lines(rows, sets))
     write_table(PER_CLASS, class_lines(rows, found))
-    print(" ".join(filter(None, (write_verdict(rows, comparisons), write_looks(rows, slices)))))
+    print(" ".join(filter(None, (write_verdict(rows, comparisons), leak_sentence(metrics), write_looks(rows, slices)))))
 
 
 @step

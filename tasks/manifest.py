@@ -14,10 +14,9 @@ from adapters.kept_scan import open_scan
 from adapters.manifest_file import MANIFEST, Header, own_columns, read_frame, write_manifest
 from adapters.table_columns import TableChoice
 from tasks.params import read_params
-from tasks.params_blocks import ManifestParams
 from tasks.progress import progress
+from tasks.splitting import Side, sides_of
 from tasks.step import step
-from transfer.data.splits import assign_splits
 from transfer.errors import UserError
 from transfer.records import SPLITS
 
@@ -29,7 +28,7 @@ def describe() -> None:
     Raises:
         UserError: the folder is no data set that can be split; see `adapters.table_listing` and `transfer.data.splits`.
     """
-    from transfer.data.facts import FACT_TYPES
+    from transfer.data.facts import FACT_TYPES, THUMBNAIL
 
     params = read_params()
     data_path = Path(params.data.path)
@@ -38,11 +37,12 @@ def describe() -> None:
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
-    splits = _splits(described, listing.given_splits, params.manifest)
+    sides = sides_of([entry for entry in described if not entry.problem], listing.given_splits, params.manifest)
     kinds = own_columns(listing.columns, FACT_TYPES)
-    rows = [_row(entry, splits.get(entry.found.path, ""), listing.classes, [*kinds]) for entry in described]
+    rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
+    shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
     header = Header(listing.classes, listing.ignored, listing.given_splits)
-    write_manifest(MANIFEST, rows, {**FACT_TYPES, **kinds}, header)
+    write_manifest(MANIFEST, rows, {**shown, **kinds}, header)
     _say(described, listing.ignored)
 
 
@@ -56,23 +56,6 @@ def record() -> None:
         run.params({"data.path": params.data.path, **_named("manifest", params.manifest.model_dump())})
         run.metrics({f"n_{split}": int((frame["split"] == split).sum()) for split in SPLITS})
         run.metrics({"n_files": len(frame), "n_unreadable": int((~frame["readable"]).sum())})
-
-
-def _splits(described: Sequence[DescribedFile], given: Sequence[str], params: ManifestParams) -> dict[str, str]:
-    """Return path -> split of the readable files: as the folders say, else by content."""
-    usable = [entry for entry in described if not entry.problem]
-    splits = {entry.found.path: entry.found.split for entry in usable if entry.found.split}
-    if "val" in given:
-        return splits
-    drawn = [entry for entry in usable if entry.found.split in ("", "train")]
-    assigned = assign_splits(
-        [entry.found.group or entry.sha256 for entry in drawn],
-        [entry.found.class_name for entry in drawn],
-        seed=params.seed,
-        val_fraction=params.val_fraction,
-        test_fraction=0.0 if "test" in given else params.test_fraction,
-    )
-    return splits | {entry.found.path: split for entry, split in zip(drawn, assigned, strict=True)}
 
 
 def _refuse_unusable(data_path: Path, described: Sequence[DescribedFile], listing: Listing) -> None:
@@ -94,13 +77,16 @@ def _refuse_unusable(data_path: Path, described: Sequence[DescribedFile], listin
                 )
 
 
-def _row(entry: DescribedFile, split: str, classes: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+def _row(entry: DescribedFile, side: Side | None, classes: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
     return {
         "path": entry.found.path,
         "class_name": entry.found.class_name,
         "label": classes.index(entry.found.class_name),
-        "split": split,
-        "group": entry.found.group or entry.sha256,  # identical content stays together
+        "split": side.split if side else "",
+        "group": side.group if side else entry.sha256,
+        "copies": side.copies if side else entry.sha256,
+        "user_group": entry.found.group or None,
+        "first_split": side.first_split if side else "",
         "sha256": entry.sha256,
         "readable": not entry.problem,
         "problem": entry.problem,

@@ -54,6 +54,7 @@ class ManifestParams(BaseModel):
     seed: _Seed = 0
     val_fraction: float = Field(default=0.2, gt=0, le=0.45)
     test_fraction: float = Field(default=0.2, gt=0, le=0.45)
+    near_duplicates: bool = True
 
 
 class ValidateParams(BaseModel):

@@ -6,6 +6,7 @@ from typing import Any
 
 from adapters.report_charts import MOST_CLASSES, confusion, reliability, risk_curve
 from adapters.report_rows import Span, interval_rows
+from tasks.leak_words import leak_sentence
 from tasks.report_records import Records
 from tasks.report_words import (
     REFERENCES,
@@ -45,8 +46,13 @@ def tiles(records: Records) -> list[dict[str, str]]:
     count = {"what": "Test images", "value": f"{metrics['n_test']:,}", "range": f"{metrics['n_classes']} classes"}
     return [
         *shown,
-        {**count, "means": f"seen by no training; intervals hold the truth in {confidence} of such samples"},
+        {**count, "means": f"{_seen(metrics)}; intervals hold the truth in {confidence} of such samples"},
     ]
+
+
+def _seen(metrics: Mapping[str, Any]) -> str:
+    n_leaked = metrics.get("n_test_with_copy_in_training", 0)
+    return f"{n_leaked} of them with a copy in training" if n_leaked else "seen by no training"
 
 
 def _tile(what: str, figure: tuple[float, float, float], means: str) -> dict[str, str]:
@@ -59,6 +65,7 @@ def warnings(records: Records) -> list[str]:
     verdict = records.verdict
     found = [records.mitigation] if records.mitigation else []
     found += [readable(text) for text in (*verdict.get("caveats", ()), *verdict.get("early_warnings", ()))]
+    found += list(filter(None, (leak_sentence(records.metrics),)))
     if (records.registration.get("weights_licence") or "unknown") == "unknown":
         found.append("The licence of the pretrained weights is unknown: find out before you pass the model on.")
     report = records.validation

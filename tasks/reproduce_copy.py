@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters import dvc_copies, git_copies, lock_records, machine, mlflow_lineage, origin_files, params_file
+from adapters import dvc_cache, dvc_copies, git_copies, lock_records, machine, mlflow_lineage, origin_files, params_file
 from adapters.dvc_cache import code_digest
 from adapters.json_files import sha256_of
 from adapters.lock_records import StageRecord
@@ -15,6 +15,7 @@ from adapters.project import state_folder
 from adapters.registered_models import version_folder
 from adapters.registry_copies import lend_registry
 from adapters.run_memory import FILE
+from adapters.split_ledger import LEDGER
 from adapters.version_records import Version
 from adapters.weights_cards import declaration_of
 from adapters.working_copies import depth, lend, lend_measured, place_for_copy
@@ -110,6 +111,7 @@ def lay_out(project: Path, origin: Origin, room: Path) -> Path:
         shutil.copyfile(origin.folder / MEMORY, state_folder(copy) / FILE)
     lend_measured(project, copy)
     _data(project, origin, copy)
+    _ledger(project, origin, copy)
     _weights(project, origin, copy, weights)
     if registered:
         lend_registry(project, copy, registered)
@@ -185,6 +187,15 @@ def _data(project: Path, origin: Origin, copy: Path) -> None:
         lend(project, copy, path)
         return
     dvc_copies.bring_back(project, copy, path, digest)
+
+
+def _ledger(project: Path, origin: Origin, copy: Path) -> None:
+    """Give the copy the ledger of splits as the version's manifest left it, which puts the same images on each side."""
+    record = origin.stages.get("manifest")
+    content = dvc_cache.content(project, record.outs.get(LEDGER.as_posix(), "")) if record else None
+    if content is not None:
+        (copy / LEDGER).parent.mkdir(parents=True, exist_ok=True)
+        (copy / LEDGER).write_bytes(content)
 
 
 def _weights(project: Path, origin: Origin, copy: Path, recorded: Mapping[str, str]) -> None:

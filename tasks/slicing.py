@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 _PIXELS = ("width_px", "height_px")
 _KNOWN = ("brightness", "mode", "format", "exif_orientation")
-_NO_SLICE = ("group", "perceptual_hash", "n_bytes", "shadow", "highlight", "sharpness")
+_NO_SLICE = (
+    "group",
+    "copies",
+    "first_split",
+    "perceptual_hash",
+    "n_bytes",
+    "shadow",
+    "highlight",
+    "sharpness",
+)
 
 
 def slices_of(rows: Tested) -> "tuple[Slice, ...]":

@@ -29,12 +29,13 @@ def readable_table(files: "pd.DataFrame", limits: Limits) -> "pd.DataFrame":
     readable = files[files["readable"]]
     trained_on = set(readable.loc[readable["split"] == "train", "sha256"])
     sides = readable[["width_px", "height_px"]].astype(float)
-    contents = readable.groupby("group")["sha256"].transform("nunique")
+    contents = readable.groupby("copies")["sha256"].transform("nunique")
     contrast = (readable["highlight"] - readable["shadow"]).round(4)
     toned = contrast >= limits.min_contrast
     lit = toned & (readable["highlight"] >= limits.min_highlight) & (readable["shadow"] <= limits.max_shadow)
     return readable.assign(
-        group=readable["group"].where((contents > 1) & (readable["group"] != "")),  # copies are told of as copies
+        copies=readable["copies"].where(contents > 1),  # byte-identical ones are told of as such
+        changed_side=readable["first_split"] != readable["split"],
         test_copy_of_train=(readable["split"] == "test") & readable["sha256"].isin(trained_on),
         aspect_ratio=sides.max(axis=1) / sides.min(axis=1),
         contrast=contrast,

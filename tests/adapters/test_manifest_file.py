@@ -71,6 +71,9 @@ def test_columns_come_back_in_the_order_of_the_rows(written: Path) -> None:
     manifest = read_manifest(written, _quarantine(written, []))
     columns = read_columns(manifest.rows[::-1], written)
     assert [row.path for row in manifest.rows[::-1]] == ["d", "b", "a"]
+    assert {name: columns.pop(name) for name in ("copies", "user_group", "first_split")} == dict.fromkeys(
+        ("copies", "user_group", "first_split"), [None] * 3
+    )
     assert columns == {"group": ["dd", "bb", "aa"], "n_bytes": [10] * 3, "width_px": [3] * 3, "mode": ["RGB"] * 3}
 
 

@@ -9,7 +9,7 @@ Table = Literal["files", "readable", "classes"]
 Rule = Literal[
     "not_null", "unique", "between", "in_set",
     "sharp", "not_dark", "not_washed_out", "contrast", "moderate_aspect", "upright",
-    "one_class", "one_split", "group_in_one_split",
+    "one_class", "one_split", "copies_in_one_split", "group_in_one_split",
     "distinct_names", "unlike_names", "tidy_names", "no_folder_names", "numbers_in_order",
     "stable", "given",
 ]  # fmt: skip

@@ -189,9 +189,19 @@ def _copies() -> tuple[Expectation, ...]:
             "no image has byte-identical copies in two splits", "remove the copies from one side.",
         ),
         about(
+            "no_near_copy_across_splits", "split", "copies_in_one_split", (),
+            "no image has a near-duplicate in another split",
+            "remove the copies from one side; the report gives the accuracy without test images that have one in training.",
+        ),
+        about(
             "no_group_across_splits", "split", "group_in_one_split", (),
             "no group of images that belong together is in two splits",
             "move each group to one side; the test accuracy is too high otherwise.",
+        ),
+        about(
+            "no_image_changed_side", "changed_side", "in_set", (False,),
+            "no image has been moved to another split since it was first seen",
+            "move it back, or remove its line from artifacts/manifest/splits.csv: models of before may have learned from it.",
         ),
         about(
             "no_copy_across_classes", "class_name", "one_class", (),

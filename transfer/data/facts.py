@@ -10,9 +10,11 @@ from PIL import Image
 
 from transfer.data.decoding import Decoded
 
-# Column -> Arrow type; the manifest carries them without knowing what they mean.
+# Column -> Arrow type; the manifest carries them without knowing what they mean, all but the thumbnail.
+THUMBNAIL, THUMBNAIL_SIDE = "thumbnail", 32
 FACT_TYPES: Mapping[str, str] = {
     "perceptual_hash": "string",
+    THUMBNAIL: "binary",
     "width_px": "int32",
     "height_px": "int32",
     "mode": "string",
@@ -24,7 +26,6 @@ FACT_TYPES: Mapping[str, str] = {
     "sharpness": "float64",
 }
 _HASH_SIDE = 8
-_GREY_SIDE = 32
 _SHARP_PX = 256  # longer side on which sharpness is measured: finer detail than that no backbone of usual size sees
 _TAIL = 0.01  # share of the pixels that shadow and highlight leave out: a few dead or burnt ones say nothing
 
@@ -35,6 +36,7 @@ class ImageFacts:
 
     Args:
         perceptual_hash: 64 bits as 16 hexadecimal digits, see `perceptual_hash` below.
+        thumbnail: 32 x 32 bytes of grey, rows from the top: what near-duplicates are told by.
         width_px: of the upright image.
         height_px: of the upright image.
         mode: Pillow's name of the stored pixel layout.
@@ -47,6 +49,7 @@ class ImageFacts:
     """
 
     perceptual_hash: str
+    thumbnail: bytes
     width_px: int
     height_px: int
     mode: str
@@ -69,8 +72,10 @@ def describe_image(decoded: Decoded) -> ImageFacts:
     luma = float(histogram @ np.arange(256)) / (255.0 * grey.width * grey.height)
     below = np.cumsum(histogram)
     shadow, highlight = np.searchsorted(below, np.array([_TAIL, 1.0 - _TAIL]) * below[-1]) / 255.0
+    small = reduced(grey)
     return ImageFacts(
-        perceptual_hash=perceptual_hash(grey),
+        perceptual_hash=perceptual_hash(small),
+        thumbnail=small.tobytes(),
         width_px=grey.width,
         height_px=grey.height,
         mode=decoded.mode,
@@ -81,6 +86,16 @@ def describe_image(decoded: Decoded) -> ImageFacts:
         highlight=round(float(highlight), 4),
         sharpness=round(sharpness(grey), 4),
     )
+
+
+def reduced(grey: Image.Image) -> Image.Image:
+    """Return an image squeezed into 32 x 32; one of that size as it is.
+
+    Args:
+        grey: any size, 8-bit grey.
+    """
+    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return grey if grey.size == side else grey.resize(side, Image.Resampling.LANCZOS)
 
 
 def perceptual_hash(grey: Image.Image) -> str:
@@ -97,7 +112,7 @@ def perceptual_hash(grey: Image.Image) -> str:
 
     Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010 (DCT based hash).
     """
-    pixels = np.asarray(grey.resize((_GREY_SIDE, _GREY_SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
+    pixels = np.asarray(reduced(grey), dtype=np.float64)
     basis = _cosines()
     low = basis @ pixels @ basis.T
     bits = (low > np.median(low)).astype(np.uint8).ravel()
@@ -134,5 +149,5 @@ def sharpness(grey: Image.Image) -> float:
 def _cosines() -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the first 8 rows of the unnormalised DCT-II matrix of 32 points."""
     frequency = np.arange(_HASH_SIDE)[:, None]
-    position = np.arange(_GREY_SIDE)[None, :]
-    return 2.0 * np.cos(np.pi * frequency * (2 * position + 1) / (2 * _GREY_SIDE))
+    position = np.arange(THUMBNAIL_SIDE)[None, :]
+    return 2.0 * np.cos(np.pi * frequency * (2 * position + 1) / (2 * THUMBNAIL_SIDE))

@@ -1,0 +1,250 @@
+"""Sides of images in a project: the ledger, copies across given splits, groups, growth, and what DVC keeps of it."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageOps
+
+from adapters.class_folders import FoundFile
+from adapters.image_files import DescribedFile
+from adapters.manifest_file import MANIFEST
+from adapters.split_ledger import GIVEN, LEDGER, Decision, read_ledger, with_decisions, write_ledger
+from tasks import manifest as steps
+from tasks.params_blocks import ManifestParams
+from tasks.splitting import sides_of
+from transfer.errors import UserError
+
+SEED_0 = "seed=0 val=0.2 test=0.2"
+
+
+def _image(seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((90, 90), Image.Resampling.BICUBIC)
+
+
+def _paint(folder: Path, seeds: range) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        _image(seed).save(folder / f"{seed:03d}.png")
+
+
+@pytest.fixture
+def photos(project: Path) -> Path:
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
+    return Path("photos")
+
+
+def _made() -> pd.DataFrame:
+    steps.describe()
+    return pd.read_parquet(MANIFEST).set_index("path")
+
+
+def _set(key: str, value: object) -> None:
+    params = Path("params.yaml")
+    lines = params.read_text().splitlines()
+    block = lines.index("manifest:")
+    at = next(at for at in range(block, len(lines)) if lines[at].startswith(f"  {key}:"))
+    lines[at] = f"  {key}: {value}"
+    params.write_text("\n".join(lines) + "\n")
+
+
+def test_the_ledger_holds_every_image_and_the_next_run_changes_nothing(photos: Path) -> None:
+    _paint(photos / "a", range(12))
+    _paint(photos / "b", range(20, 32))
+    frame, ledger = _made(), LEDGER.read_bytes()
+    lines = ledger.decode().splitlines()
+    assert lines[0] == "draw,sha256,split,group"
+    assert lines[1:] == sorted(f"{SEED_0},{row.sha256[:16]},{row.split}," for row in frame.itertuples())
+    manifest = MANIFEST.read_bytes()
+    steps.describe()
+    assert (LEDGER.read_bytes(), MANIFEST.read_bytes()) == (ledger, manifest)
+
+
+def test_what_comes_fills_what_is_missing_and_moves_nothing(photos: Path) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 10))
+    before = _made()["split"]
+    for name, start in (("a", 10), ("b", 110)):
+        _paint(photos / name, range(start, start + 20))
+    after = _made()
+    assert after.loc[before.index, "split"].equals(before)
+    counts = after.groupby(["class_name", "split"]).size().to_dict()
+    assert counts == {(name, split): n for name in "ab" for split, n in (("train", 18), ("val", 6), ("test", 6))}
+
+
+def test_an_image_that_was_away_comes_back_to_its_side(photos: Path) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 12))
+    before = _made()["split"]
+    away = [photos / path for path in before.index[:5]]
+    kept = [path.read_bytes() for path in away]
+    for path in away:
+        path.unlink()
+    _paint(photos / "a", range(40, 52))
+    _made()
+    for path, content in zip(away, kept, strict=True):
+        path.write_bytes(content)
+    assert _made().loc[before.index, "split"].equals(before)
+
+
+def test_another_seed_draws_anew_and_going_back_finds_the_former_sides(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 20))
+    before = _made()["split"]
+    assert "drawn anew" not in capsys.readouterr().out
+    _set("seed", 1)
+    assert not _made()["split"].equals(before)
+    assert "drawn anew (seed=1 val=0.2 test=0.2)" in capsys.readouterr().out
+    _paint(photos / "a", range(40, 60))
+    _set("seed", 0)
+    assert _made().loc[before.index, "split"].equals(before)
+
+
+def test_near_duplicates_stay_together_and_bear_one_name(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 20))
+    for seed in range(10):
+        ImageOps.mirror(_image(seed)).crop((0, 2, 88, 90)).resize((60, 60)).save(photos / "a" / f"copy{seed}.jpg")
+    frame = _made()
+    for seed in range(10):
+        one, other = frame.loc[f"a/{seed:03d}.png"], frame.loc[f"a/copy{seed}.jpg"]
+        assert (one["split"], one["group"], one["copies"]) == (other["split"], other["group"], other["copies"])
+        assert one["group"] == min(one["sha256"], other["sha256"])
+    assert frame["copies"].nunique() == 40
+    assert "10 of 50 images are near-duplicates of others" in capsys.readouterr().out
+    _set("near_duplicates", "false")
+    assert _made()["copies"].nunique() == 50
+
+
+def test_given_splits_are_honoured_and_an_image_that_was_moved_is_told(photos: Path) -> None:
+    for split, start in (("train", 0), ("val", 200), ("test", 400)):
+        for name, more in (("a", 0), ("b", 100)):
+            _paint(photos / split / name, range(start + more, start + more + 4))
+    frame = _made()
+    assert (frame.index.str.split("/").str[0] == frame["split"]).all()
+    assert (frame["first_split"] == frame["split"]).all()
+    (photos / "train/a/000.png").rename(photos / "test/a/000.png")
+    for _ in range(2):
+        moved = _made()
+        assert moved.index[moved["first_split"] != moved["split"]].tolist() == ["test/a/000.png"]
+        assert moved.loc["test/a/000.png", ["split", "first_split"]].tolist() == ["test", "train"]
+
+
+def _described(seed: int, class_name: str, group: str) -> DescribedFile:
+    digest = hashlib.sha256(f"{seed}".encode()).hexdigest()
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
+    found = FoundFile(f"{class_name}/{seed}.png", class_name, "", group)
+    return DescribedFile(found, digest, 1, "", {"thumbnail": pixels.tobytes()})
+
+
+def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(project: Path) -> None:
+    def patients(visit: int) -> list[DescribedFile]:
+        return [
+            _described(1000 * visit + 10 * patient + number, "ab"[patient % 2], f"patient {patient}")
+            for patient in range(20)
+            for number in range(3)
+        ]
+
+    def by_patient(files: list[DescribedFile]) -> dict[str, set[str]]:
+        sides = sides_of(files, (), ManifestParams())
+        return {
+            name: {sides[one.found.path].split for one in files if one.found.group == name}
+            for name in {one.found.group for one in files}
+        }
+
+    first = by_patient(patients(0))
+    assert all(len(splits) == 1 for splits in first.values())
+    assert by_patient(patients(1)) == first
+    assert by_patient([*patients(0), *patients(2)]) == first
+
+
+def test_decisions_that_stand_are_never_overwritten(project: Path) -> None:
+    digest = "ab" * 32
+    ledger = with_decisions({}, GIVEN, {digest: Decision("train", 'the "first", patient')})
+    ledger = with_decisions(ledger, GIVEN, {digest: Decision("test", "")})
+    write_ledger(project, ledger)
+    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", 'the "first", patient')}
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"draw,sha256,split,group\nseed=0,abcd,training,\n", 2),
+        (b"draw,sha256,split,group\nseed=0,abcd\n", 2),
+        (b"path,label\n", 1),
+        (b"\xff\xfe", 1),
+    ],
+)
+def test_a_damaged_ledger_is_refused_with_its_line(project: Path, content: bytes, line: int) -> None:
+    LEDGER.parent.mkdir(parents=True)
+    LEDGER.write_bytes(content)
+    with pytest.raises(UserError, match=rf"splits.csv cannot be read at line {line} .*dvc checkout"):
+        read_ledger(project)
+
+
+def test_a_deleted_ledger_comes_back_from_the_cache_or_stops_the_run(photos: Path) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 12))
+    before = _made()["split"]
+    content = LEDGER.read_bytes()
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    kept = Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(content)
+    Path("dvc.lock").write_text(
+        f"schema: '2.0'\nstages:\n  manifest:\n    cmd: x\n    outs:\n    - path: {LEDGER}\n      md5: {md5}\n"
+    )
+    shutil.rmtree("artifacts")
+    _paint(photos / "a", range(40, 60))
+    assert _made().loc[before.index, "split"].equals(before)
+    shutil.rmtree("artifacts")
+    kept.unlink()
+    with pytest.raises(UserError, match=r"splits.csv, which says where each image was put, is missing"):
+        steps.describe()
+    LEDGER.parent.mkdir(parents=True)
+    LEDGER.touch()
+    assert len(_made()) == 44
+
+
+@pytest.mark.slow
+def test_dvc_keeps_the_ledger_between_runs_and_brings_back_the_one_of_an_old_revision(
+    project_with_code: Path,
+) -> None:
+    """The real thing: `dvc repro`, `dvc checkout` and a folder of artifacts that was deleted."""
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(Path("photos") / name, range(start, start + 12))
+
+    def dvc(*arguments: str) -> None:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        command = (sys.executable, "-m", "dvc", *arguments)
+        done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def repro() -> pd.Series:
+        dvc("repro", "manifest")
+        return pd.read_parquet(MANIFEST).set_index("path")["split"]
+
+    before, first = repro(), LEDGER.read_bytes()
+    subprocess.run(("git", "add", "-A", "-f", "dvc.lock", "params.yaml", "dvc.yaml"), check=True)
+    subprocess.run(("git", "commit", "-qm", "one"), check=True)
+    _paint(Path("photos/a"), range(40, 60))
+    after, second = repro(), LEDGER.read_bytes()
+    assert after[before.index].equals(before)
+    assert set(first.splitlines()) < set(second.splitlines())
+    shutil.rmtree("artifacts")
+    assert repro().equals(after)
+    subprocess.run(("git", "checkout", "-q", "dvc.lock"), check=True)
+    dvc("checkout", "--force", LEDGER.as_posix())
+    assert LEDGER.read_bytes() == first
