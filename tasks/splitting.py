@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.image_files import DescribedFile
+from adapters.described_files import DescribedFile
 from adapters.split_ledger import (
     GIVEN,
     LEDGER,
