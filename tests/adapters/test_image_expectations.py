@@ -38,8 +38,8 @@ def readable() -> pd.DataFrame:
         {
             "path": [f"{index:03}.png" for index in range(N)], "label": [index % 2 for index in range(N)],
             "class_name": ["ant", "bee"] * (N // 2), "split": ["train", "train", "val", "test"] * (N // 4),
-            "sha256": [f"{index:064x}" for index in range(N)], "group": [None] * N, "readable": True,
-            "test_copy_of_train": False, "width_px": 32, "height_px": draw.integers(20, 40, N), "mode": "RGB",
+            "sha256": [f"{index:064x}" for index in range(N)], "user_group": [None] * N, "readable": True,
+            "copies": [None] * N, "changed_side": False, "test_copy_of_train": False, "width_px": 32, "height_px": draw.integers(20, 40, N), "mode": "RGB",
             "format": "PNG", "n_bytes": draw.integers(500, 5000, N), "exif_orientation": 1,
             "brightness": draw.random(N), "aspect_ratio": 1.5, "contrast": 0.7, "shadow": 0.1, "highlight": 0.8,
             "sharpness": 0.1,
@@ -74,6 +74,7 @@ PLANTED: dict[str, tuple[str, Any, Any]] = {  # expectation -> column, what is p
     "width_sufficient": ("width_px", 7, 8),
     "height_sufficient": ("height_px", 7, 8),
     "no_training_copy_in_test": ("test_copy_of_train", True, False),
+    "no_image_changed_side": ("changed_side", True, False),
     "label_in_range": ("label", 2, 1),
     "split_known": ("split", "holdout", "train"),
     "readable_share": ("readable", False, True),
@@ -103,7 +104,8 @@ def test_what_is_just_good_enough_passes(readable: pd.DataFrame) -> None:
 def test_copies_and_groups_are_counted_as_pandas_counts_them(readable: pd.DataFrame) -> None:
     draw = np.random.default_rng(1)
     readable["sha256"] = [f"{value:064x}" for value in draw.integers(0, 150, N)]
-    readable["group"] = [f"patient {value}" if value < 20 else None for value in draw.integers(0, 60, N)]
+    for column in ("user_group", "copies"):
+        readable[column] = [f"{column} {value}" if value < 20 else None for value in draw.integers(0, 60, N)]
     found = _run(readable, _classes("ant", "bee"), suite(2, LIMITS))
 
     def crossing(key: str, column: str) -> int:
@@ -113,7 +115,8 @@ def test_copies_and_groups_are_counted_as_pandas_counts_them(readable: pd.DataFr
 
     assert found["no_copy_across_splits"].n_unexpected == crossing("sha256", "split") > 0
     assert found["no_copy_across_classes"].n_unexpected == crossing("sha256", "class_name") > 0
-    assert found["no_group_across_splits"].n_unexpected == crossing("group", "split") > 0
+    assert found["no_group_across_splits"].n_unexpected == crossing("user_group", "split") > 0
+    assert found["no_near_copy_across_splits"].n_unexpected == crossing("copies", "split") > 0
     assert found["no_copies"].n_unexpected == int(readable["sha256"].duplicated(keep=False).sum())
     first, second = (path for path, _ in found["no_copies"].examples[:2])
     digests = dict(zip(readable["path"], readable["sha256"], strict=True))
