@@ -77,8 +77,8 @@ def list_class_folders(data_path: Path, extensions: Collection[str]) -> Listing:
     for split, root in roots.items():
         ignored.update(_suffix(entry.name) for entry in _visible(root) if not entry.is_dir())
         for name in classes[split]:
-            found = _walk(root / name, extensions, ignored)
-            files.extend(FoundFile(_relative(path, data_path), name, split) for path in found)
+            found = _walk(data_path, (root / name).relative_to(data_path).as_posix(), extensions, ignored)
+            files.extend(FoundFile(path, name, split) for path in found)
     _refuse_empty(data_path, roots, classes, files, extensions)
     given = tuple(split for split in SPLITS if split in by_split)
     return Listing(
@@ -218,34 +218,41 @@ def _refuse_empty(
                 )
 
 
-def _walk(folder: Path, extensions: Collection[str], ignored: Counter[str]) -> Iterator[Path]:
-    for entry in _visible(folder):
-        if entry.is_dir() and not entry.is_symlink():
-            yield from _walk(entry, extensions, ignored)
-        elif _suffix(entry.name) in extensions and not entry.is_dir():
-            yield entry
-        else:
-            ignored[_suffix(entry.name)] += 1
+def _walk(data_path: Path, folder: str, extensions: Collection[str], ignored: Counter[str]) -> Iterator[str]:
+    """Yield the paths of files below a folder, relative to the data set's, asking the system about links alone."""
+    waiting = [folder]
+    while waiting:
+        inside = waiting.pop()
+        for entry in _entries(data_path / inside):
+            path, suffix = f"{inside}/{entry.name}", _suffix(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            elif suffix in extensions and not (entry.is_symlink() and Path(entry.path).is_dir()):
+                yield _refuse_undecodable(path, data_path)
+            else:
+                ignored[suffix] += 1
 
 
 def _visible(folder: Path) -> list[Path]:
+    return sorted(folder / entry.name for entry in _entries(folder))
+
+
+def _entries(folder: Path) -> "list[os.DirEntry[str]]":
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return [one for one in entries if not one.name.startswith(".") and one.name.lower() not in _CLUTTER]
     except OSError as error:
         raise UserError(f"{folder} cannot be listed ({error.strerror}); make it readable.") from error
-    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in _CLUTTER]
 
 
-def _relative(path: Path, data_path: Path) -> str:
-    relative = path.relative_to(data_path).as_posix()
+def _refuse_undecodable(path: str, data_path: Path) -> str:
+    """Return a path that is UTF-8; DVC ends without an explanation where one is not."""
     try:
-        relative.encode("utf-8")
+        path.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UserError(
-            f"The file name {os.fsencode(relative)!r} in {data_path} is not UTF-8; rename the file."
-        ) from error
-    return relative
+        raise UserError(f"The file name {os.fsencode(path)!r} in {data_path} is not UTF-8; rename the file.") from error
+    return path
 
 
 def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()
+    return os.path.splitext(name)[1].lower().rstrip(".")  # noqa: PTH122  three times as fast, for each of all files

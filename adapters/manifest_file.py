@@ -1,7 +1,8 @@
 """Write and read the manifest: a Parquet table with a row a file, and what the whole table needs to be understood."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from transfer.records import Row
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MANIFEST = Path("artifacts/manifest/manifest.parquet")
 QUARANTINE = Path("artifacts/validate/quarantine.json")
@@ -19,7 +21,7 @@ TEST = "test"  # the split whose labels are sealed
 
 SEALED = -1  # the label of a test row, until `adapters.sealed_labels` opens it
 
-_VERSION = 1
+_VERSION, _LONGEST_REASON = 1, 200
 _HEADER_KEY = b"rootstock"
 _COLUMN_TYPES = {
     "path": "string",
@@ -117,7 +119,7 @@ def write_manifest(
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     table = table.replace_schema_metadata({_HEADER_KEY: json.dumps(about, sort_keys=True)})
     with atomic_write(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
+        parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
 def read_header(path: Path = MANIFEST) -> Header:
@@ -126,20 +128,19 @@ def read_header(path: Path = MANIFEST) -> Header:
     Raises:
         UserError: the file is missing, is no manifest, or has another version.
     """
-    from pyarrow import ArrowException, parquet
+    from pyarrow import parquet
 
     if not path.is_file():
         raise UserError(f"{path} is missing; run the manifest stage with `rootstock run` or `dvc repro`.")
-    try:
-        metadata = parquet.read_schema(path).metadata or {}
-        about = json.loads(metadata.get(_HEADER_KEY, b"{}"))
-    except (ArrowException, ValueError) as error:
-        raise UserError(f"{path} is not a manifest ({error}); delete it and run `dvc repro` again.") from error
-    if about.get("version") != _VERSION:
-        raise UserError(
-            f"{path} has version {about.get('version')!r}, this code reads {_VERSION}; run `dvc repro` again."
-        )
-    return Header(tuple(about["classes"]), about["ignored"], tuple(about["given_splits"]))
+    with _damage_told(path):
+        schema = parquet.read_schema(path)
+        about = json.loads((schema.metadata or {}).get(_HEADER_KEY, b"{}"))
+        version = about.get("version")
+    if version != _VERSION:
+        raise UserError(f"{path} has version {version!r}, this code reads {_VERSION}; run `dvc repro` again.")
+    with _damage_told(path):
+        _check_columns(schema)
+        return Header(tuple(map(str, about["classes"])), dict(about["ignored"]), tuple(about["given_splits"]))
 
 
 def read_manifest(path: Path = MANIFEST, quarantine: Path = QUARANTINE) -> Manifest:
@@ -152,11 +153,9 @@ def read_manifest(path: Path = MANIFEST, quarantine: Path = QUARANTINE) -> Manif
     Raises:
         UserError: a file is missing, damaged, or the list was made from another manifest.
     """
-    from pyarrow import parquet
-
     header = read_header(path)
     refused = set(read_json(quarantine, made_from={"manifest": path})["paths"])
-    table = parquet.read_table(path, columns=["path", "label", "split", "sha256", "readable"])
+    table = _read_table(path, columns=["path", "label", "split", "sha256", "readable"])
     rows = tuple(
         Row(row["path"], SEALED if row["split"] == TEST else row["label"], row["split"], row["sha256"])
         for row in table.to_pylist()
@@ -171,10 +170,8 @@ def read_label_of(path: Path = MANIFEST) -> dict[str, int]:
     Raises:
         UserError: the file is missing, is no manifest, or has another version.
     """
-    from pyarrow import parquet
-
     read_header(path)
-    table = parquet.read_table(path, columns=["path", "label"], filters=[("split", "=", TEST)])
+    table = _read_table(path, columns=["path", "label"], filters=[("split", "=", TEST)])
     return dict(zip(table.column("path").to_pylist(), table.column("label").to_pylist(), strict=True))
 
 
@@ -191,12 +188,12 @@ def read_columns(rows: Sequence[Row], path: Path = MANIFEST) -> dict[str, list[A
     Raises:
         UserError: the file is missing, is no manifest, or has another version.
     """
-    from pyarrow import parquet
+    import pyarrow as pa
 
     read_header(path)
-    table = parquet.read_table(path)
+    table = _read_table(path)
     place = {name: index for index, name in enumerate(table.column("path").to_pylist())}
-    chosen = table.take([place[row.path] for row in rows])
+    chosen = table.take(pa.array([place[row.path] for row in rows], pa.int64()))
     return {name: chosen.column(name).to_pylist() for name in table.column_names if name not in _OF_A_ROW}
 
 
@@ -209,4 +206,37 @@ def read_frame(path: Path = MANIFEST) -> "pd.DataFrame":
     import pandas as pd
 
     read_header(path)
-    return pd.read_parquet(path, engine="pyarrow")
+    with _damage_told(path):
+        return pd.read_parquet(path, engine="pyarrow", page_checksum_verification=True)
+
+
+def _read_table(path: Path, **options: Any) -> "pa.Table":
+    from pyarrow import parquet
+
+    with _damage_told(path):
+        return parquet.read_table(path, page_checksum_verification=True, **options)
+
+
+def _check_columns(schema: "pa.Schema") -> None:
+    """Refuse a table whose fixed columns are not all there as they were written.
+
+    Raises:
+        ValueError: names the first that is not.
+    """
+    import pyarrow as pa
+
+    for name, kind in _COLUMN_TYPES.items():
+        if schema.names.count(name) != 1 or schema.field(name).type != pa.type_for_alias(kind):
+            raise ValueError(f"the column {name} is not of type {kind}")
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Turn whatever a reader of a damaged file raises into a sentence."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+        raise UserError(f"{path} is not a manifest ({reason}); delete it and run `dvc repro` again.") from error
