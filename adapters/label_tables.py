@@ -158,12 +158,12 @@ def _of_parquet(path: Path) -> LabelTable:
     try:
         with parquet.ParquetFile(path) as file:
             _refuse_large(path, file.metadata)
-            flat = [field.name for field in file.schema_arrow if _is_plain(field.type)]
+            flat = [field.name for field in file.schema_arrow if is_plain(field.type)]
             table = file.read(columns=flat)
             head = [field.name for field in file.schema_arrow]
             _refuse_head(path, head)
             columns = {name: table.column(name).to_pylist() for name in flat}
-            names_of = _named_numbers(file.schema_arrow)
+            names_of = named_numbers(file.schema_arrow)
     except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no Parquet file that can be read ({reason}); write it again.") from error
@@ -181,19 +181,27 @@ def _refuse_large(path: Path, metadata: Any) -> None:
         )
 
 
-def _is_plain(kind: "pa.DataType") -> bool:
-    """Say whether values become texts, numbers or lists of them: no bytes, no structures, no types of others."""
+def is_plain(kind: "pa.DataType") -> bool:
+    """Say whether values become texts, numbers or lists of them: no bytes, no structures, no types of others.
+
+    Args:
+        kind: of a column.
+    """
     from pyarrow import types
 
     if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind):
-        return _is_plain(kind.value_type)
+        return is_plain(kind.value_type)
     scalar = (types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_large_string)
     dated = (types.is_date, types.is_timestamp, types.is_decimal, types.is_null, types.is_string_view)
     return any(is_kind(kind) for is_kind in (*scalar, *dated))
 
 
-def _named_numbers(schema: "pa.Schema") -> dict[str, tuple[str, ...]]:
-    """Return what Hugging Face's datasets library writes beside columns of class numbers: the names of the classes."""
+def named_numbers(schema: "pa.Schema") -> dict[str, tuple[str, ...]]:
+    """Return what Hugging Face's datasets library writes beside columns of class numbers: the names of the classes.
+
+    Args:
+        schema: of a Parquet file, with its metadata.
+    """
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
         told = {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}

@@ -58,8 +58,19 @@ def list_data_set(data_path: Path, extensions: Collection[str], choice: TableCho
     tables = _tables(data_path, choice)
     if not tables:
         _refuse_unused(data_path, choice)
-        return list_class_folders(data_path, extensions)
+        return _list_folders(data_path, extensions)
     return _list_table(data_path, extensions, choice, _sheet(data_path, tables, choice))
+
+
+def _list_folders(data_path: Path, extensions: Collection[str]) -> Listing:
+    try:
+        return list_class_folders(data_path, extensions)
+    except UserError as error:
+        entries = sorted(data_path.iterdir()) if data_path.is_dir() else []
+        table = next((entry for entry in entries if entry.suffix.lower() in KINDS and entry.is_file()), None)
+        if table is None:
+            raise
+        raise UserError(f"{str(error)[:-1]}; or name its table with `rootstock run data.path={table}`.") from error
 
 
 def _tables(data_path: Path, choice: TableChoice) -> dict[str, str]:
@@ -120,11 +131,12 @@ def _sheet(data_path: Path, tables: Mapping[str, str], choice: TableChoice) -> _
     read = {name: read_label_table(data_path / name) for name in tables}
     head = dict.fromkeys(column for table in read.values() for column in table.columns)
     splits = {name: "" if set(tables.values()) == {"train"} else split for name, split in tables.items()}
+    bases = {name: choice.images or Path(name).parent.as_posix() for name in tables}
     return _Sheet(
         source=" and ".join(str(table.path) for table in read.values()),
         columns={column: [v for table in read.values() for v in _values(table, column)] for column in head},
         places=[f"{place} of {table.path}" for table in read.values() for place in table.places],
-        bases=[choice.images or Path(name).parent.as_posix() for name, table in read.items() for _ in table.places],
+        bases=[bases[name] for name, table in read.items() for _ in table.places],
         splits=[splits[name] for name, table in read.items() for _ in table.places],
         names_of={column: names for table in read.values() for column, names in table.names_of.items()},
         files=tuple(tables),

@@ -1,11 +1,11 @@
-"""Make a data set's folder of an archive, a table of images elsewhere, or a set that torchvision can bring."""
+"""Make a data set's folder of an archive, of images elsewhere or inside Parquet files, or of a published set."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from adapters import archives, named_sets, new_folders, table_copies
+from adapters import archives, named_sets, new_folders, parquet_images, table_copies
 from adapters.class_folders import SPLIT_FOLDERS, Listing
 from adapters.image_files import EXTENSIONS, list_images
 from adapters.json_files import sha256_of, write_plain_json
@@ -30,12 +30,14 @@ class Choices:
         root: where torchvision's files are or go; None for a folder that is removed afterwards.
         encoding: of names in an archive that does not say it.
         image: the column of image paths, of a table.
+        label: the column of labels, of a table.
     """
 
     into: Path | None = None
     root: Path | None = None
     encoding: str | None = None
     image: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +46,28 @@ class Imported:
 
     Args:
         folder: the data set's, relative to the project where it is inside.
-        table: within it; None where class folders or a metadata file say what each image is.
+        choice: what a run has to be told of its table.
         listing: its images.
         left_out: ending -> number of files that stayed in the archive.
     """
 
     folder: str
-    table: str | None
+    choice: TableChoice
     listing: Listing
     left_out: dict[str, int]
 
     @property
-    def data_path(self) -> str:
-        """Return what `data.path` has to be."""
-        return self.folder if self.table is None else f"{self.folder}/{self.table}"
+    def overrides(self) -> tuple[str, ...]:
+        """Return what `rootstock run` has to be told, `key=value` each."""
+        path = self.folder if self.choice.table is None else f"{self.folder}/{self.choice.table}"
+        return (f"data.path={path}", *(f"data.{role}={name}" for role, name in self.choice.named().items()))
 
 
 def bring(source: str, choices: Choices) -> Imported:
     """Make a folder below the project of a source; it is there whole and checked, or not at all.
 
     Args:
-        source: an archive, a table, or `torchvision/NAME`.
+        source: an archive, a table, Parquet files of images, or `torchvision/NAME`.
         choices: of the command line.
 
     Raises:
@@ -74,33 +77,34 @@ def bring(source: str, choices: Choices) -> Imported:
     project = find_project()
     path = Path(source).expanduser()
     named = named_sets.is_reference(source) and not path.exists()
-    make, stem = _maker(source, path, choices, project, named=named)
+    make, stem = _maker(source, path, choices, named=named)
     target = _target(project, choices.into, stem)
     shown = source if named else str(path)
     with new_folders.new_folder(project, target) as staged:
         left_out = make(staged)
         root = _below_wrapping(staged)
-        table, listing = _checked(root, shown)
-        origin = {"source": source if named else path.name} | ({} if named else {"sha256": sha256_of(path)})
-        write_plain_json(root / ORIGIN, origin)
+        choice, listing = _checked(root, shown, choices)
+        origin = {"source": source if named else path.resolve().name}
+        write_plain_json(root / ORIGIN, origin | ({"sha256": sha256_of(path)} if path.is_file() else {}))
         new_folders.whole(root, target)
     inside = target.is_relative_to(project)
-    return Imported(target.relative_to(project).as_posix() if inside else str(target), table, listing, left_out)
+    return Imported(target.relative_to(project).as_posix() if inside else str(target), choice, listing, left_out)
 
 
-def _maker(
-    source: str, path: Path, choices: Choices, project: Path, *, named: bool
-) -> tuple[Callable[[Path], dict[str, int]], str]:
+def _maker(source: str, path: Path, choices: Choices, *, named: bool) -> tuple[Callable[[Path], dict[str, int]], str]:
     """Return what fills an empty folder, and what the data set is to be called."""
     if named:
         name = named_sets.name_of(source)
-        return lambda folder: _export(name, choices.root, folder, project), name.lower()
+        return lambda folder: _export(name, choices.root, folder), name.lower()
     if "://" in source:
         raise UserError(f"{source} is an address; download the file first, then import it.")
     if not path.exists():
         raise UserError(
             f"{source} is not there; name a zip or tar archive, a table ({', '.join(KINDS)}) or torchvision/NAME."
         )
+    shards = parquet_images.find_shards(path) if path.is_dir() or path.suffix.lower() == ".parquet" else ()
+    if shards:
+        return lambda folder: _write(shards, folder), (path if path.is_dir() else path.parent).resolve().name
     if path.is_dir():
         raise UserError(f"{source} is a folder, which needs no import; run `rootstock run data.path={source}`.")
     if path.suffix.lower() in KINDS:
@@ -130,6 +134,14 @@ def _unpack(path: Path, choices: Choices, folder: Path) -> dict[str, int]:
     return dict(sorted(done.left_out.items()))
 
 
+def _write(shards: Sequence[parquet_images.Shard], folder: Path) -> dict[str, int]:
+    from transfer.data.decoding import MAX_BYTES
+
+    with progress("writing images", total=None) as bar:
+        parquet_images.write_images(shards, folder, MAX_BYTES, bar.advance)
+    return {}
+
+
 def _copy(path: Path, choices: Choices, folder: Path) -> dict[str, int]:
     table = read_label_table(path)
     with progress("copying images", total=len(table.places)) as bar:
@@ -137,8 +149,8 @@ def _copy(path: Path, choices: Choices, folder: Path) -> dict[str, int]:
     return {}
 
 
-def _export(name: str, root: Path | None, folder: Path, project: Path) -> dict[str, int]:
-    own = state_folder(project) / _DOWNLOADS
+def _export(name: str, root: Path | None, folder: Path) -> dict[str, int]:
+    own = state_folder(find_project()) / _DOWNLOADS
     with progress("writing images", total=None) as bar:
         named_sets.export(name, (root or own).expanduser(), folder, bar.advance)
     if root is None:
@@ -155,20 +167,23 @@ def _below_wrapping(folder: Path) -> Path:
         folder = entries[0]
 
 
-def _checked(root: Path, shown: str) -> tuple[str | None, Listing]:
-    """Return the table that says what each image is, if it has to be named, and the data set's listing.
+def _checked(root: Path, shown: str, choices: Choices) -> tuple[TableChoice, Listing]:
+    """Return what a run has to be told of the data set's table, and its listing.
 
     Raises:
         UserError: it is no data set that can be used; the sentence calls it as the user does.
     """
     tables = sorted(entry.name for entry in root.iterdir() if entry.suffix.lower() in KINDS)
+    ours = (root / table_copies.TABLE).is_file()  # with the column file_name
+    choice = TableChoice(image=None if ours else choices.image, label=choices.label)
     try:
-        return None, list_images(root)
+        return choice, list_images(root, choice)
     except UserError as error:
         problem = error
     if len(tables) == 1 and not tables[0].startswith("metadata."):
+        choice = replace(choice, table=tables[0])
         try:
-            return tables[0], list_images(root, TableChoice(table=tables[0]))
+            return choice, list_images(root, choice)
         except UserError as error:
             problem = error
     sentence = str(problem).replace(f"data.path {root}", shown).replace(str(root), shown)

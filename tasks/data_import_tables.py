@@ -2,24 +2,20 @@
 
 import shlex
 from collections import Counter
-from pathlib import Path
 
 from tasks.data_import import Choices, bring
 
 _N_NAMED = 5
 
 
-def show_import(source: str, into: Path | None, *, root: Path | None, encoding: str | None, image: str | None) -> None:
+def show_import(source: str, choices: Choices) -> None:
     """Import a data set, and say what it holds and what comes next.
 
     Args:
-        source: an archive, a table, or `torchvision/NAME`.
-        into: the folder to make.
-        root: where torchvision's files are or go.
-        encoding: of names in an archive that does not say it.
-        image: the column of image paths, of a table.
+        source: an archive, a table, Parquet files of images, or `torchvision/NAME`.
+        choices: of the command line.
     """
-    done = bring(source, Choices(into, root, encoding, image))
+    done = bring(source, choices)
     files, classes = done.listing.files, done.listing.classes
     by_split = Counter(file.split for file in files if file.split)
     splits = f" ({', '.join(f'{by_split[split]} {split}' for split in done.listing.given_splits)})" if by_split else ""
@@ -30,4 +26,4 @@ def show_import(source: str, into: Path | None, *, root: Path | None, encoding: 
     if done.left_out:
         kinds = ", ".join(f"{count} {ending or 'without ending'}" for ending, count in done.left_out.items())
         print(f"Files of other kinds stayed in the archive: {kinds}.")
-    print(f"Next: {shlex.join(('rootstock', 'run', f'data.path={done.data_path}'))}")
+    print(f"Next: {shlex.join(('rootstock', 'run', *done.overrides))}")

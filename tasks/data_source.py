@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters import archives, dvc_commands, git_commands, label_tables, named_sets
+from adapters.image_files import list_images
+from adapters.table_columns import TableChoice
 from tasks.params_blocks import DataParams
 from transfer.errors import UserError
 
@@ -52,10 +54,26 @@ def check(project: Path, data_path: str) -> None:
         return
     if named_sets.is_reference(data_path):
         raise UserError(f"data.path is {data_path!r}, a published data set; {_import_first(data_path)}.")
+    what = "file" if Path(data_path).suffix.lower() in label_tables.KINDS else "folder"
     raise UserError(
-        f"data.path is {data_path!r}, but there is no such folder; name a folder of class folders, for example "
+        f"data.path is {data_path!r}, but there is no such {what}; name a folder of class folders, for example "
         f"`rootstock run data.path=../photos`."
     )
+
+
+def examine(settings: Mapping[str, Any]) -> None:
+    """Refuse a data set whose table or class folders cannot be used, before anything is written or started.
+
+    Args:
+        settings: dotted key -> value, of every parameter; the project's folder is the current directory.
+
+    Raises:
+        UserError: as the manifest stage would refuse it, see `adapters.table_listing`.
+    """
+    said = {key.partition(".")[2]: value for key, value in settings.items() if key.startswith("data.")}
+    place, columns = Path(said.pop("path")), said.pop("columns")
+    if place.is_dir():
+        list_images(place, TableChoice(**said, columns=None if columns is None else tuple(columns)))
 
 
 def _no_folder(data_path: str) -> UserError:

@@ -39,6 +39,10 @@ class DataParams(BaseModel):
     split: _Name | None = None
     columns: Annotated[tuple[_Name, ...], Field(strict=False), AfterValidator(_distinct)] | None = None
 
+    def names(self) -> tuple[str, ...]:
+        """Return what the data set may be called: its folder, and its table if it has to be named."""
+        return (self.path,) if self.table is None else (self.path, f"{self.path}/{self.table}")
+
 
 class SampleParams(BaseModel):
     """The embedded data set."""

@@ -43,6 +43,8 @@ def run(texts: Sequence[str], load_pipeline: LoadPipeline) -> None:
     settings = pipeline_settings.complete(project, values)
     data_path = str(settings["data.path"])
     data_source.check(project, data_path)
+    if any(key.startswith("data.") for key in changes):
+        data_source.examine(settings)
     if not changes and not stale_stages(project) and not mitigation.is_due(project):
         mended = registry_care.mend(project)
         summary.show_unchanged(project, mended, data_source.track(project, data_path))

@@ -125,14 +125,14 @@ def _show(project: Path, prefect_port: int, mlflow_port: int) -> None:
 def _other_data(project: Path) -> list[str]:
     """Say which deployments train other data than params.yaml names."""
     try:
-        path = read_params(project / PARAMS_FILE).data.path
+        data = read_params(project / PARAMS_FILE).data
     except UserError:  # `rootstock run` says what is wrong with it; what has run can be looked at all the same
         return []
     return [
-        f"the deployment {name} trains {deployed}, not {path} as data.path in params.yaml says; "
+        f"the deployment {name} trains {deployed}, not {data.path} as data.path in params.yaml says; "
         f"edit data_path in prefect.yaml and start this again, or data.path in params.yaml."
         for name, deployed in prefect_commands.deployed_data_paths(project).items()
-        if os.path.normpath(project / deployed) != os.path.normpath(project / path)
+        if os.path.normpath(project / deployed) not in (os.path.normpath(project / path) for path in data.names())
     ]
 
 

@@ -290,3 +290,11 @@ def test_a_split_column_that_contradicts_its_folder_is_refused(tmp_path: Path) -
         (tmp_path / split / "metadata.csv").write_text("file_name,label,split\na.png,x,train\nb.png,y,train\n")
     with pytest.raises(UserError, match=r"line 2 of .*test/metadata.csv says train, but .* in a folder of test"):
         _list(tmp_path)
+
+
+def test_a_folder_with_a_table_that_was_not_named_says_how(photos: Path) -> None:
+    (photos / "labels.csv").write_text(f"path,label\n{FOUR}")
+    with pytest.raises(
+        UserError, match=r"holds a single class, 'images'; .*; or name its table .* data.path=.*labels.csv`"
+    ):
+        _list(photos)

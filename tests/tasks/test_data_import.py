@@ -8,9 +8,12 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
+from adapters import archive_members
 from adapters.json_files import sha256_of
 from tasks.data_import import ORIGIN, Choices, bring
 from tasks.data_import_tables import show_import
@@ -43,14 +46,14 @@ def _zip(photos: Path, below: str = "photos", *extra: tuple[str, str]) -> Path:
 def test_class_folders_in_a_zip(project: Path, photos: Path, below: str, capsys: pytest.CaptureFixture[str]) -> None:
     archive = _zip(photos, below, ("photos/README.md", "hello"), ("__MACOSX/._x.png", "x"))
     if below == "photos":
-        show_import(str(archive), None, root=None, encoding=None, image=None)
+        show_import(str(archive), Choices())
         assert capsys.readouterr().out.splitlines() == [
             "data/my photos: 4 images of 2 classes (a, b).",
             "Files of other kinds stayed in the archive: 1 .md.",
             "Next: rootstock run 'data.path=data/my photos'",
         ]
     else:
-        assert bring(str(archive), Choices()).data_path == "data/my photos"
+        assert bring(str(archive), Choices()).overrides == ("data.path=data/my photos",)
     made = project / "data/my photos"
     assert {path.relative_to(made).as_posix() for path in made.rglob("*.png")} == {
         "a/0.png",
@@ -72,13 +75,15 @@ def test_a_table_in_a_tar_has_to_be_named(project: Path, photos: Path) -> None:
     with tarfile.open(photos.parent / "t.tgz", "w:gz") as archive:
         for file in (photos / "a", photos / "b", photos / "labels.csv"):
             archive.add(file, file.name)
-    assert bring(str(photos.parent / "t.tgz"), Choices(Path("data/t"))).data_path == "data/t"  # class folders win
+    assert bring(str(photos.parent / "t.tgz"), Choices(Path("data/t"))).overrides == (
+        "data.path=data/t",
+    )  # class folders win
     (photos / "labels.csv").write_text("path,label,site\nall/0.png,x,1\nall/1.png,y,1\n")
     with tarfile.open(photos.parent / "u.tar.gz", "w:gz") as archive:
         archive.add(photos / "a", "all")
         archive.add(photos / "labels.csv", "labels.csv")
     done = bring(str(photos.parent / "u.tar.gz"), Choices())
-    assert (done.data_path, done.listing.columns) == ("data/u/labels.csv", {"site": "float64"})
+    assert (done.overrides, done.listing.columns) == (("data.path=data/u/labels.csv",), {"site": "float64"})
 
 
 def test_a_table_of_images_anywhere_is_copied_with_them(project: Path, photos: Path) -> None:
@@ -89,7 +94,7 @@ def test_a_table_of_images_anywhere_is_copied_with_them(project: Path, photos: P
             place = photos / f"{name}.png" if number % 2 else f"photos/{name}.png"
             writer.writerow([place, name[0], f"p{number // 2}", '=1+1; "quoted"\nand on'])
     done = bring(str(photos.parent / "list.csv"), Choices(Path("data/study")))
-    assert done.data_path == "data/study"
+    assert done.overrides == ("data.path=data/study",)
     assert [file.path for file in done.listing.files] == [f"images/{name}.png" for name in ("a/0", "a/1", "b/0", "b/1")]
     assert {file.group for file in done.listing.files} == {"p0", "p1"}
     assert {file.columns for file in done.listing.files} == {('=1+1; "quoted"\nand on',)}
@@ -103,8 +108,54 @@ def test_a_published_set_from_files_that_are_here(project: Path, tmp_path: Path)
         (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 2051, 10, 28, 28) + bytes(range(10)) * 784)
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 2049, 10) + bytes(range(10)))
     done = bring("torchvision/mnist", Choices(root=tmp_path / "root"))
-    assert (done.data_path, len(done.listing.files), done.listing.given_splits) == ("data/mnist", 20, ("train", "test"))
+    assert (done.folder, len(done.listing.files), done.listing.given_splits) == ("data/mnist", 20, ("train", "test"))
     assert json.loads((project / "data/mnist" / ORIGIN).read_text()) == {"source": "torchvision/mnist"}
+
+
+def _write_shard(path: Path, images: list[bytes | None], labels: list[int], **columns: list[object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = [None if image is None else {"bytes": image, "path": "x"} for image in images]
+    table = pa.table({"image": pa.array(held, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))} | {
+        "labels": pa.array(labels), **{name: pa.array(values) for name, values in columns.items()}
+    })  # fmt: skip
+    names = {"info": {"features": {"labels": {"names": ["ant", "bee"], "_type": "ClassLabel"}}}}
+    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), path, compression="zstd")
+
+
+def test_images_inside_parquet_files_become_files(project: Path, photos: Path) -> None:
+    images = [file.read_bytes() for file in sorted(photos.rglob("*.png"))]
+    for split in ("train", "validation", "test"):
+        _write_shard(photos.parent / f"beans/data/{split}-00000-of-00001.parquet", images[:2], [0, 1], site=["s", None])
+    with pytest.raises(UserError, match=r"^../beans/metadata.csv has no column of labels .* data.label=COLUMN"):
+        bring("../beans", Choices())
+    done = bring("../beans", Choices(label="labels"))
+    assert done.overrides == ("data.path=data/beans", "data.label=labels")
+    assert (done.listing.classes, done.listing.given_splits) == (("ant", "bee"), ("train", "val", "test"))
+    assert {file.columns for file in done.listing.files} == {("s",), (None,)}
+    written = sorted((project / "data/beans/images").rglob("*.png"))
+    assert [path.read_bytes() for path in written] == images[:2] * 3
+    only = bring("../beans/data/train-00000-of-00001.parquet", Choices(Path("data/one"), label="labels"))
+    assert len(only.listing.files) == 2
+
+
+def test_parquet_files_that_cannot_be_used(project: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_members, "_HARMLESS_BYTES", 2_000_000)
+    image = (photos / "a/0.png").read_bytes()
+    _write_shard(photos.parent / "gone/train-0.parquet", [image, None], [0, 1])
+    _write_shard(photos.parent / "bomb/train-0.parquet", [bytes(1_000_000)] * 9, [0] * 9)
+    _write_shard(photos.parent / "two/train-0.parquet", [image], [0])
+    _write_shard(photos.parent / "two/train-1.parquet", [image], [0], site=["s"])
+    (photos.parent / "bad").mkdir()
+    (photos.parent / "bad/x.parquet").write_bytes(b"PAR1")
+    for name, sentence in {
+        "gone": r"Row 2 of \S+train-0.parquet holds no image",
+        "bomb": r"unpacks to more than [\d,]+ bytes",
+        "two": r"train-1.parquet has other columns than",
+        "bad": r"x.parquet is no Parquet file that can be read",
+    }.items():
+        with pytest.raises(UserError, match=sentence):
+            bring(f"../{name}", Choices(label="labels"))
+    assert not (project / "data").exists() or [*(project / "data").iterdir()] == []
 
 
 def test_sources_that_cannot_be_used(project: Path, photos: Path) -> None:

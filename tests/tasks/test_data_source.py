@@ -8,6 +8,7 @@ import pytest
 
 from adapters import dvc_commands
 from tasks import data_source
+from tasks.params import Params, flatten
 from tasks.params_blocks import DataParams
 from transfer.errors import UserError
 
@@ -124,3 +125,13 @@ def test_what_is_no_folder_of_images_is_refused_with_what_to_do(
         (project / "data" / name).touch()
     with pytest.raises(UserError, match=sentence):
         data_source.check(project, path)
+
+
+def test_a_data_set_is_examined_before_anything_starts(project: Path, photos: Path) -> None:
+    said = {key: value for key, value in flatten(Params()).items() if key.startswith("data.")}
+    data_source.examine({**said, "data.path": "data/nowhere"})  # a stage may make it
+    data_source.examine({**said, "data.path": "data/photos"})
+    (photos / "labels.csv").write_text("path,kind\nant/0.png,x\nbee/0.png,y\n")
+    data_source.examine({**said, "data.path": "data/photos", "data.table": "labels.csv", "data.label": "kind"})
+    with pytest.raises(UserError, match=r"^data.columns names 'no', but data/photos/labels.csv has only path, kind"):
+        data_source.examine({**said, "data.path": "data/photos", "data.table": "labels.csv", "data.columns": ["no"]})

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from adapters.manifest_file import MANIFEST, read_header
+from adapters.manifest_file import MANIFEST, read_columns, read_header
 from tasks import manifest as steps
 from transfer.errors import UserError
+from transfer.records import Row
 
 
 def _paint(folder: Path, n_images: int, first: int = 0) -> None:
@@ -156,3 +157,37 @@ def test_a_folder_that_cannot_be_used_is_refused_and_nothing_is_written(photos: 
     with pytest.raises(UserError, match=sentence):
         steps.describe()
     assert not MANIFEST.exists()
+
+
+def test_a_table_becomes_rows_with_groups_splits_and_columns(photos: Path) -> None:
+    _paint(photos / "images", 40)
+    rows = [
+        f"{n:03d},{'xy'[n % 2]},p{n // 4},{'test' if n > 29 else ''},{n % 3},{'old' if n % 5 else ''}"
+        for n in range(40)
+    ]
+    (photos / "labels.csv").write_text("\n".join(["image,label,patient,split,brightness,camera", *rows]))
+    params = Path("params.yaml")
+    named = params.read_text().replace("table: null", "table: labels.csv").replace("images: null", "images: images")
+    params.write_text(named)
+    frame = _made().set_index("path")
+    assert frame["group"].tolist() == [f"p{n // 4}" for n in range(40)]
+    assert (frame["split"][30:] == "test").all()
+    assert set(frame["split"][:30]) == {"train", "val"}
+    assert frame.groupby("group")["split"].nunique()[:7].max() == 1
+    assert frame["given_brightness"].tolist() == [n % 3 for n in range(40)]
+    assert frame["brightness"].between(0, 1).all()
+    assert frame["camera"].isna().sum() == 8
+    assert read_header().ignored == {}
+    told = read_columns([Row(str(path), 0, "test", "") for path in frame.index])
+    assert set(told) >= {"group", "given_brightness", "camera"}
+
+
+def test_a_table_without_some_of_its_images_quarantines_them(photos: Path) -> None:
+    for name in ("a", "b"):
+        _paint(photos / name, 6)
+    rows = [f"{name}/{n:03d}.png,{name}" for name in ("a", "b") for n in range(6)]
+    (photos / "metadata.csv").write_text("\n".join(["file_name,label", *rows, "a/gone.png,a", "b/notes.txt,b"]))
+    (photos / "b/notes.txt").write_text("no image")
+    frame = _made().set_index("path")
+    assert (frame.loc["a/gone.png", "readable"], frame.loc["b/notes.txt", "readable"]) == (False, False)
+    assert frame["readable"].sum() == 12

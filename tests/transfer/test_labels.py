@@ -83,7 +83,7 @@ def test_columns_of_zero_and_one_are_told_apart() -> None:
     columns: dict[str, Any] = {
         "cat": ["0", "1"], "dog": [1.0, 0.0], "flag": [True, False], "ones": ["1", "1"], "n": [0, 2], "l": [[0], [1]]
     }  # fmt: skip
-    assert flags_among(columns) == ("cat", "dog", "flag")
+    assert flags_among(columns) == ("cat", "dog", "flag", "ones")
     assert most_flags([columns["cat"], columns["dog"]]) == 1
     assert most_flags([columns["dog"], columns["flag"]]) == 2
 

@@ -12,6 +12,7 @@ _INTEGER = re.compile(r"^[+-]?\d+(\.0*)?$")
 _FRACTION = re.compile(r"^[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?$")
 _SEPARATORS = ("|", ";", ",")
 _SHOWN = 60
+_FLAGS = ("0", "1", "false", "true")
 _ONE_LABEL = "give every image one label"
 
 
@@ -71,18 +72,16 @@ def in_order(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def flags_among(columns: dict[str, Sequence[Any]]) -> tuple[str, ...]:
-    """Return the columns that hold 0 and 1 alone (or false and true), both of them, as if each were a class.
+    """Return the columns that hold 0 and 1 alone (or false and true), as if each were a class.
 
     Args:
         columns: name -> a value a row.
     """
-    zero, one = ("0", "false"), ("1", "true")
-    found = []
-    for name, values in columns.items():
-        kinds = {text_of(value).lower() for value in values if not isinstance(value, list | dict)}
-        if kinds and kinds <= {*zero, *one} and kinds & set(zero) and kinds & set(one):
-            found.append(name)
-    return tuple(found)
+    return tuple(
+        name
+        for name, values in columns.items()
+        if all(not isinstance(value, list | dict) and text_of(value).lower() in _FLAGS for value in values)
+    )
 
 
 def most_flags(columns: Sequence[Sequence[Any]]) -> int:

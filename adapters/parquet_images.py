@@ -1,0 +1,155 @@
+"""Write the images that Parquet files hold themselves, as Hugging Face's datasets library stores them, with a table."""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from adapters.archive_members import Allowance
+from adapters.class_folders import SPLIT_FOLDERS
+from adapters.label_tables import is_plain, named_numbers
+from transfer.data.labels import text_of
+from transfer.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IMAGES, TABLE = "images", "metadata.csv"
+_BYTES, _PATH = "bytes", "path"
+_SPLIT = re.compile(r"^([A-Za-z]+)[-_.]")
+_BATCH_ROWS = 16
+_KINDS = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8": ".jpg",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+    b"RIFF": ".webp",
+    b"II": ".tif",
+    b"MM": ".tif",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of the files.
+
+    Args:
+        path: of the file.
+        split: that its name says, "" for none.
+        image: the column of images.
+        columns: the others that become texts.
+    """
+
+    path: Path
+    split: str
+    image: str
+    columns: tuple[str, ...]
+
+
+def find_shards(source: Path) -> tuple[Shard, ...]:
+    """Return the Parquet files that hold images: the file itself, or those of a folder, which are named by split.
+
+    Args:
+        source: a file, or a folder such as a clone of a data set's repository.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    paths = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    return tuple(shard for path in paths if (shard := _shard(path)) is not None)
+
+
+def write_images(
+    shards: Sequence[Shard], folder: Path, largest_bytes: int, advance: Callable[[int], None] = lambda _: None
+) -> None:
+    """Write every image below `images/` as it was stored, and metadata.csv with the other columns beside it.
+
+    Args:
+        shards: what `find_shards` returned, at least one; all with the same columns.
+        folder: that exists and is empty.
+        largest_bytes: of a single image.
+        advance: called with the number of images since.
+
+    Raises:
+        UserError: a file is damaged, or unpacks to far more than its size, or columns differ, or an image is missing.
+        EnvironmentFault: the disk has too little room.
+    """
+    columns = shards[0].columns
+    other = next((shard for shard in shards if shard.columns != columns), None)
+    if other is not None:
+        raise UserError(f"{other.path} has other columns than {shards[0].path}; import one kind of files at a time.")
+    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file_name", "split", *columns])
+        for shard in shards:
+            for name, cells in _rows(shard, folder, largest_bytes):
+                writer.writerow([name, shard.split, *cells])
+                advance(1)
+
+
+def _shard(path: Path) -> Shard | None:
+    from pyarrow import parquet
+
+    with _explained(path):
+        schema = parquet.read_schema(path)
+    image = next((field.name for field in schema if _holds_images(field.type)), None)
+    if image is None:
+        return None
+    word = _SPLIT.match(path.name)
+    split = SPLIT_FOLDERS.get(word.group(1).lower(), "") if word else ""
+    reserved = ("file_name", "split")
+    return Shard(path, split, image, tuple(f.name for f in schema if is_plain(f.type) and f.name not in reserved))
+
+
+def _holds_images(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    if not types.is_struct(kind) or kind.get_field_index(_BYTES) < 0:
+        return False
+    return bool(types.is_binary(kind.field(_BYTES).type) or types.is_large_binary(kind.field(_BYTES).type))
+
+
+def _rows(shard: Shard, folder: Path, largest_bytes: int) -> Iterator[tuple[str, list[str]]]:
+    from pyarrow import parquet
+
+    allowed, stem, number = Allowance(shard.path, folder), f"{IMAGES}/{shard.path.stem}", 0
+    (folder / stem).mkdir(parents=True)
+    with _explained(shard.path), parquet.ParquetFile(shard.path) as file:
+        groups = range(file.metadata.num_row_groups)
+        allowed.refuse_beyond(sum(file.metadata.row_group(group).total_byte_size for group in groups))
+        names = named_numbers(file.schema_arrow)
+        for batch in file.iter_batches(_BATCH_ROWS, columns=[shard.image, *shard.columns]):
+            for row in batch.to_pylist():
+                content = (row[shard.image] or {}).get(_BYTES)
+                if not content or len(content) > largest_bytes:
+                    raise UserError(
+                        f"Row {number + 1} of {shard.path} holds no image, or one beyond {largest_bytes:,} bytes."
+                    )
+                allowed.write(len(content))
+                name = f"{stem}/{number:06d}{_ending(content, row[shard.image].get(_PATH))}"
+                (folder / name).write_bytes(content)
+                yield name, [_cell(row[column], names.get(column, ())) for column in shard.columns]
+                number += 1
+
+
+def _cell(value: Any, names: Sequence[str]) -> str:
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else text_of(value)
+
+
+def _ending(content: bytes, path: str | None) -> str:
+    found = next((ending for start, ending in _KINDS.items() if content.startswith(start)), None)
+    return found or PurePosixPath(path or "").suffix.lower() or ".png"
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is no Parquet file that can be read ({reason}); get it again.") from error
