@@ -114,3 +114,23 @@ def diff(
     from tasks.data_diff_tables import show_difference
 
     show_difference(first, second, as_json=as_json, paths=paths, fetch=fetch)
+
+
+@data.command()
+def versions(
+    path: Annotated[str | None, typer.Argument(help="Of the data set; data.path where none is named.")] = None,
+    most: Annotated[int, typer.Option(min=1, max=1000, help="States to show.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the states of a data set: which commit brought each, what changed in it, and which models were made of it.
+
+    Whether its files are here says the DVC cache: what is not has to be fetched before it can be checked out.
+
+    **Examples**
+
+    - `rootstock data versions`
+    - `rootstock data versions data/photos --most 3 --json`
+    """
+    from tasks.data_versions import show_versions
+
+    show_versions(path, most, as_json=as_json)

@@ -94,8 +94,9 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
     after = named(project, typed_in, second, before.path)
     sides = [_side(project, state, fetch=fetch) for state in (before, after)]
     lists = _lists(project, sides[0], sides[1])
-    images = [[one for one in entries if folder_classes.is_image(one.path)] for entries in lists]
-    others = [[one for one in entries if not folder_classes.is_image(one.path)] for entries in lists]
+    is_image = {one.path: folder_classes.is_image(one.path) for entries in lists for one in entries}
+    images = [[one for one in entries if is_image[one.path]] for entries in lists]
+    others = [[one for one in entries if not is_image[one.path]] for entries in lists]
     changes = compare(*images)
     return Difference(
         sides[0],

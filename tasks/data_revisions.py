@@ -6,7 +6,6 @@ from pathlib import Path
 
 from adapters import data_lists, data_records, git_copies, mlflow_lineage
 from adapters.dvc_lock import LOCK, text_of
-from tasks.params import read_params
 from transfer.errors import UserError
 
 WORKSPACE = "workspace"
@@ -45,6 +44,8 @@ def named(project: Path, typed_in: Path, text: str, default_path: str | None = N
         UserError: there is no such revision, or nothing is recorded of the data set there.
         EnvironmentFault: the store cannot be read.
     """
+    from tasks.params import read_params  # pydantic takes longer to import than `rootstock lineage` may take
+
     path, revision = _split(project, typed_in, text)
     if path is None:
         path = read_params().data.path if default_path is None else default_path

@@ -158,3 +158,13 @@ def published(published_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder = Path(shutil.copytree(published_once, tmp_path / "project"))
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def changed_once(lay_out: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a project whose data set was committed twice and has changed since, and with its remote."""
+    from tests.tasks.changed_data import make
+
+    folder = tmp_path_factory.mktemp("changed")
+    make(folder, lay_out)
+    return folder

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,8 @@ from flows.cli import main
 from tasks.data_diff import BY_MANIFESTS, difference
 from tasks.data_diff_tables import plain
 from tasks.data_shift import number_shifts
-from tests.tasks.changed_data import N_PER_CLASS, digest_of, draw, dvc, git, make
+from tests.tasks.changed_data import N_PER_CLASS, digest_of, draw, dvc, git
 from transfer.errors import UserError
-
-
-@pytest.fixture(scope="module")
-def changed_once(tmp_path_factory: pytest.TempPathFactory, lay_out: Callable[[Path], None]) -> Path:
-    """Make the project once."""
-    folder = tmp_path_factory.mktemp("changed")
-    make(folder, lay_out)
-    return folder
 
 
 @pytest.fixture
