@@ -10,7 +10,7 @@ data = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Look
 
 @data.command()
 def review(
-    most: Annotated[int, typer.Option(min=1, max=1000, help="Images that the page shows; the table has all.")] = 100,
+    most: Annotated[int, typer.Option(min=1, max=300, help="Images that the page shows; the table has all.")] = 100,
 ) -> None:
     """Name the labels that look wrong: a page to decide on, and a table of the decisions.
 
