@@ -48,7 +48,7 @@ def bring(
 
 @data.command()
 def review(
-    most: Annotated[int, typer.Option(min=1, max=1000, help="Images that the page shows; the table has all.")] = 100,
+    most: Annotated[int, typer.Option(min=1, max=300, help="Images that the page shows; the table has all.")] = 100,
 ) -> None:
     """Name the labels that look wrong: a page to decide on, and a table of the decisions.
 

@@ -1,6 +1,7 @@
 """Which labels of training and validation images look wrong: a page to decide on, and a table of decisions."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 20_000  # rows that judge each other: a few times 200 MB at 1280 features
 _ALIKE = 3
+_LIKELY = 0.5  # a label is named where it is more likely wrong than right
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Judged:
 
     def named(self) -> list[int]:
         """Return the places of rows whose label is more likely wrong than right, the surest first."""
-        found = [place for place, value in enumerate(self.wrong.tolist()) if value > 0.5]
+        found = [place for place, value in enumerate(self.wrong.tolist()) if value > _LIKELY]
         return sorted(found, key=lambda place: (-float(self.wrong[place]), self.rows[place].path))
 
 
@@ -67,8 +69,9 @@ def review(most: int) -> None:
     found = judged(params, manifest)
     named = found.named()
     suspects = [_suspect(found, manifest.classes, place) for place in named]
+    alike, folder = _alike(found, named[:most]), Path(params.data.path)
     cases = [
-        _case(found, suspect, place, manifest.classes, params.data.path)
+        _case(found, manifest.classes, (place, suspect), alike, folder)
         for suspect, place in zip(suspects[:most], named[:most], strict=True)
     ]
     write_table(REVIEW_TABLE, suspects)
@@ -127,31 +130,47 @@ def _suspect(found: Judged, classes: Sequence[str], place: int) -> Suspect:
     return Suspect(row.path, row.sha256, classes[row.label], suggested, round(float(found.wrong[place]), 3))
 
 
-def _case(found: Judged, suspect: Suspect, place: int, classes: Sequence[str], data_path: str) -> Case:
-    """Return a suspect with its picture, and the images of both classes that are the most like it."""
-    folder, own, suggested = Path(data_path), found.rows[place], int(found.suggested[place])
-    alike = [
-        (classes[label], [shown_image(folder, found.rows[near]) for near in _nearest(found, place, label)])
-        for label in (suggested, own.label)
+def _both(found: Judged, place: int) -> tuple[int, int]:
+    """Return the suggested and the given class of a row."""
+    return int(found.suggested[place]), found.rows[place].label
+
+
+def _case(
+    found: Judged,
+    classes: Sequence[str],
+    suspected: tuple[int, Suspect],
+    alike: Mapping[tuple[int, int], Sequence[int]],
+    folder: Path,
+) -> Case:
+    """Return a suspect, by its place, with its picture and those of images that are the most like it."""
+    place, suspect = suspected
+    like = [
+        (classes[label], [shown_image(folder, found.rows[near]) for near in alike[place, label]])
+        for label in _both(found, place)
     ]
-    return Case(suspect, shown_image(folder, own), alike)
+    return Case(suspect, shown_image(folder, found.rows[place]), like)
 
 
-def _nearest(found: Judged, place: int, label: int) -> list[int]:
-    """Return the rows of a class with unsuspected labels whose features are the most like a row's."""
+def _alike(found: Judged, places: Sequence[int]) -> dict[tuple[int, int], list[int]]:
+    """Return (row, class) -> the rows of the class whose features are the most like it and whose labels look right."""
     import torch
 
     from transfer.explanation.nearest import nearest
 
-    of_class = [
-        other
-        for other, row in enumerate(found.rows)
-        if row.label == label and other != place and float(found.wrong[other]) <= 0.5
-    ]
-    if not of_class:
-        return []
-    order, _ = nearest(found.features[place : place + 1], found.features[torch.tensor(of_class)], _ALIKE)
-    return [of_class[int(one)] for one in order[0]]
+    labels = torch.tensor([row.label for row in found.rows])
+    asking: dict[int, list[int]] = defaultdict(list)
+    for place in places:
+        for label in _both(found, place):
+            asking[label].append(place)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for label, rows in asking.items():
+        of_class = ((labels == label) & (found.wrong <= _LIKELY)).nonzero().flatten()
+        if not len(of_class):
+            alike |= {(place, label): [] for place in rows}
+            continue
+        order, _ = nearest(found.features[torch.tensor(rows)], found.features[of_class], _ALIKE)
+        alike |= {(place, label): of_class[near].tolist() for place, near in zip(rows, order, strict=True)}
+    return alike
 
 
 def _content(found: Judged, suspects: Sequence[Suspect], classes: Sequence[str], params: Params) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from transfer.metrics.temperature import calibrated
 
 FEWEST_ROWS = 5  # of a class, for its labels to be judged: fewer show too little of what the class looks like
 _MOST_NOISE = 0.45  # share of wrong labels that is still found: beyond, right ones would be in the minority soon
-_FIRST_NOISE = 0.05
+_FIRST_NOISE = 0.3  # where the search begins; from below it creeps, and stops short of much noise among few images
 _MOST_STEPS, _CLOSE = 100, 1e-6
 _MORE_ROUNDS = 2  # of probe and noise; measured: one finds what wrong labels had hidden, the next changes little
 _LEAST_WEIGHT = 1e-3  # of a row whose label is surely wrong: a weight of 0 would leave it out of its own prediction
