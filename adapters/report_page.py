@@ -29,7 +29,7 @@ body { overflow-wrap: anywhere; } code { unicode-bidi: isolate; white-space: pre
   background: var(--line); overflow: hidden; }
 .drift i { position: absolute; top: 0; bottom: 0; min-width: 3px; background: var(--bar); }
 .drift i.moved { background: var(--warn); }
-td .soft { font-size: .85rem; }
+td .soft { font-size: .85rem; } .whole { overflow-wrap: normal; }
 @media (max-width: 40rem) { main { padding: 1.4rem .9rem 3rem; } h1 { font-size: 1.35rem; }
   th, td { padding: .45rem .55rem; } .shots { grid-template-columns: repeat(auto-fill, minmax(5rem, 1fr)); }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
@@ -75,7 +75,7 @@ of each column, with its interval: 0 where nothing moved, below 0.1 little, abov
 <div class="scroll" tabindex="0"><table>
 <thead><tr><th>Column</th><th class="number">Index</th><th class="share">Interval, from 0 to {{ scale }}</th>
 <th>What moved most</th><th class="number">Then</th><th class="number">Now</th></tr></thead><tbody>
-{% for one in moved %}<tr><td>{{ one.column }}
+{% for one in moved %}<tr><td class="whole">{{ one.says }}
 {% if not one.passed %}<span class="badge {{ 'bad' if one.severity == 'error' else 'warn' }}">moved</span>{% endif %}
 </td><td class="number">{{ one.index }}</td>
 <td class="share"><div class="drift" role="img" aria-label="{{ one.range }}">
@@ -191,7 +191,7 @@ def _shown(check: Mapping[str, Any], show: Any) -> dict[str, Any]:
     n_more = check["n_unexpected"] - len(shots or examples) if examples else 0
     return {
         **check, "kind": kinds[check["severity"]], "found": f"{_found(check)}.", "shots": shots, "listed": listed,
-        "n_more": n_more, "unit": check["column"].removesuffix("_name").replace("_", " "),
+        "n_more": n_more, "unit": check["column"].removesuffix("_name").removesuffix("_px").replace("_", " "),
     }  # fmt: skip
 
 

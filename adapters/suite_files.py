@@ -40,6 +40,10 @@ _TOOLS = (
 ALLOWED = tuple(f"expect_{name}" for name in sorted((*_OURS.split(), *_TOOLS.split())))
 # Pandas evaluates conditions as Python; $PARAMETER is looked up outside the file.
 _REFUSED = ("row_condition", "condition_parser", "windows", "catch_exceptions", "result_format")
+_PARTS = (
+    *("type", "kwargs", "meta", "severity", "description", "notes"),
+    *("id", "rendered_content", "expectation_context", "success_on_last_run"),
+)  # of an expectation in Great Expectations' JSON; the second row says nothing about what is asked
 _SEVERITIES = {**{tools: ours for ours, tools in TOOLS_SEVERITY.items()}, "error": "error"}
 
 
@@ -95,6 +99,10 @@ def _expectation(path: Path, place: int, item: Any, table: str, columns: Mapping
         close = difflib.get_close_matches(str(kind), ALLOWED, 1)
         hint = f"did you mean {close[0]}?" if close else "docs/data.md lists the types."
         raise _bad(path, which, f"has the type {_line(str(kind))!r}, which is not among those that are checked", hint)
+    if unknown := sorted(set(item) - set(_PARTS)):
+        close = difflib.get_close_matches(unknown[0], _PARTS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_PARTS[:6])}."
+        raise _bad(path, which, f"has the part {_line(unknown[0])!r}, which there is not", hint)
     meta, arguments = _mapping(path, item.get("meta"), "meta"), _mapping(path, item.get("kwargs"), "kwargs")
     table = str(meta.get("table", table))
     if table not in columns:

@@ -123,7 +123,7 @@ def _read(key: str, text: str) -> Any:
     if field is None:
         raise unknown_key(key, SOURCE)
     kind, optional = plain_type(field)
-    if kind is dict:
+    if key == RECORDS:
         raise UserError(f"{SOURCE}: {key} is kept by `rootstock run` itself; name the files in {CANDIDATES} instead.")
     if optional and text.strip().lower() in _NOTHING:
         return None
@@ -134,12 +134,29 @@ def _read(key: str, text: str) -> Any:
     try:
         if kind is tuple:
             return split_list(text)
+        if kind is dict:
+            return _split_mapping(text)
         return _TRUTH[text.strip().lower()] if kind is bool else kind(text)
     except (ValueError, KeyError) as error:
-        why = "" if kind is not tuple else f" ({error})"
+        why = "" if kind not in (tuple, dict) else f" ({error})"
         raise UserError(
             f"{SOURCE}: {key} is {shown(text)}{why}, but must be {allowed_values(field)}; change it."
         ) from error
+
+
+def _split_mapping(text: str) -> dict[str, str]:
+    """Read `{name: value, other: value}`; quotes count as in `split_list`.
+
+    Raises:
+        ValueError: an item without a colon, or an empty one.
+    """
+    text = text.strip()
+    items = split_list(text[1:-1]) if text.startswith("{") and text.endswith("}") else split_list(text)
+    pairs = [item.partition(":") for item in items]
+    for name, colon, value in pairs:
+        if not (name.strip() and colon and value.strip()):
+            raise ValueError(f"{name.strip()!r} has no value; write {{name: value}}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def split_list(text: str) -> list[str]:

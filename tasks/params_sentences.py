@@ -68,6 +68,8 @@ def _described(annotation: Any, metadata: list[Any]) -> str:
     if get_origin(annotation) is tuple:
         inner = get_args(annotation)[0]
         return f"a list of one or more different texts{_each(inner)}"
+    if get_origin(annotation) is Literal:
+        return f"one of {', '.join(map(str, get_args(annotation)))}"
     if get_origin(annotation) is dict:
         return f"a block of texts, each {_described(get_args(annotation)[1], [])}"
     return f"{_NOUNS[annotation]}{_limits(metadata)}"

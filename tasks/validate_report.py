@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.manifest_file import Header
 from adapters.previous_data import PreviousData
 from transfer.data.expectation import Expectation, Finding, failed
+from transfer.data.expectations import WORDS
 from transfer.records import SPLITS
 
 if TYPE_CHECKING:
@@ -91,7 +92,13 @@ def _drift(findings: Sequence[Finding], previous: PreviousData | None) -> dict[s
         return None
     found = [one for one in findings if one.expectation.rule == _STABLE]
     columns = [
-        {"column": one.expectation.column, "passed": one.passed, "severity": one.expectation.severity, **one.observed}
+        {
+            "column": one.expectation.column,
+            "says": WORDS.get(one.expectation.column, one.expectation.column),
+            "passed": one.passed,
+            "severity": one.expectation.severity,
+            **one.observed,
+        }
         for one in sorted(found, key=lambda one: -float(one.observed["index"]))
     ]
     return {"data": previous.data_digest, "n_images": previous.n_images, "columns": columns}

@@ -58,7 +58,7 @@ def test_every_rule_counts_what_pandas_counts_in_the_order_asked() -> None:
     assert [finding.n_checked for finding in findings] == [2, 20, 20, 20, 20, 20]
     assert findings[0].examples == (("b", "2"),)
     assert findings[1].examples == (("f18", "7"),)
-    assert findings[2].examples == (("f19", "None"),)
+    assert findings[2].examples == (("f19", "missing"),)
     assert len(findings[4].examples) == N_EXAMPLES
 
 

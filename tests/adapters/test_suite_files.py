@@ -100,6 +100,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, what: str) -> None:
         ({"kwargs": {"column": "widht_px", "min_value": 1}}, "names the column 'widht_px', which there is not; did"),
         ({"kwargs": {"column": "width_px", "minimum": 1}}, "is not as Great Expectations has it (minimum"),
         ({"kwargs": {"column": "width_px"}}, "is not as Great Expectations has it"),
+        ({"severty": "info"}, "has the part 'severty', which there is not; did you mean severity?"),
         ({"severity": "fatal"}, "has the severity 'fatal'; there are critical, warning and info"),
         ({"meta": {"table": "pixels"}}, "is about the table 'pixels'; there are readable, classes"),
         ({"kwargs": {"column": "width_px", "min_value": {"$PARAMETER": "now()"}}}, "a parameter that begins with $"),

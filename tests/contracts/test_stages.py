@@ -98,6 +98,14 @@ def test_every_stage_depends_on_the_code_it_runs(
     assert wrong == [], "\n".join(wrong)
 
 
+def test_an_edit_of_what_is_expected_of_the_data_makes_validate_stale(
+    root: Path, pipeline_stages: Mapping[str, Any], tracked_files: tuple[Path, ...]
+) -> None:
+    """DVC refuses a stage that depends on what is not there: the folder, and so a file in it, has to be in git."""
+    assert Path("expectations") in pipeline_stages["validate"].deps
+    assert any(path.relative_to(root).parts[0] == "expectations" for path in tracked_files)
+
+
 def test_compiled_files_make_nothing_stale(root: Path) -> None:
     assert "__pycache__" in (root / ".dvcignore").read_text()
 

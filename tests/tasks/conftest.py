@@ -21,6 +21,22 @@ CLASSES = ("bars", "dots", "rings")
 N_PER_CLASS = 16
 
 
+@pytest.fixture
+def photos(project: Path) -> Path:
+    """Make a project whose data set has two classes of 30 good images."""
+    from PIL import Image
+
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
+    draw = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (project / "photos" / name).mkdir(parents=True)
+        for index in range(30):
+            pixels = draw.integers(0, 256, (10, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(project / "photos" / name / f"{index:02d}.png")
+    return Path("photos")
+
+
 @pytest.fixture(scope="session")
 def ranked_once(lay_out: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project with three small classes, a manifest and a ranking that a backbone with shipped weights won."""

@@ -80,6 +80,9 @@ def test_values_are_read_by_the_declared_type(project: Path, text: str, value: A
         (["select.candidates=tim/resnet18"], "did you mean timm?"),
         (["select.weights_sha256={}"], "kept by `rootstock run` itself"),
         (["data.path="], "not empty"),
+        (["validate.severities={sharp: fatal}"], "validate.severities"),
+        (["validate.severities={sharp}"], "'sharp' has no value"),
+        (["validate.severities.sharp=error"], "did you mean validate.severities?"),
     ],
 )
 def test_refused_overrides_are_explained_in_a_sentence(project: Path, texts: list[str], words: str) -> None:
@@ -87,6 +90,14 @@ def test_refused_overrides_are_explained_in_a_sentence(project: Path, texts: lis
         parsed(project, *texts)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_mapping_is_read_as_yaml_writes_it(project: Path) -> None:
+    for text in ("{sharp: error, upright: ignore}", "sharp:error,upright:ignore"):
+        assert parsed(project, f"validate.severities={text}") == {
+            "validate.severities": {"sharp": "error", "upright": "ignore"}
+        }
+    assert parsed(project, "validate.severities={}") == {"validate.severities": {}}
 
 
 @given(st.lists(st.text(alphabet="ab /@?=.,#&[]", min_size=1).filter(str.strip), min_size=1))

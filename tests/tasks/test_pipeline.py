@@ -43,6 +43,7 @@ def used(project: Path) -> Path:
 def ruin(project: Path, error: BaseException) -> NoReturn:
     (project / "params.yaml").write_text("ruined: 1\n", encoding="utf-8")
     (project / "dvc.lock").unlink()
+    (project / "expectations/previous_data.json").write_text("of the version that was refused", encoding="utf-8")
     (project / "artifacts/select/ranking.json").unlink()
     write_plain_json(project / "artifacts/finetune/history.json", {})
     (project / "data/photos.dvc").write_text("outs: []\n", encoding="utf-8")

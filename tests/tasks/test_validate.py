@@ -1,6 +1,5 @@
 """Validation of a data set: what passes, what warns, what stops the run, and what is left to read."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +10,12 @@ import pytest
 from PIL import Image
 
 from adapters.json_files import read_json
-from adapters.manifest_file import MANIFEST, read_frame, read_manifest
-from adapters.previous_data import described, write_previous
+from adapters.manifest_file import MANIFEST, read_manifest
 from adapters.report_page import as_markdown
 from tasks import manifest, validate
-from tasks.params import read_params
-from tasks.validate_tables import limits_of, readable_table
 from transfer.errors import UserError
 
-N_IMAGES = 30
+N_IMAGES = 30  # of each class, as `photos` leaves them
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,20 +25,6 @@ def _imported() -> None:
 
     with quiet_tool():
         pass
-
-
-@pytest.fixture
-def photos(project: Path) -> Path:
-    """Make a project whose data set has two classes of 30 good images."""
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
-    draw = np.random.default_rng(0)
-    for name in ("cats", "dogs"):
-        (project / "photos" / name).mkdir(parents=True)
-        for index in range(N_IMAGES):
-            pixels = draw.integers(0, 256, (10, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(project / "photos" / name / f"{index:02d}.png")
-    return Path("photos")
 
 
 def _report() -> dict[str, Any]:
@@ -206,62 +188,6 @@ def test_an_image_that_changed_since_is_named_but_not_shown(photos: Path) -> Non
     page = validate.PAGE.read_text()
     assert "cats/dark.png" in page
     assert "<img " not in page
-
-
-def test_the_users_suite_is_gated_as_it_says(photos: Path) -> None:
-    wide = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "width_px", "min_value": 13}}
-    mean = {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "height_px", "max_value": 9}}
-    suite = {"name": "mine", "expectations": [{**wide, "severity": "info"}, mean]}
-    Path("expectations/mine.json").write_text(json.dumps(suite))
-    report = _report()
-    assert _failed(report, "info") == {"mine.1": 2 * N_IMAGES}
-    assert (report["n_errors"], report["n_warnings"]) == (1, 0)
-    with pytest.raises(
-        UserError, match=r"column mean to be between \(column height_px, max_value 9\), but found 10; see"
-    ):
-        validate.gate()
-    params = Path("params.yaml")
-    params.write_text(params.read_text().replace("severities: {} ", "severities: {mine.2: warning} "))
-    validate.check()
-    validate.gate()
-
-
-def test_drift_is_told_against_what_is_kept_of_the_same_data_set(photos: Path) -> None:
-    manifest.describe()
-    validate.check()
-    assert read_json(validate.REPORT)["drift"] is None
-    readable = readable_table(read_frame(), limits_of(read_params().validate))
-    write_previous(Path(), described(readable, "photos", "d" * 32 + ".dir"))
-    validate.check()
-    report = read_json(validate.REPORT)
-    assert [one["passed"] for one in report["drift"]["columns"]] == [True] * 10
-    for path in sorted((photos / "cats").iterdir()):
-        Image.open(path).convert("L").resize((40, 40)).save(path)
-    report = _report()
-    moved = {one["column"] for one in report["drift"]["columns"] if not one["passed"]}
-    assert {"mode", "width_px", "height_px"} <= moved <= {"mode", "width_px", "height_px", "n_bytes", "aspect_ratio",
-        "contrast", "sharpness", "brightness"}  # fmt: skip
-    assert report["passed"]
-    assert "Since the earlier version" in validate.PAGE.read_text()
-    write_previous(Path(), described(readable, "elsewhere", "d" * 32 + ".dir"))
-    validate.check()
-    assert read_json(validate.REPORT)["drift"] is None
-
-
-NEGATIVE = json.dumps(
-    {
-        "version": 1, "path": "photos", "data": "", "n_images": 3,
-        "columns": {"mode": {"edges": None, "counts": {"RGB": -1}, "quantiles": []}},
-    }
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("damage", ["{", "[]", '{"version": 1}', NEGATIVE])
-def test_what_is_kept_of_the_earlier_version_may_be_damaged(photos: Path, damage: str) -> None:
-    Path("expectations/previous_data.json").write_text(damage)
-    manifest.describe()
-    with pytest.raises(UserError, match=r"previous_data\.json is not as `rootstock run` wrote it; restore it"):
-        validate.check()
 
 
 def test_prefect_gets_a_table_that_names_cannot_break(photos: Path) -> None:

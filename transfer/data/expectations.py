@@ -55,6 +55,11 @@ def suite(n_classes: int, limits: Limits) -> tuple[Expectation, ...]:
     )
 
 
+WORDS = {
+    "width_px": "width", "height_px": "height", "aspect_ratio": "ratio of sides", "n_bytes": "file size", "class_name": "class",
+}  # fmt: skip
+
+
 def stability(previous: Mapping[str, Profile], max_drift: float, confidence: float) -> tuple[Expectation, ...]:
     """Return what is asked of every column that an earlier version of the data is known for.
 
@@ -67,7 +72,7 @@ def stability(previous: Mapping[str, Profile], max_drift: float, confidence: flo
     return tuple(
         Expectation(
             f"stable_{column}", "readable", column, "stable", (profile.edges, profile.counts, max_drift, each),
-            "warning", f"{column.removesuffix('_px').replace('_', ' ')} is distributed as in the earlier version",
+            "warning", f"the {WORDS.get(column, column)} of images is distributed as in the earlier version",
             "look at what was added or removed; nothing, if the change is meant.",
         )
         for column, profile in previous.items()
