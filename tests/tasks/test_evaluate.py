@@ -118,6 +118,32 @@ def test_what_the_manifest_knows_and_what_the_user_adds_are_slices(trained: Path
     assert all(one["accuracy"] is None for one in found if one["n_rows"] < 20)
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_accuracy_is_told_without_test_images_that_have_a_copy_in_training(
+    trained: Path, every: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = parquet.read_table(MANIFEST, columns=["path", "split"]).to_pylist()
+    learned_from = next(row["path"] for row in table if row["split"] == "train")
+    tests = [row["path"] for row in table if row["split"] == "test"]
+    leaked = set(tests[::every])
+    _with_column("copies", ["x" if row["path"] in {learned_from, *leaked} else row["path"] for row in table])
+    _reference_again()
+    evaluate.measure()
+    metrics, kept = _metrics(), [row for row in _table(PREDICTIONS) if row["path"] not in leaked]
+    assert metrics["n_test_with_copy_in_training"] == len(leaked)
+    printed = capsys.readouterr().out
+    assert f"{len(leaked)} of {len(tests)} test images have a copy among the training images" in printed
+    if every == 1:
+        assert "accuracy_without_copies" not in metrics
+        assert "says nothing about new images" in printed
+        return
+    interval = wilson_interval(sum(row["actual"] == row["predicted"] for row in kept), len(kept), 0.95)
+    found = [metrics[f"accuracy_without_copies{suffix}"] for suffix in ("", "_low", "_high")]
+    assert found == pytest.approx([interval.value, interval.low, interval.high], abs=1e-6)
+    slices = {one["part"]: one["n_rows"] for one in read_json(SLICES)["slices"] if one["column"] == "copy_in_training"}
+    assert slices == {"yes": len(leaked), "no": len(kept)}
+
+
 def test_images_of_one_group_count_as_one(trained: Path) -> None:
     evaluate.measure()
     before = _metrics()

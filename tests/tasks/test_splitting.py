@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
+from pyarrow import parquet
 
 from adapters.class_folders import FoundFile
 from adapters.image_files import DescribedFile
@@ -166,6 +168,34 @@ def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(projec
     assert all(len(splits) == 1 for splits in first.values())
     assert by_patient(patients(1)) == first
     assert by_patient([*patients(0), *patients(2)]) == first
+
+
+def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -> None:
+    from adapters.json_files import read_json
+    from tasks import validate
+
+    for split, start in (("train", 0), ("test", 400)):
+        for name, more in (("a", 0), ("b", 100)):
+            _paint(photos / split / name, range(start + more, start + more + 8))
+    _made()
+    ImageOps.mirror(_image(3)).resize((70, 70)).save(photos / "test" / "a" / "copy.jpg")
+    (photos / "train/b/105.png").rename(photos / "test/b/105.png")
+    frame = _made()
+    frame["user_group"] = ["p1" if path in ("train/a/000.png", "test/a/400.png") else None for path in frame.index]
+    frame["user_group"] = frame["user_group"].astype("string")
+    metadata = parquet.read_schema(MANIFEST).metadata
+    table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
+    parquet.write_table(table.replace_schema_metadata(metadata), MANIFEST)
+    validate.check()
+    found = {
+        check["name"]: {example["row"] for example in check["examples"]}
+        for check in read_json(validate.REPORT)["checks"]
+        if not check["passed"]
+    }
+    assert found["no_near_copy_across_splits"] == {"train/a/003.png", "test/a/copy.jpg"}
+    assert found["no_group_across_splits"] == {"train/a/000.png", "test/a/400.png"}
+    assert found["no_image_changed_side"] == {"test/b/105.png"}
+    assert "no_training_copy_in_test" not in found
 
 
 def test_decisions_that_stand_are_never_overwritten(project: Path) -> None:
