@@ -159,7 +159,7 @@ def test_warnings_name_what_the_features_are_not_surely_better_than() -> None:
 
 @pytest.mark.parametrize("distance", [None, 0.0, 1.79, 1.8, 2.0])
 @pytest.mark.parametrize("of_pixels", [0.5, 0.79, 0.95])
-def test_far_images_are_warned_of_where_neighbours_help_no_more_than_raw_pixels(
+def test_far_images_are_warned_of_where_neighbours_are_worse_than_among_raw_pixels(
     distance: float | None, of_pixels: float
 ) -> None:
     winner, pixels = (
@@ -167,7 +167,7 @@ def test_far_images_are_warned_of_where_neighbours_help_no_more_than_raw_pixels(
         for ridge, near in ((0.9, 0.8), (0.5, of_pixels))
     )
     said = early_warnings(winner, pixels, [], distance, 0.95)
-    assert bool(said) == (distance in (1.8, 2.0) and of_pixels > 0.5)
+    assert bool(said) == (distance in (1.8, 2.0) and of_pixels == 0.95)
     assert all(
         f"(proxy A-distance {distance:.2f} of 2)" in text and f"0.800 and {of_pixels:.3f}" in text for text in said
     )

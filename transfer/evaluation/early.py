@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from transfer.metrics.intervals import independent_difference, wilson_interval
+from transfer.records import Interval
 
 FAR = 1.8  # of proxy A-distances: a linear classifier takes at most 1 image in 20 for one of the other set
 
@@ -14,13 +15,13 @@ def early_warnings(
     distance: float | None,
     confidence: float,
 ) -> tuple[str, ...]:
-    """Return a sentence for each simple thing that pretrained features are not surely better than.
+    """Return a sentence for each simple thing that pretrained features are not surely better than, and for far images.
 
     Accuracies are those of ridge regression, each row left out once. The intervals are those of independent rows; they
     are the same rows, so that a warning is given too often rather than too rarely.
 
     A large distance alone is no warning: weights of strokes are far from digits and help there. It is one where
-    neighbours among the features are not surely better than neighbours among raw pixels.
+    neighbours among the features are surely worse than neighbours among raw pixels.
 
     Args:
         winner: `ridge_loo_accuracy`, `knn_loo_accuracy` and `n_rows` of the chosen backbone.
@@ -36,27 +37,28 @@ def early_warnings(
     found = []
     others = [("raw pixels", pixels), *(("features of random weights", one) for one in random)]
     for what, other in others:
-        doubt = _doubt(winner, other, "ridge_loo_accuracy", confidence)
-        if doubt:
-            found.append(f"A linear probe of the pretrained features is not surely better than one of {what}: {doubt}.")
-    near = "" if distance is None or distance < FAR else _doubt(winner, pixels, "knn_loo_accuracy", confidence)
-    if distance is not None and near:
-        found.append(
-            f"The images are far from those that the backbone learned from (proxy A-distance {distance:.2f} of 2), and "
-            f"nearest neighbours among its features are not surely better than among raw pixels: {near}."
-        )
+        gain, said = _compared(winner, other, "ridge_loo_accuracy", confidence)
+        if gain.low <= 0:
+            found.append(f"A linear probe of the pretrained features is not surely better than one of {what}: {said}.")
+    if distance is not None and distance >= FAR:
+        gain, said = _compared(winner, pixels, "knn_loo_accuracy", confidence)
+        if gain.high < 0:
+            found.append(
+                f"The images are far from those that the backbone learned from (proxy A-distance {distance:.2f} of 2), "
+                f"and nearest neighbours among its features are worse than among raw pixels: {said}."
+            )
     return tuple(dict.fromkeys(found))
 
 
-def _doubt(winner: Mapping[str, float], other: Mapping[str, float], score: str, confidence: float) -> str:
-    """Return how a score compares where the winner is not surely better, else nothing."""
+def _compared(
+    winner: Mapping[str, float], other: Mapping[str, float], score: str, confidence: float
+) -> tuple[Interval, str]:
+    """Return the interval of what the winner's score is above another's, and both in words."""
     own, theirs = (
         wilson_interval(round(one[score] * one["n_rows"]), int(one["n_rows"]), confidence) for one in (winner, other)
     )
     gain = independent_difference(own, theirs)
-    if gain.low > 0:
-        return ""
-    return (
+    return gain, (
         f"{own.value:.3f} and {theirs.value:.3f} of the training images, each left out once "
         f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f} points)"
     )
