@@ -16,7 +16,7 @@ from adapters.class_folders import FoundFile
 from adapters.file_places import Place, Signature, explained, signature_of
 
 _SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system (FAT): later changes have another time
-_LARGE_PIXELS = 1 << 24  # of which only one image at a time is decoded, so that threads do not add up
+_SMALL_PIXELS, _PIXELS_AT_ONCE = 1 << 20, 90_000_000  # uncounted ones; all others together, or one alone
 _LONG_PATH = 240  # characters; Windows allows 260 with what stands before
 _EXTENSIONS = {
     "JPEG": (".jpg", ".jpeg"),
@@ -29,7 +29,8 @@ _EXTENSIONS = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 _ODD_CATEGORIES = ("Cc", "Cf", "Zl", "Zp")  # control, format (bidi, zero width), breaks of lines and paragraphs
-_one_large = threading.Lock()
+_changed = threading.Condition()
+_in_work: list[int] = []  # pixels of each counted image that is being decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +209,16 @@ def _is_settled(signature: Signature) -> bool:
 
 @contextmanager
 def _admitted(n_pixels: int) -> Iterator[None]:
-    if n_pixels <= _LARGE_PIXELS:
+    """Wait until an image fits beside those that other threads decode, so that they do not add up in memory."""
+    if n_pixels <= _SMALL_PIXELS:
         yield
         return
-    with _one_large:
+    with _changed:
+        _changed.wait_for(lambda: not _in_work or sum(_in_work) + n_pixels <= _PIXELS_AT_ONCE)
+        _in_work.append(n_pixels)
+    try:
         yield
+    finally:
+        with _changed:
+            _in_work.remove(n_pixels)
+            _changed.notify_all()

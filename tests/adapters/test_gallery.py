@@ -6,13 +6,17 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from adapters import described_files
 from adapters.class_folders import FoundFile
 from adapters.described_files import DescribedFile
 from adapters.image_files import describe, list_images
@@ -165,7 +169,7 @@ def test_the_whole_gallery_is_read_in_little_memory(gallery: Path) -> None:
 
 
 @pytest.mark.slow
-def test_images_as_large_as_allowed_are_decoded_one_at_a_time(tmp_path: Path) -> None:
+def test_images_as_large_as_allowed_are_decoded_one_after_the_other(tmp_path: Path) -> None:
     """89 million pixels with transparency: 340 MiB as stored, 256 MiB as RGB; four at once would take 2.4 GiB."""
     for number in range(4):
         image = Image.new("RGBA", (9_400, 9_400), (number, 90, 90, 128))
@@ -185,6 +189,30 @@ def test_too_little_memory_is_told_and_not_kept(tmp_path: Path) -> None:
     kept = KeptScan(tmp_path / "kept", FACT_TYPES)
     (entry,) = describe(tmp_path, [FoundFile("large.png", "a", "")], kept=kept)
     assert entry.kind == ""
+
+
+def test_threads_never_decode_more_pixels_together_than_are_allowed() -> None:
+    allowed, in_work, most, counted = 90_000_000, [0], [0], threading.Lock()
+
+    def decode_one(n_pixels: int) -> None:
+        with described_files._admitted(n_pixels):
+            with counted:
+                in_work[0] += n_pixels
+                most[0] = max(most[0], in_work[0])
+            time.sleep(0.002)
+            with counted:
+                in_work[0] -= n_pixels
+
+    sizes = [1 << 21, 24_000_000, 89_000_000, 50_000_000, 24_000_000, 40_000_000, 24_000_000] * 5
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode_one, sizes))
+    assert 72_000_000 <= most[0] <= allowed
+    with (
+        pytest.raises(KeyError),
+        described_files._admitted(allowed + 1),
+    ):  # one alone is let through, and forgotten after
+        raise KeyError
+    assert described_files._in_work == []
 
 
 def test_a_hundred_million_pixels_are_a_bomb_of_a_few_kilobytes() -> None:

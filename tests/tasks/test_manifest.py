@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from adapters import described_files
 from adapters.manifest_file import MANIFEST, read_columns, read_header
 from tasks import manifest as steps
 from transfer.errors import UserError
@@ -113,6 +114,38 @@ def test_an_unreadable_file_is_a_row_with_a_problem(photos: Path, capsys: pytest
     printed = capsys.readouterr().out
     assert "1 of 13 files cannot be read (1 not_an_image), first a/broken.jpg" in printed
     assert "1 .txt" in printed
+
+
+def test_what_is_told_of_files_is_in_a_column_and_a_name_commands_no_terminal(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        _paint(photos / name, 6)
+    (photos / "a" / "\x1b[2Jgone.jpg").write_text("no image")
+    (photos / "b" / "000.png").rename(photos / "b" / "000.jpg")
+    frame = _made().set_index("path")
+    assert frame.loc["b/000.jpg", "remarks"] == "wrong_extension"
+    assert frame.loc["a/\x1b[2Jgone.jpg", "remarks"] == "odd_name"
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert "first a/\\x1b[2Jgone.jpg: " in printed
+    assert "Worth knowing of files: 1 odd_name, 1 wrong_extension." in printed
+
+
+def test_a_second_scan_gives_the_same_bytes_as_one_that_keeps_nothing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        _paint(photos / name, 6)
+    (photos / "a" / "broken.jpg").write_text("no image")
+    monkeypatch.setattr(described_files, "_SETTLED_NS", -1)
+    written = set()
+    for cache_gb in ("10", "10", "0"):
+        monkeypatch.setenv("ROOTSTOCK_CACHE_GB", cache_gb)
+        steps.describe()
+        written.add(MANIFEST.read_bytes())
+    assert len(written) == 1
+    assert len(list(Path(".rootstock/scans").glob("*/*.scan"))) == 1
 
 
 def _nothing(photos: Path) -> None:
