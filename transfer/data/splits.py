@@ -47,10 +47,9 @@ def assign_splits(
 ) -> tuple[str, ...]:
     """Give every image a split: what was decided before, else where its class lacks most.
 
-    Each class is to have its share in every split, rounded, and one at least. What shares a group with images that have
-    a side goes there (training before validation before test). Other groups of several images go, the larger first,
-    where their classes lack most; single images fill what is missing in the order of their position, drawn by hashing
-    seed and digest: the lowest to test, the next to validation. So order and names are of no account.
+    Each class gets its share in every split, rounded, one at least. What shares a group with images that have a side
+    goes there (training before validation before test). Other groups go where their classes lack most, the larger
+    first; single images fill the rest in the order of a hash of seed and digest, the lowest to test, then validation.
 
     Args:
         digests: content hash of each image, hexadecimal.
@@ -72,10 +71,8 @@ def assign_splits(
     sides: Sides = {digest: kept[digest] for digest in digests if digest in kept}
     by_group = _sides_of_groups(digests, groups, sides)
     placed = _placed(digests, class_names, groups, sides, by_group)
-    wanted = {name: _wanted(n_images, shares) for name, n_images in Counter(class_names).items()}
     new = _new_groups(digests, class_names, groups, by_group, seed)
-    drawn = _place_groups([group for group in new if group.size > 1], wanted, placed)
-    drawn |= _place_singles([group for group in new if group.size == 1], wanted, placed)
+    drawn = _place(new, class_names, shares, placed)
     _fill_empty(new, drawn, placed, tuple(shares), kept_classes=_classes_of(by_group, groups, class_names))
     by_group |= drawn
     return tuple(sides.get(digest, by_group[group]) for digest, group in zip(digests, groups, strict=True))
@@ -151,6 +148,13 @@ def _new_groups(
 def _position(digest: str, seed: int) -> float:
     drawn = hashlib.sha256(f"{seed}:{digest}".encode()).digest()
     return int.from_bytes(drawn[:8], "big") / _SCALE
+
+
+def _place(new: Sequence[_Group], class_names: Sequence[str], shares: Mapping[str, float], placed: Placed) -> Sides:
+    """Put every new group into a split, those of several images first."""
+    wanted = {name: _wanted(n_images, shares) for name, n_images in Counter(class_names).items()}
+    drawn = _place_groups([group for group in new if group.size > 1], wanted, placed)
+    return drawn | _place_singles([group for group in new if group.size == 1], wanted, placed)
 
 
 def _place_groups(groups: Iterable[_Group], wanted: Mapping[str, Mapping[str, int]], placed: Placed) -> Sides:
