@@ -53,12 +53,12 @@ def assign_splits(
 
     Args:
         digests: content hash of each image, hexadecimal.
-        class_names: class of each, as many.
-        groups: name of the group of each, as many; identical content has to share one.
+        class_names: class of each.
+        groups: group of each; identical content has to share one.
         kept: digest -> side decided before; of other images too.
         seed: of the draw.
         val_fraction: share of validation images, in (0, 1).
-        test_fraction: share of test images, in [0, 1); 0 when the test images are given separately.
+        test_fraction: share of test images, in [0, 1); 0 when they are given separately.
 
     Returns:
         "train", "val" or "test" for each image.
@@ -73,7 +73,7 @@ def assign_splits(
     placed = _placed(digests, class_names, groups, sides, by_group)
     new = _new_groups(digests, class_names, groups, by_group, seed)
     drawn = _place(new, class_names, shares, placed)
-    _fill_empty(new, drawn, placed, tuple(shares), kept_classes=_classes_of(by_group, groups, class_names))
+    _fill_empty(new, drawn, placed, tuple(shares), _classes_of(by_group, groups, class_names))
     by_group |= drawn
     return tuple(sides.get(digest, by_group[group]) for digest, group in zip(digests, groups, strict=True))
 
@@ -210,7 +210,7 @@ def _classes_of(known: Mapping[str, str], groups: Sequence[str], class_names: Se
 
 
 def _fill_empty(
-    new: Sequence[_Group], drawn: Sides, placed: Placed, splits: Sequence[str], *, kept_classes: frozenset[str]
+    new: Sequence[_Group], drawn: Sides, placed: Placed, splits: Sequence[str], kept_classes: frozenset[str]
 ) -> None:
     """Give each class an image in every split, where groups that span classes or are large left it without."""
     for class_name in sorted(placed):
