@@ -47,9 +47,8 @@ def assign_splits(
 ) -> tuple[str, ...]:
     """Give every image a split: what was decided before, else where its class lacks most.
 
-    Each class gets its share in every split, rounded, one at least. What shares a group with images that have a side
-    goes there (training before validation before test). Other groups go where their classes lack most, the larger
-    first; single images fill the rest in the order of a hash of seed and digest, the lowest to test, then validation.
+    Each class gets its share in every split, rounded, one at least. What shares a group with images of a side goes there
+    (training first); other groups, the larger first, then single images by a hash of seed and digest, fill the rest.
 
     Args:
         digests: content hash of each image, hexadecimal.
