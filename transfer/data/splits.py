@@ -47,19 +47,17 @@ def assign_splits(
 ) -> tuple[str, ...]:
     """Give every image a split: what was decided before, else where its class lacks most.
 
-    Each class is to have its share in every split, rounded, and one at least. What shares a group with images that have
-    a side goes there (training before validation before test). Other groups of several images go, the larger first,
-    where their classes lack most; single images fill what is missing in the order of their position, drawn by hashing
-    seed and digest: the lowest to test, the next to validation. So order and names are of no account.
+    Each class gets its share in every split, rounded, one at least. What shares a group with images of a side goes there
+    (training first); other groups, the larger first, then single images by a hash of seed and digest, fill the rest.
 
     Args:
         digests: content hash of each image, hexadecimal.
-        class_names: class of each, as many.
-        groups: name of the group of each, as many; identical content has to share one.
+        class_names: class of each.
+        groups: group of each; identical content has to share one.
         kept: digest -> side decided before; of other images too.
         seed: of the draw.
         val_fraction: share of validation images, in (0, 1).
-        test_fraction: share of test images, in [0, 1); 0 when the test images are given separately.
+        test_fraction: share of test images, in [0, 1); 0 when they are given separately.
 
     Returns:
         "train", "val" or "test" for each image.
@@ -72,11 +70,9 @@ def assign_splits(
     sides: Sides = {digest: kept[digest] for digest in digests if digest in kept}
     by_group = _sides_of_groups(digests, groups, sides)
     placed = _placed(digests, class_names, groups, sides, by_group)
-    wanted = {name: _wanted(n_images, shares) for name, n_images in Counter(class_names).items()}
     new = _new_groups(digests, class_names, groups, by_group, seed)
-    drawn = _place_groups([group for group in new if group.size > 1], wanted, placed)
-    drawn |= _place_singles([group for group in new if group.size == 1], wanted, placed)
-    _fill_empty(new, drawn, placed, tuple(shares), kept_classes=_classes_of(by_group, groups, class_names))
+    drawn = _place(new, class_names, shares, placed)
+    _fill_empty(new, drawn, placed, tuple(shares), _classes_of(by_group, groups, class_names))
     by_group |= drawn
     return tuple(sides.get(digest, by_group[group]) for digest, group in zip(digests, groups, strict=True))
 
@@ -153,6 +149,13 @@ def _position(digest: str, seed: int) -> float:
     return int.from_bytes(drawn[:8], "big") / _SCALE
 
 
+def _place(new: Sequence[_Group], class_names: Sequence[str], shares: Mapping[str, float], placed: Placed) -> Sides:
+    """Put every new group into a split, those of several images first."""
+    wanted = {name: _wanted(n_images, shares) for name, n_images in Counter(class_names).items()}
+    drawn = _place_groups([group for group in new if group.size > 1], wanted, placed)
+    return drawn | _place_singles([group for group in new if group.size == 1], wanted, placed)
+
+
 def _place_groups(groups: Iterable[_Group], wanted: Mapping[str, Mapping[str, int]], placed: Placed) -> Sides:
     """Put groups where their classes lack most, the larger ones first; those of about a size by their position."""
     found: Sides = {}
@@ -206,7 +209,7 @@ def _classes_of(known: Mapping[str, str], groups: Sequence[str], class_names: Se
 
 
 def _fill_empty(
-    new: Sequence[_Group], drawn: Sides, placed: Placed, splits: Sequence[str], *, kept_classes: frozenset[str]
+    new: Sequence[_Group], drawn: Sides, placed: Placed, splits: Sequence[str], kept_classes: frozenset[str]
 ) -> None:
     """Give each class an image in every split, where groups that span classes or are large left it without."""
     for class_name in sorted(placed):
