@@ -1,6 +1,7 @@
 """Data sets that a table describes: which files, classes, groups, splits and columns are found, and what is refused."""
 
 import json
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,23 @@ def test_named_columns_and_folders_are_used(photos: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "paths", [("images\\a.png", "images\\b.png"), ("./images/a.png", "images//b.png"), ("images/a", "images/b")]
+    "paths",
+    [
+        ("images\\a.png", "images\\b.png"),
+        ("./images/a.png", "images//b.png"),
+        ("images/a", "images/b"),
+        ("Images/A.PNG", "images/b.Png"),
+    ],
 )
 def test_paths_of_other_systems_and_habits_are_understood(photos: Path, paths: tuple[str, str]) -> None:
     found = _list(photos, f"file_name,class\n{paths[0]},x\n{paths[1]},y\n")
     assert [file.path for file in found.files] == ["images/a.png", "images/b.png"]
+
+
+def test_accents_composed_in_another_way_are_the_same_name(photos: Path) -> None:
+    _touch(photos, unicodedata.normalize("NFD", "gr\u00f6\u00dfe.png"))
+    found = _list(photos, "path,label\n" + unicodedata.normalize("NFC", "gr\u00f6\u00dfe.png") + ",x\nimages/a.png,y\n")
+    assert (photos / found.files[0].path).is_file()
 
 
 def test_a_backslash_that_is_in_a_name_stays(photos: Path) -> None:
