@@ -147,6 +147,8 @@ def _of_json(path: Path) -> LabelTable:
         rows.append(row)
         places.append(f"line {number}")
     names = dict.fromkeys(name for row in rows for name in row)
+    if rows:
+        _refuse_head(path, [name.strip() for name in names])
     columns = {name.strip(): [row.get(name) for row in rows] for name in names}
     return LabelTable(path, _without_index(columns), places, {})
 
@@ -158,13 +160,12 @@ def _of_parquet(path: Path) -> LabelTable:
     try:
         with parquet.ParquetFile(path) as file:
             _refuse_large(path, file.metadata)
+            _refuse_head(path, [field.name for field in file.schema_arrow])
             flat = [field.name for field in file.schema_arrow if is_plain(field.type)]
             table = file.read(columns=flat)
-            head = [field.name for field in file.schema_arrow]
-            _refuse_head(path, head)
             columns = {name: table.column(name).to_pylist() for name in flat}
             names_of = named_numbers(file.schema_arrow)
-    except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
+    except (pa.ArrowException, OSError, OverflowError, KeyError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no Parquet file that can be read ({reason}); write it again.") from error
     places = [f"row {number}" for number in range(1, table.num_rows + 1)]

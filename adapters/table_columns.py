@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,16 @@ def find_roles(head: Sequence[str], choice: TableChoice, source: str) -> dict[st
             f"name the columns in its first line, or say which it is with data.image=COLUMN."
         )
     return found
+
+
+def names_images(head: Collection[str], choice: TableChoice) -> bool:
+    """Say whether a column seems to hold image paths.
+
+    Args:
+        head: names of the columns.
+        choice: what params.yaml names.
+    """
+    return choice.image is not None or any(name.lower() in NAMES["image"] for name in head)
 
 
 def refuse_no_label(columns: Mapping[str, Sequence[Any]], roles: Mapping[str, str], source: str) -> UserError:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from adapters.class_folders import SPLIT_FOLDERS, FoundFile, Listing, list_class_folders
 from adapters.label_tables import KINDS, LabelTable, read_label_table
-from adapters.table_columns import TableChoice, find_roles, kept_columns, refuse_no_label, splits_of
+from adapters.table_columns import TableChoice, find_roles, kept_columns, names_images, refuse_no_label, splits_of
 from adapters.table_paths import files_within, left_over, locate
 from transfer.data.labels import class_names, in_order, text_of
 from transfer.errors import UserError
@@ -44,7 +45,8 @@ def list_data_set(data_path: Path, extensions: Collection[str], choice: TableCho
     """List the files of a data set: as its table says, or as its class folders do where it has none.
 
     A table is the one that is named, or files called metadata in the folder or in each of its split folders. One
-    without labels may stand beside class folders, and adds groups, splits and columns to them.
+    without labels may stand beside class folders, and adds groups, splits and columns to them; one that names no images
+    is passed over beside them.
 
     Args:
         data_path: the data set's folder.
@@ -59,7 +61,11 @@ def list_data_set(data_path: Path, extensions: Collection[str], choice: TableCho
     if not tables:
         _refuse_unused(data_path, choice)
         return _list_folders(data_path, extensions)
-    return _list_table(data_path, extensions, choice, _sheet(data_path, tables, choice))
+    sheet = _sheet(data_path, tables, choice)
+    if choice.table is None and not names_images(sheet.columns, choice):  # metadata of something else
+        with suppress(UserError):
+            return list_class_folders(data_path, extensions)
+    return _list_table(data_path, extensions, choice, sheet)
 
 
 def _list_folders(data_path: Path, extensions: Collection[str]) -> Listing:

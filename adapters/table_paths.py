@@ -3,6 +3,7 @@
 import os
 import posixpath
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -42,8 +43,9 @@ def locate(
 ) -> list[str]:
     """Return where each row's image is, relative to the data set's folder, with forward slashes.
 
-    A backslash is a slash unless a file is really called so; an ending may be left out where one file alone fits.
-    Files that are not there are returned all the same, unless all of them are missing.
+    A backslash is a slash unless a file is really called so. Where one file alone fits, its ending may be left out, and
+    capitals and the composition of accents may differ, as systems change them. Files that are not there are returned
+    all the same, unless all of them are missing.
 
     Args:
         data_path: the data set's folder.
@@ -109,15 +111,19 @@ def _refuse_strange(text: str, place: str) -> None:
 
 
 def _completed(paths: Sequence[str], present: Collection[str], extensions: Collection[str]) -> list[str]:
-    """Add the ending to names that were written without one."""
-    if all(path in present or PurePosixPath(path).suffix.lower() in extensions for path in paths):
+    """Find files whose names were written without their ending, in capitals, or with accents composed otherwise."""
+    if all(path in present for path in paths):
         return list(paths)
-    of_stem: dict[str, list[str]] = defaultdict(list)
+    alike: dict[str, list[str]] = defaultdict(list)
     for path in present:
         stem, ending = posixpath.splitext(path)
-        if ending.lower() in extensions:
-            of_stem[stem].append(path)
-    return [path if path in present or len(of_stem.get(path, ())) != 1 else of_stem[path][0] for path in paths]
+        for written in (path, stem) if ending.lower() in extensions else (path,):
+            alike[_folded(written)].append(path)
+    return [path if path in present or len(alike[_folded(path)]) != 1 else alike[_folded(path)][0] for path in paths]
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _refuse_twice(paths: Sequence[str], places: Sequence[str]) -> None:

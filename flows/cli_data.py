@@ -19,8 +19,12 @@ def group() -> None:
 
 @data.command(name="import")
 def bring(
-    source: Annotated[str, typer.Argument(help="An archive, a table, Parquet files, or `torchvision/NAME`.")],
-    into: Annotated[Path | None, typer.Argument(help="The folder to make; data/ and the source's name.")] = None,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="An archive, a table, Parquet files, or `torchvision/NAME`.")
+    ],
+    into: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="To make; data/ and the name of the source when left out.")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="Where torchvision's files are or go.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of names in an archive that does not say it.")] = None,
     image: Annotated[str | None, typer.Option(help="The column of image paths, of a table.")] = None,

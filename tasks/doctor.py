@@ -9,7 +9,7 @@ from adapters import dvc_commands, environment, git_commands, installed, prefect
 from adapters.locks import holder_of
 from adapters.project import enter_project, state_folder
 from tasks import candidate_check, data_source, weights_records
-from tasks.params import PARAMS_FILE, Params, read_params
+from tasks.params import PARAMS_FILE, Params, flatten, read_params
 from transfer.backbones.reference import BackboneReference
 from transfer.errors import EnvironmentFault, RootstockError
 
@@ -119,6 +119,7 @@ def _data(project: Path, params: Params) -> Finding:
     path = params.data.path
     try:
         data_source.check(project, path)
+        data_source.examine(flatten(params))
     except RootstockError as error:
         found, _, remedy = str(error).partition("; ")
         return Finding(BAD, "data.path", found, remedy)

@@ -164,7 +164,7 @@ def _metrics(records: Records) -> Iterator[Field]:
 def _evaluation_data(records: Records) -> Iterator[Field]:
     params, given = records.params, records.validation["given_splits"]
     how = (
-        "the folder test of the data set"
+        "those that the data set itself sets apart"
         if "test" in given
         else f"about {percent(params.manifest.test_fraction)} of each class, drawn by content"
     )

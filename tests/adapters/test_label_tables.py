@@ -1,8 +1,10 @@
 """Tables as people save them: separators, encodings, quotes, JSON lines, Parquet; and damaged ones."""
 
+import contextlib
 import csv
 import io
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,26 @@ def test_parquet_gives_plain_values_and_leaves_the_others(tmp_path: Path) -> Non
 def test_damaged_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UserError, match=r"t.parquet is no Parquet file that can be read"):
         _read(tmp_path, content, "t.parquet")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_damage_by_chance_ends_in_a_table_or_a_sentence(tmp_path: Path, name: str) -> None:
+    draw, frame = random.Random(0), pd.DataFrame({"path": ["a", "b"] * 9, "label": [1, 2] * 9, "x": [0.5, None] * 9})
+    path = tmp_path / name
+    {
+        ".csv": frame.to_csv,
+        ".jsonl": lambda at: frame.to_json(at, orient="records", lines=True),
+        ".parquet": frame.to_parquet,
+    }[path.suffix](path)
+    whole = path.read_bytes()
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(draw.randint(1, 6)):
+            content[draw.randrange(len(content))] = draw.randrange(256)
+        path.write_bytes(content[: draw.choice((len(content), draw.randrange(len(content))))])
+        with contextlib.suppress(UserError):
+            table = read_label_table(path)
+            assert {len(values) for values in table.columns.values()} <= {len(table.places)}
 
 
 def test_parquet_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

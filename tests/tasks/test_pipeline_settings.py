@@ -84,3 +84,17 @@ def test_weights_file_of_a_deployment_must_be_the_pinned_one(project: Path, root
     with pytest.raises(UserError, match=r"w\.safetensors is not the weights file that was recorded"):
         pipeline_settings.apply(project, None, {**named, "select.weights_sha256": {"w.safetensors": DIGEST}})
     assert "select.weights_sha256" in pipeline_settings.apply(project, None, named)
+
+
+def test_a_deployment_may_name_a_table_and_then_other_data(project: Path) -> None:
+    folder = project / "data/photos"
+    (folder / "a").mkdir(parents=True)
+    (folder / "labels.csv").write_text("path,kind\n", encoding="utf-8")
+    pipeline_settings.apply(project, "data/photos/labels.csv", {"data.label": "kind"})
+    data = read_params().data
+    assert (data.path, data.table, data.label) == ("data/photos", "labels.csv", "kind")
+    pipeline_settings.apply(project, "data/photos", {"finetune.epochs": 3})
+    assert read_params().data == data
+    pipeline_settings.apply(project, "data/digits", None)
+    data = read_params().data
+    assert (data.path, data.table, data.label) == ("data/digits", None, None)
