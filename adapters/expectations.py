@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +74,12 @@ def run_expectations(
             checks = {item.name: translated(gx, item) for item in asked.values()}
             suite_of_table = context.suites.add(gx.ExpectationSuite(name=name, expectations=list(checks.values())))
             definition = gx.ValidationDefinition(name=name, data=batch, suite=suite_of_table)
-            outcome = context.validation_definitions.add(definition).run(
-                batch_parameters={"dataframe": frame}, result_format=_FORMAT
-            )
+            try:
+                outcome = context.validation_definitions.add(definition).run(
+                    batch_parameters={"dataframe": frame}, result_format=_FORMAT
+                )
+            except Exception as error:  # of whatever kind: the tool reports what it foresaw in its results
+                raise _broken(asked.values(), error) from error
             for result in outcome.results:
                 item = asked[result.expectation_config.meta["name"]]
                 found[item.name] = _finding(item, result, _columns(checks[item.name]), frame, keys[name])
@@ -169,6 +172,14 @@ def _failure(expectation: Expectation, why: str) -> UserError | EnvironmentFault
     return EnvironmentFault(
         f"Great Expectations could not evaluate {expectation.name} ({why}); run `rootstock doctor`."
     )
+
+
+def _broken(asked: Iterable[Expectation], error: Exception) -> UserError | EnvironmentFault:
+    given = [one.name for one in asked if one.rule == GIVEN]
+    why = f"{type(error).__name__}: {' '.join(str(error).split())[:300].rstrip('.')}"
+    if given:
+        return UserError(f"One of the expectations {', '.join(given)} breaks Great Expectations ({why}); remove it.")
+    return EnvironmentFault(f"Great Expectations broke off ({why}); run `rootstock doctor`.")
 
 
 def _shown(value: Any) -> str:

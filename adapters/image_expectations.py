@@ -209,6 +209,14 @@ def _of_drift() -> Any:
 
 def _stability(column: Any, edges: Any, counts: Any, confidence: float) -> dict[str, Any]:
     held = column.dropna()
+    if not 0.5 <= confidence < 1.0:
+        raise ValueError(f"confidence is {confidence:g}, but must be at least 0.5 and below 1")
+    if edges is not None and len(counts) != len(edges) + 1:
+        raise ValueError(f"there are {len(counts)} counts, but must be one more than the {len(edges)} edges")
+    if edges is None and not hasattr(counts, "items"):
+        raise ValueError("counts of a column without edges must be an object, name -> images")
+    if min(counts if edges is not None else counts.values(), default=-1) < 0:
+        raise ValueError("counts must hold at least one number, none of them negative")
     if edges is None:
         names: list[str] = [str(value) for value in held]
         found = shift(Profile(None, {str(name): int(count) for name, count in counts.items()}), names, confidence)

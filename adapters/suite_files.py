@@ -27,7 +27,7 @@ _TOOLS = (
     "column_max_to_be_between column_mean_to_be_between column_median_to_be_between column_min_to_be_between "
     "column_most_common_value_to_be_in_set column_pair_values_a_to_be_greater_than_b column_pair_values_to_be_equal "
     "column_proportion_of_non_null_values_to_be_between column_proportion_of_unique_values_to_be_between "
-    "column_quantile_values_to_be_between column_stdev_to_be_between column_sum_to_be_between column_to_exist "
+    "column_stdev_to_be_between column_sum_to_be_between column_to_exist "
     "column_unique_value_count_to_be_between column_value_lengths_to_be_between column_value_lengths_to_equal "
     "column_value_z_scores_to_be_less_than column_values_to_be_between column_values_to_be_in_set "
     "column_values_to_be_null column_values_to_be_unique column_values_to_match_regex "

@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from adapters.expectations import quiet_tool, run_expectations
-from adapters.suite_files import read_suites
+from adapters.suite_files import ALLOWED, read_suites
 from transfer.errors import UserError
 
 FRAME = pd.DataFrame(
@@ -138,7 +140,54 @@ def test_what_fails_while_it_is_checked_is_the_users_to_mend(tmp_path: Path) -> 
         run_expectations({"readable": FRAME}, {"readable": "path"}, asked)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"column": "path", "counts": {}}, "counts must hold at least one number"),
+        ({"column": "path", "counts": {"a": -1}}, "none of them negative"),
+        ({"column": "path", "counts": [1]}, "must be an object, name -> images"),
+        ({"column": "width_px", "edges": [1, 2], "counts": [1]}, "there are 1 counts, but must be one more than the 2"),
+        ({"column": "path", "counts": {"a": 1}, "confidence": 5}, "confidence is 5, but must be at least 0.5"),
+    ],
+)
+def test_what_was_before_has_to_make_sense(tmp_path: Path, arguments: dict[str, Any], says: str) -> None:
+    drift = {"type": "expect_column_distribution_to_be_stable", "kwargs": arguments}
+    asked = read_suites(COLUMNS, _leave(tmp_path, drift))
+    with pytest.raises(UserError) as caught:
+        run_expectations({"readable": FRAME}, {"readable": "path"}, asked)
+    assert says in str(caught.value)
+
+
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(" " * 1_000_001)
     with pytest.raises(UserError, match="it has more than 1 MB"):
         read_suites(COLUMNS, tmp_path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+ARGUMENTS = st.dictionaries(st.sampled_from(["column", "min_value", "max_value", "mostly", "value_set", "regex"]), JSON)
+ITEMS = st.fixed_dictionaries(
+    {"type": st.sampled_from(ALLOWED) | JSON}, optional={"kwargs": ARGUMENTS | JSON, "meta": JSON, "severity": JSON}
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.fixed_dictionaries({"expectations": st.lists(ITEMS, max_size=2)}, optional={"meta": JSON}) | JSON)
+def test_whatever_a_file_holds_it_is_read_or_refused_with_a_sentence(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps(content), encoding="utf-8")
+    complaint = ""
+    try:
+        read_suites(COLUMNS, tmp_path)
+    except UserError as error:
+        complaint = str(error)
+    assert "\n" not in complaint
+
+
+def test_every_type_stands_in_the_documentation(root: Path) -> None:
+    text = (root / "docs" / "data.md").read_text(encoding="utf-8")
+    ours = [name for name in ALLOWED if name.removeprefix("expect_") not in text and "class_names" not in name]
+    assert ours == []

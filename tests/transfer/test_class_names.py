@@ -4,7 +4,7 @@ import itertools
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transfer.data.class_names import distinct, folded, no_folder, numbers_in_order, tidy, unlike
@@ -54,6 +54,8 @@ def test_unlike_is_what_the_distance_of_every_pair_says(names: list[str]) -> Non
 
 
 @given(st.text())
+@example("A\u00b4")
+@example("\u0345 \u0301")
 def test_folding_again_changes_nothing(name: str) -> None:
     assert folded(folded(name)) == folded(name)
     assert folded(unicodedata.normalize("NFD", name)) == folded(name)

@@ -34,10 +34,14 @@ def folded(name: str) -> str:
     Args:
         name: of a class.
 
-    Source: Unicode Standard Annex 15 (NFKC) and section 3.13 (caseless matching).
+    Source: Unicode Standard Annex 15 (NFKD) and section 3.13 (caseless matching).
     """
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(letter for letter in plain if not (letter.isspace() or letter in "-_" or _is_invisible(letter)))
+    before, plain = None, name
+    while plain != before:  # what one letter is taken apart into may have to be folded itself; twice is enough
+        before = plain
+        taken_apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
+        plain = "".join(one for one in taken_apart if not (one.isspace() or one in "-_" or _is_invisible(one)))
+    return plain
 
 
 def distinct(names: Sequence[str]) -> list[bool]:
