@@ -127,7 +127,7 @@ def tables(runs: Iterable[dict[str, Any]]) -> str:
     heads = " | ".join(f"{way}: found | wrong" for way in ways)
     lines = [f"| data | probe | flipped | draws | {heads} | expected wrong | right class |"]
     lines.append("|" + "---|" * (6 + 2 * len(ways)))
-    lines += [_line(*key, group, ways) for key, group in sorted(groups.items()) if key[1]]
+    lines += [_line(key, group, ways) for key, group in sorted(groups.items()) if key[1]]
     lines += ["", f"| labels as they came | probe | {' | '.join(f'{way} names' for way in ways)} |"]
     lines.append("|" + "---|" * (2 + len(ways)))
     for (data, share, _), group in sorted(groups.items()):
@@ -137,7 +137,8 @@ def tables(runs: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _line(data: str, share: float, kind: str, group: Sequence[dict[str, Any]], ways: Sequence[str]) -> str:
+def _line(key: tuple[Any, ...], group: Sequence[dict[str, Any]], ways: Sequence[str]) -> str:
+    data, share, kind = key
     found = {way: [100 * one["counts"][way][1] / one["n_flipped"] for one in group] for way in ways}
     wrong = {way: [100 * one["counts"][way][1] / max(1, one["counts"][way][0]) for one in group] for way in ways}
     cells = " | ".join(f"{_spread(found[way])} | {_spread(wrong[way])}" for way in ways)
