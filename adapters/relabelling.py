@@ -108,10 +108,14 @@ def take_back(project: Path, journal: Journal) -> None:
     """Move everything back that has moved.
 
     Raises:
+        UserError: it was applied, and the data set has changed since so that it cannot be; nothing has moved then.
         EnvironmentFault: a file is in neither place, or its old place is taken.
     """
+    back = [(target, source, sha256) for source, target, sha256 in reversed(_places(project, journal))]
+    if journal.state == APPLIED:
+        _require_unchanged(journal, back)
     _write(Journal(journal.folder, journal.data_path, journal.moves, UNDOING))
-    _move_all((target, source, sha256) for source, target, sha256 in reversed(_places(project, journal)))
+    _move_all(back)
 
 
 def end(journal: Journal, state: str) -> None:
@@ -131,6 +135,15 @@ def _places(project: Path, journal: Journal) -> list[tuple[Path, Path, str]]:
         (data / move.source, data / move.target if move.target else removed[place], move.sha256)
         for place, move in enumerate(journal.moves)
     ]
+
+
+def _require_unchanged(journal: Journal, places: Iterable[tuple[Path, Path, str]]) -> None:
+    for source, target, sha256 in places:
+        if not os.path.lexists(source) or not _is(source, sha256) or os.path.lexists(target):
+            raise UserError(
+                f"Relabelling {journal.number} cannot be taken back: {source} is gone or has changed, or {target} is "
+                "there again; check an older version of the data set out with DVC instead."
+            )
 
 
 def _move_all(places: Iterable[tuple[Path, Path, str]]) -> None:

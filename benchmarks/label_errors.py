@@ -118,44 +118,40 @@ def confident_learning(probabilities: NDArray[np.float64], labels: NDArray[np.in
 
 
 def tables(runs: Iterable[dict[str, Any]]) -> str:
-    """Return a line for each data set and kind of noise: mean over the draws, and their standard deviation."""
+    """Return a table of draws with flips, and one of labels as they came: mean over the draws, standard deviation."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for one in runs:
         groups[one["data"], one["share"], one["kind"]].append(one)
     told = [set(one["counts"]) for group in groups.values() for one in group]
     ways = [way for way in (REVIEW, CONFIDENT, CLEANLAB) if all(way in one for one in told)]
-    heads = "".join(f" {way}: named | found | wrong |" for way in ways)
-    lines = [
-        f"| data | probe | flipped | draws |{heads} expected wrong | right class |",
-        "|---|---|---|---|" + "---|---|---|" * len(ways) + "---|---|",
-    ]
-    for (data, share, kind), group in groups.items():
-        of_ways = "".join(f" {_cells(group, way)} |" for way in ways)
-        probe, flips = (
-            _mean([100 * one["accuracy"] for one in group]),
-            f"{100 * share:g} %, {kind}" if share else "none",
-        )
-        named = sum(one["counts"][REVIEW][0] for one in group)
-        expected = f"{100 * sum(one['expected'] for one in group) / named:.0f} %" if named else ""
-        hits = sum(one["counts"][REVIEW][1] for one in group)
-        right = f"{100 * sum(one['n_right_class'] for one in group) / hits:.0f} %" if hits else ""
-        lines.append(
-            f"| {data}, {group[0]['n']} | {probe} % | {flips} | {len(group)} |{of_ways} {expected} | {right} |"
-        )
+    heads = " | ".join(f"{way}: found | wrong" for way in ways)
+    lines = [f"| data | probe | flipped | draws | {heads} | expected wrong | right class |"]
+    lines.append("|" + "---|" * (6 + 2 * len(ways)))
+    lines += [_line(key, group, ways) for key, group in sorted(groups.items()) if key[1]]
+    lines += ["", f"| labels as they came | probe | {' | '.join(f'{way} names' for way in ways)} |"]
+    lines.append("|" + "---|" * (2 + len(ways)))
+    for (data, share, _), group in sorted(groups.items()):
+        if not share:
+            named = " | ".join(str(group[0]["counts"][way][0]) for way in ways)
+            lines.append(f"| {data}, {group[0]['n']} | {100 * group[0]['accuracy']:.0f} % | {named} |")
     return "\n".join(lines)
 
 
-def _cells(group: Sequence[dict[str, Any]], way: str) -> str:
-    named = [one["counts"][way][0] for one in group]
-    if not any(one["n_flipped"] for one in group):
-        return f"{_mean(named)} | | "
-    found = [100 * one["counts"][way][1] / one["n_flipped"] for one in group]
-    wrong = [100 * one["counts"][way][1] / max(1, one["counts"][way][0]) for one in group]
-    return f"{_mean(named)} | {_spread(found)} | {_spread(wrong)}"
+def _line(key: tuple[Any, ...], group: Sequence[dict[str, Any]], ways: Sequence[str]) -> str:
+    data, share, kind = key
+    found = {way: [100 * one["counts"][way][1] / one["n_flipped"] for one in group] for way in ways}
+    wrong = {way: [100 * one["counts"][way][1] / max(1, one["counts"][way][0]) for one in group] for way in ways}
+    cells = " | ".join(f"{_spread(found[way])} | {_spread(wrong[way])}" for way in ways)
+    n_named, n_found = (sum(one["counts"][REVIEW][place] for one in group) for place in (0, 1))
+    expected = f"{100 * sum(one['expected'] for one in group) / n_named:.0f} %" if n_named else ""
+    right = f"{100 * sum(one['n_right_class'] for one in group) / n_found:.0f} %" if n_found else ""
+    probe = f"{_mean([100 * one['accuracy'] for one in group])} %"
+    what = f"{data}, {group[0]['n']} | {probe} | {100 * share:g} %, {kind} | {len(group)}"
+    return f"| {what} | {cells} | {expected} | {right} |"
 
 
 def _mean(values: Sequence[float]) -> str:
-    return f"{np.mean(values):.1f}".removesuffix(".0")
+    return f"{np.mean(values):.0f}"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -116,6 +116,26 @@ def test_another_file_in_the_new_place_is_never_overwritten(photos: Path) -> Non
     relabelling.carry_out(photos, journal)
 
 
+@pytest.mark.parametrize("change", ["gone", "changed", "taken"])
+def test_what_has_changed_since_is_not_taken_back_by_half(photos: Path, change: str) -> None:
+    journal = relabelling.begin(photos, "photos", _moves(photos))
+    relabelling.carry_out(photos, journal)
+    relabelling.end(journal, APPLIED)
+    moved = photos / "photos/b/0-from-a.png"
+    if change == "gone":
+        moved.unlink()
+    elif change == "changed":
+        moved.write_bytes(b"other")
+    else:
+        (photos / "photos/a/0.png").write_bytes(b"new")
+    before = _state(photos)
+    (applied,) = relabelling.journals(photos)
+    with pytest.raises(UserError, match=r"Relabelling 1 cannot be taken back: .*; check an older version"):
+        relabelling.take_back(photos, applied)
+    assert _state(photos) == before
+    relabelling.refuse_if_cut_off(photos)
+
+
 def test_a_file_that_is_gone_is_told(photos: Path) -> None:
     journal = relabelling.begin(photos, "photos", _moves(photos))
     (photos / "photos/b/2.png").unlink()
