@@ -191,6 +191,8 @@ def test_without_a_remote_it_says_so(changed: Path) -> None:
     dvc(changed, "remote", "remove", "store")
     with pytest.raises(UserError, match="there is no remote; name the one it was pushed to with `dvc remote add"):
         difference("v1", "HEAD")
+    with pytest.raises(UserError, match="there is no remote; name the one it was pushed to with `dvc remote add"):
+        difference("v1", "HEAD", fetch=True)
 
 
 def test_manifests_stand_in_for_lists_that_dvc_does_not_keep(changed: Path) -> None:
