@@ -16,6 +16,7 @@ from tasks.params import read_params
 from transfer.data.file_changes import Entry, compare
 
 NOT_COMMITTED = "not committed"
+_SIGNS = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def _changes(project: Path, before: str | None, after: str) -> dict[str, int] | 
     if len(states) < 2:
         return None
     found = compare(*states)
-    return {kind: len(getattr(found, kind)) for kind in ("added", "removed", "changed", "moved")}
+    return {kind: len(getattr(found, kind)) for kind in _SIGNS}
 
 
 def _print(path: str, found: Sequence[DataVersion]) -> None:
@@ -121,16 +122,18 @@ def _print(path: str, found: Sequence[DataVersion]) -> None:
     table = Table(
         "commit", "when", "digest", "files", "size", "here", "changes", "models", "", box=None, pad_edge=False
     )
-    for column in (table.columns[3], table.columns[4]):
-        column.justify = "right"
+    for column in table.columns[:7]:
+        column.no_wrap = True
+    table.columns[7].min_width, table.columns[8].min_width = 6, 10
+    table.columns[3].justify = table.columns[4].justify = "right"
     table.columns[7].overflow = table.columns[8].overflow = "fold"
     for one in found:
         words = f"{' '.join(f'[{tag}]' for tag in one.tags)} {one.subject}".strip()
         models = ", ".join(one.models[:3]) + (f" and {len(one.models) - 3} more" if len(one.models) > 3 else "")
         table.add_row(
-            (one.commit or "")[:12],
-            "" if one.time is None else one.time[:16].replace("T", " "),
-            one.digest[:12],
+            (one.commit or "")[:9],
+            "" if one.time is None else one.time[:10],
+            one.digest[:9],
             "" if one.files is None else f"{one.files:,}",
             "" if one.size_bytes is None else _size(one.size_bytes),
             _here(one),
@@ -140,6 +143,7 @@ def _print(path: str, found: Sequence[DataVersion]) -> None:
         )
     with console() as shown:
         shown.print(table)
+    print("\nFiles beside the state before: + added, - removed, ~ changed, > moved.")
 
 
 def _here(one: DataVersion) -> str:
@@ -150,8 +154,8 @@ def _here(one: DataVersion) -> str:
 
 def _words(changes: Mapping[str, Any] | None) -> str:
     if changes is None:
-        return "not known here"
-    return ", ".join(f"{count:,} {kind}" for kind, count in changes.items() if count) or "none"
+        return "not known"
+    return " ".join(f"{_SIGNS[kind]}{count:,}" for kind, count in changes.items() if count) or "none"
 
 
 def _size(n_bytes: int) -> str:
