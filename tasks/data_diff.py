@@ -110,6 +110,7 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
 
 
 def _side(project: Path, state: State, *, fetch: bool) -> Side:
+    fetch = fetch and dvc_cache.remote(project) is not None
     if state.digest is None:
         files: Mapping[str, str] | None = data_lists.present(project, state.path)
         digest = data_lists.digest_of(files or {})

@@ -98,6 +98,7 @@ def _lists(found: Difference) -> dict[str, Sequence[Entry | Pair]]:
         "moved_between_classes": images.relabelled,
         **between_splits,
         "copied": found.copies,
+        "copied_to_another_class": tuple(one for one in found.copies if one.before.class_name != one.after.class_name),
         "other_files": (*others.added, *others.removed, *others.changed, *others.moved),
     }
 
@@ -155,11 +156,11 @@ def _print(found: Difference) -> None:
     print(f"{after.state.path} {after.state.source} ({after.digest[:12]}): {found.totals[1]:,} images\n")
     lists = {name: entries for name, entries in _lists(found).items() if entries}
     if not lists:
-        print("The files are the same.")
-    else:
-        _print_counts(lists, len(found.images.kept))
-        _print_classes(found)
-        _print_flows(found)
+        print("Nothing differs.")
+        return
+    _print_counts(lists, len(found.images.kept))
+    _print_classes(found)
+    _print_flows(found)
     _print_shift(found)
 
 
@@ -232,24 +233,28 @@ def _print_shift(found: Difference) -> None:
     if why:
         print(f"Brightness, size and other facts are not compared: {why}.")
         return
-    table = Table("", "mean before", "after", "distance", "mean of what came", "distance", "", box=None, pad_edge=False)
+    shifts = number_shifts(found)
+    table = Table("", "mean before", "after", "distance", "of what came", "distance", "", box=None, pad_edge=False)
     for column in table.columns[1:6]:
         column.justify = "right"
-    for shift in number_shifts(found):
+    table.columns[6].no_wrap = True
+    for shift in shifts:
         table.add_row(*_cells(shift))
     with console() as shown:
         shown.print(table)
+    if any(shift.apart for shift in shifts):
+        print("Unlike: what came differs from what was there by more than chance and by more than a little.")
 
 
 def _cells(shift: NumberShift) -> tuple[str, ...]:
     whole, came = shift.all_images, shift.newcomers
-    first = (
-        ("", "", "")
-        if whole is None
-        else (_short(whole.mean_before), _short(whole.mean_after), f"{whole.distance:.3f}")
-    )
-    second = ("", "") if came is None else (_short(came.mean_after), f"{came.distance:.3f}")
-    note = f"[yellow]what came is unlike what was there[/] (p = {came.p_value:.1g})" if shift.apart and came else ""
+    first, second, note = ("", "", ""), ("", ""), ""
+    if whole is not None:
+        first = (_short(whole.mean_before), _short(whole.mean_after), f"{whole.distance:.3f}")
+    if came is not None:
+        second = (_short(came.mean_after), f"{came.distance:.3f}")
+    if came is not None and shift.apart:
+        note = f"[yellow]unlike[/], p {'' if came.p_value >= 1e-99 else '< '}{max(came.p_value, 1e-99):.0e}"
     return (shift.fact.removesuffix("_px"), *first, *second, note)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from tasks.params import read_params
 from transfer.data.file_changes import Entry, compare
 
 NOT_COMMITTED = "not committed"
+_NAMED = 3  # models, for people; JSON has all
+_SIGNS = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def _changes(project: Path, before: str | None, after: str) -> dict[str, int] | 
     if len(states) < 2:
         return None
     found = compare(*states)
-    return {kind: len(getattr(found, kind)) for kind in ("added", "removed", "changed", "moved")}
+    return {kind: len(getattr(found, kind)) for kind in _SIGNS}
 
 
 def _print(path: str, found: Sequence[DataVersion]) -> None:
@@ -118,28 +120,31 @@ def _print(path: str, found: Sequence[DataVersion]) -> None:
     from rich.table import Table
 
     print(f"{path}, the newest state first\n")
-    table = Table(
-        "commit", "when", "digest", "files", "size", "here", "changes", "models", "", box=None, pad_edge=False
-    )
-    for column in (table.columns[3], table.columns[4]):
-        column.justify = "right"
-    table.columns[7].overflow = table.columns[8].overflow = "fold"
+    columns: list[tuple[str, Callable[[DataVersion], str]]] = [
+        ("commit", lambda one: (one.commit or "")[:9]),
+        ("when", lambda one: (one.time or "")[:10]),
+        ("digest", lambda one: one.digest[:9]),
+        ("files", lambda one: "" if one.files is None else f"{one.files:,}"),
+        ("size", lambda one: "" if one.size_bytes is None else _size(one.size_bytes)),
+        *([("here", _here)] if any(_here(one) != "yes" for one in found) else []),
+        ("changes", lambda one: _words(one.changes)),
+        *([("models", _models)] if any(one.models for one in found) else []),
+        ("", lambda one: escape(" ".join([*(f"[{tag}]" for tag in one.tags), one.subject]))),
+    ]
+    table = Table(*(name for name, _ in columns), box=None, pad_edge=False)
+    for column in table.columns[:-1]:
+        column.no_wrap = column.header != "models"
+    table.columns[3].justify = table.columns[4].justify = "right"
     for one in found:
-        words = f"{' '.join(f'[{tag}]' for tag in one.tags)} {one.subject}".strip()
-        models = ", ".join(one.models[:3]) + (f" and {len(one.models) - 3} more" if len(one.models) > 3 else "")
-        table.add_row(
-            (one.commit or "")[:12],
-            "" if one.time is None else one.time[:16].replace("T", " "),
-            one.digest[:12],
-            "" if one.files is None else f"{one.files:,}",
-            "" if one.size_bytes is None else _size(one.size_bytes),
-            _here(one),
-            _words(one.changes),
-            escape(models),
-            escape(words),
-        )
+        table.add_row(*(cell(one) for _, cell in columns))
     with console() as shown:
         shown.print(table)
+    print("\nFiles beside the state before: + added, - removed, ~ changed, > moved.")
+
+
+def _models(one: DataVersion) -> str:
+    more = f" and {len(one.models) - _NAMED} more" if len(one.models) > _NAMED else ""
+    return ", ".join(one.models[:_NAMED]) + more
 
 
 def _here(one: DataVersion) -> str:
@@ -150,8 +155,8 @@ def _here(one: DataVersion) -> str:
 
 def _words(changes: Mapping[str, Any] | None) -> str:
     if changes is None:
-        return "not known here"
-    return ", ".join(f"{count:,} {kind}" for kind, count in changes.items() if count) or "none"
+        return "not known"
+    return " ".join(f"{_SIGNS[kind]}{count:,}" for kind, count in changes.items() if count) or "none"
 
 
 def _size(n_bytes: int) -> str:

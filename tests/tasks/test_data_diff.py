@@ -52,6 +52,7 @@ def test_every_change_between_two_commits_is_told(changed: Path) -> None:
     assert found["paths"]["moved"] == [{"from": "a/1.png", "to": "a/renamed.png"}, moved]
     assert found["paths"]["moved_between_classes"] == [moved]
     assert found["paths"]["copied"] == [{"from": "a/2.png", "to": "c/copy.png"}]
+    assert found["paths"]["copied_to_another_class"] == found["paths"]["copied"]
     assert found["paths"]["other_files"] == [{"from": "notes.txt", "to": "notes.txt"}]
     assert found["between_classes"] == [{"from": "a", "to": "b", "images": 1}]
     rows = {row["class"]: row for row in found["classes"]}
@@ -191,6 +192,8 @@ def test_without_a_remote_it_says_so(changed: Path) -> None:
     dvc(changed, "remote", "remove", "store")
     with pytest.raises(UserError, match="there is no remote; name the one it was pushed to with `dvc remote add"):
         difference("v1", "HEAD")
+    with pytest.raises(UserError, match="there is no remote; name the one it was pushed to with `dvc remote add"):
+        difference("v1", "HEAD", fetch=True)
 
 
 def test_manifests_stand_in_for_lists_that_dvc_does_not_keep(changed: Path) -> None:
@@ -212,7 +215,7 @@ def test_people_get_a_table_programs_json_and_whoever_asks_every_path(
     assert code == 0
     assert "b/bright_00.png" in out
     assert "b/bright_10.png" not in out  # examples, not a list
-    assert "what came is unlike what was there" in out
+    assert "Unlike: what came differs from what was there" in out
     assert "Between classes: a -> b 1." in out
     code, out, _ = call(capsys, monkeypatch, "data", "diff", "v1", "HEAD", "--json")
     parsed = json.loads(out)
@@ -230,7 +233,7 @@ def test_people_get_a_table_programs_json_and_whoever_asks_every_path(
         *lines
     }
     code, out, _ = call(capsys, monkeypatch, "data", "diff", "HEAD", "HEAD")
-    assert "The files are the same." in out
+    assert "Nothing differs." in out
     code, _, err = call(capsys, monkeypatch, "data", "diff", "nosuch")
     assert code == 2
     assert err.startswith("nosuch is neither")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters import dvc_cache
+from adapters import data_records, dvc_cache, remote_objects
 from adapters.data_lists import digest_of as digest_of_files
-from adapters.data_lists import present
+from adapters.data_lists import listed, present
 from tasks.data_diff import difference
 from tests.tasks.changed_data import change, digest_of, draw, dvc, git
-from transfer.errors import EnvironmentFault
+from transfer.errors import EnvironmentFault, UserError
 
 NEEDED = ("dvc_s3", "moto")
 BUCKET = "images"
@@ -139,3 +140,52 @@ def test_a_server_that_does_not_answer_is_a_sentence(two_states: Path, monkeypat
         join(two_states, monkeypatch)
         with pytest.raises(EnvironmentFault, match=r"The remote cannot be read: .*; `dvc fetch -v` tells more"):
             difference("HEAD", "HEAD", fetch=True)
+
+
+@pytest.fixture
+def changed(changed_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project of a test's own whose first state was pushed and whose cache is empty, and change into it."""
+    project = Path(shutil.copytree(changed_once, tmp_path / "one", symlinks=True)) / "project"
+    shutil.rmtree(project / ".dvc" / "cache")
+    monkeypatch.chdir(project)
+    return project
+
+
+def pushed(project: Path) -> str:
+    return str(data_records.at_commit(project, "data/set", "v1"))
+
+
+def test_a_list_comes_alone_and_read_only(changed: Path) -> None:
+    digest = pushed(changed)
+    assert remote_objects.fetch(changed, digest)
+    files = listed(changed, digest)
+    assert files is not None
+    assert digest_of_files(files) == digest
+    place = dvc_cache.object_place(changed, digest)
+    assert place.stat().st_mode & 0o777 == 0o444
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+    assert not remote_objects.fetch(changed, "0" * 32 + ".dir")
+
+
+def test_a_damaged_object_is_not_kept(changed: Path) -> None:
+    digest = pushed(changed)
+    stored = changed.parent / "store" / "files" / "md5" / digest[:2] / digest[2:]
+    stored.chmod(0o644)
+    stored.write_text("[]", encoding="utf-8")
+    with pytest.raises(EnvironmentFault, match=r"The remote gave another object for \w+\.dir; push that state again"):
+        remote_objects.fetch(changed, digest)
+    assert listed(changed, digest) is None
+
+
+def test_a_damaged_list_of_the_cache_counts_as_none(changed: Path) -> None:
+    place = dvc_cache.object_place(changed, pushed(changed))
+    place.parent.mkdir(parents=True)
+    for text in ("[{", '{"relpath": 1}', '["a"]'):
+        place.write_text(text, encoding="utf-8")
+        assert listed(changed, pushed(changed)) is None
+
+
+def test_without_a_default_remote_nothing_can_be_asked(changed: Path) -> None:
+    (changed / ".dvc" / "config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"The remote cannot be asked: .*no remote specified"):
+        remote_objects.fetch(changed, pushed(changed))

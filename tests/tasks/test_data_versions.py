@@ -94,6 +94,6 @@ def test_people_get_a_table_and_programs_json(
             main()
         assert not end.value.code
     table, _, listed = capsys.readouterr().out.partition("{")
-    assert "21 added, 1 removed, 2 changed, 2 moved" in table
+    assert "+21 -1 ~2 >2" in table
     assert "[v1] the first images" in table
     assert [one["digest"] for one in json.loads("{" + listed)["versions"]] == [digest_of(changed)]
