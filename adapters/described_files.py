@@ -127,7 +127,7 @@ def decoded_content(content: bytes, sha256: str) -> Content:
     from transfer.data.undecodable import UndecodableError, damage
 
     try:
-        decoded = decode_described(content, _admitted)
+        decoded = decode_described(content, admitted)
         facts = asdict(describe_image(decoded))
     except UndecodableError as error:
         return Content(sha256, len(content), str(error), kind=error.kind)
@@ -208,8 +208,12 @@ def _is_settled(signature: Signature) -> bool:
 
 
 @contextmanager
-def _admitted(n_pixels: int) -> Iterator[None]:
-    """Wait until an image fits beside those that other threads decode, so that they do not add up in memory."""
+def admitted(n_pixels: int) -> Iterator[None]:
+    """Wait until an image fits beside those that other threads decode, so that they do not add up in memory.
+
+    Args:
+        n_pixels: of the image as it will be decoded.
+    """
     if n_pixels <= _SMALL_PIXELS:
         yield
         return

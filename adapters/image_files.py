@@ -13,6 +13,7 @@ from adapters.class_folders import FoundFile, Listing
 from adapters.described_files import (
     Content,
     DescribedFile,
+    admitted,
     colliding_names,
     decoded_content,
     described,
@@ -122,7 +123,7 @@ def load_examples(
     def load(part: Sequence[Row]) -> "Tensor":
         pixels = np.empty((len(part), side, side, 3), dtype=np.uint8)
         for place, row in enumerate(part):
-            pixels[place] = to_pixels(_verified(data_path, row), preprocess)
+            pixels[place] = to_pixels(_verified(data_path, row), preprocess, admitted)
         return torch.from_numpy(pixels)
 
     if not rows:

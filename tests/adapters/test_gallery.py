@@ -195,7 +195,7 @@ def test_threads_never_decode_more_pixels_together_than_are_allowed() -> None:
     allowed, in_work, most, counted = 90_000_000, [0], [0], threading.Lock()
 
     def decode_one(n_pixels: int) -> None:
-        with described_files._admitted(n_pixels):
+        with described_files.admitted(n_pixels):
             with counted:
                 in_work[0] += n_pixels
                 most[0] = max(most[0], in_work[0])
@@ -209,7 +209,7 @@ def test_threads_never_decode_more_pixels_together_than_are_allowed() -> None:
     assert 72_000_000 <= most[0] <= allowed
     with (
         pytest.raises(KeyError),
-        described_files._admitted(allowed + 1),
+        described_files.admitted(allowed + 1),
     ):  # one alone is let through, and forgotten after
         raise KeyError
     assert described_files._in_work == []

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,7 @@ def to_example(content: bytes, preprocess: Preprocess) -> "Tensor":
     return torch.from_numpy(to_pixels(content, preprocess).copy()).permute(2, 0, 1)
 
 
-def to_pixels(content: bytes, preprocess: Preprocess) -> NDArray[np.uint8]:
+def to_pixels(content: bytes, preprocess: Preprocess, admit: Admit = admit_all) -> NDArray[np.uint8]:
     """Decode, resize the short side, crop the centre.
 
     The result is that of resizing with an antialiased filter and then cropping; only the crop is computed.
@@ -132,6 +132,7 @@ def to_pixels(content: bytes, preprocess: Preprocess) -> NDArray[np.uint8]:
     Args:
         content: the whole file.
         preprocess: sizes in pixels, and the filter.
+        admit: see `decode_described`.
 
     Returns:
         uint8 (crop_px, crop_px, 3), RGB, read only.
@@ -139,7 +140,7 @@ def to_pixels(content: bytes, preprocess: Preprocess) -> NDArray[np.uint8]:
     Raises:
         UndecodableError: see `decode`.
     """
-    stored = _decoded(content, preprocess.resize_px * _KEPT_DETAIL)
+    stored = _decoded(content, preprocess.resize_px * _KEPT_DETAIL, admit)
     crop, short = preprocess.crop_px, min(stored.size)
     width, height = (int(preprocess.resize_px * side / short) for side in stored.size)
     left, top = round((width - crop) / 2.0), round((height - crop) / 2.0)
@@ -188,11 +189,13 @@ def _decoded(
             f"The file has {len(content)} bytes, more than {MAX_BYTES}; store a smaller image.", "too_many_bytes"
         )
     try:
-        with _opened(content) as image, admit(image.size[0] * image.size[1]):
+        with ExitStack() as held:
+            image = held.enter_context(_opened(content))
             mode, stored_format = image.mode, image.format or ""
             orientation = _orientation(image)
             full = image.size
             reduction = 1 if enough_px is None else _reduction(image, enough_px)
+            held.enter_context(admit(image.size[0] * image.size[1]))
             image.load()
             turn = _orientation(image)  # TIFF turns itself upright while loading
             size = image.size if reduction == 1 else full
