@@ -48,8 +48,9 @@ def named(project: Path, typed_in: Path, text: str, default_path: str | None = N
 
     path, revision = _split(project, typed_in, text)
     if path is None:
-        path = read_params().data.path if default_path is None else default_path
-    path = data_records.as_recorded(project, typed_in if text.startswith(path) else project, path)
+        path = data_records.as_recorded(project, project, default_path or read_params().data.path)
+    else:
+        path = data_records.as_recorded(project, typed_in, path)
     if revision == WORKSPACE:
         return State(path, None, "as it is now", text_of(project / LOCK))
     digest, source, commit = at(project, path, revision)

@@ -63,7 +63,8 @@ def versions(path: str | None, most: int) -> tuple[str, list[DataVersion]]:
     typed_in, project = Path.cwd(), enter_project()
     environment.prepare(project)
     mlflow_lineage.prepare(project)
-    named = read_params().data.path if path is None else data_records.as_recorded(project, typed_in, path)
+    where, asked = (project, read_params().data.path) if path is None else (typed_in, path)
+    named = data_records.as_recorded(project, where, asked)
     commits = list(itertools.islice(history(project, named), most + 1))
     present = data_records.present_record(project, named)
     if present.digest and (not commits or commits[0].record.digest != present.digest):

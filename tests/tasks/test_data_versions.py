@@ -10,6 +10,7 @@ from adapters.data_history import history
 from adapters.git_copies import commit_of
 from adapters.mlflow_store import open_client
 from flows.cli import main
+from tasks.data_diff import difference
 from tasks.data_versions import versions
 from tests.tasks.changed_data import N_PER_CLASS, digest_of, dvc, git
 from transfer.errors import UserError
@@ -37,6 +38,12 @@ def test_each_state_has_its_commit_and_what_changed(changed: Path) -> None:
     assert second.size_bytes is not None
     assert [one.digest for one in versions("data/set", 1)[1]] == [second.digest]
     assert versions("data/set", 1)[1][0].changes == second.changes
+    params = changed / "params.yaml"
+    params.write_text(
+        params.read_text(encoding="utf-8").replace("path: data/set ", "path: ./data/set/ "), encoding="utf-8"
+    )
+    assert versions(None, 1)[0] == "data/set"
+    assert difference("v1", "HEAD").before.digest == first.digest
 
 
 def test_what_no_commit_has_comes_first(changed: Path) -> None:
