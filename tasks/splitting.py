@@ -153,7 +153,8 @@ def _say(digests: Sequence[str], copies: "Copies", draw: _Draw, ledger: Ledger) 
     """Tell how many copies there are, what the limit on groups left apart, and that splits were drawn anew."""
     n_near = sum(count - 1 for count in Counter(copies.names).values()) - (len(digests) - len(set(digests)))
     if n_near:
-        print(f"{n_near} of {len(digests)} images are near-duplicates of others; copies stay in one split.")
+        stay = "; they stay in one split" if len(draw.entries) == len(digests) else ""
+        print(f"{n_near} of {len(digests)} images are near-duplicates of others{stay}.")
     if copies.n_left_apart:
         print(
             f"{copies.n_left_apart} pairs of near-duplicates were left apart: together they would have been more than "
