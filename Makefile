@@ -35,8 +35,9 @@ setup: ## prepare .venv from requirements.lock; nothing to do when it is already
 demo: setup ## the whole pipeline on the embedded digits: ends with a registered model and a table
 	@$(BIN)/rootstock run $(ARGS)
 
-test: setup ## the default tests: offline, no server but the harness, no GPU
-	@$(BIN)/pytest $(ARGS)
+# A thread for each process: several processes with several threads each take turns more than they compute.
+test: setup ## the default tests, on all cores: offline, no server but the harness, no GPU
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal $(ARGS)
 
 ui: setup ## Prefect and MLflow in the browser, a worker, the nightly schedule; Ctrl-C stops all
 	@$(BIN)/rootstock up $(ARGS)

@@ -86,6 +86,8 @@ def make(folder: Path, lay_out: Callable[[Path], None]) -> Path:
         dvc(project, "push", "data/set.dvc")
         shutil.copyfile(MANIFEST, project / "before.parquet")
         change(data)
+        text = params.read_text(encoding="utf-8")
+        params.write_text(text.replace("manifest:\n  seed: 0", "manifest:\n  seed: 1"), encoding="utf-8")  # drawn anew
         dvc(project, "add", "data/set")
         describe_and_record(project)
         commit(project, "more images")

@@ -203,16 +203,17 @@ def test_a_table_becomes_rows_with_groups_splits_and_columns(photos: Path) -> No
     named = params.read_text().replace("table: null", "table: labels.csv").replace("images: null", "images: images")
     params.write_text(named)
     frame = _made().set_index("path")
-    assert frame["group"].tolist() == [f"p{n // 4}" for n in range(40)]
+    assert frame["user_group"].tolist() == [f"p{n // 4}" for n in range(40)]
+    assert frame.groupby("user_group")["group"].nunique().max() == 1
     assert (frame["split"][30:] == "test").all()
     assert set(frame["split"][:30]) == {"train", "val"}
-    assert frame.groupby("group")["split"].nunique()[:7].max() == 1
+    assert frame.groupby("user_group")["split"].nunique()[:7].max() == 1
     assert frame["given_brightness"].tolist() == [n % 3 for n in range(40)]
     assert frame["brightness"].between(0, 1).all()
     assert frame["camera"].isna().sum() == 8
     assert read_header().ignored == {}
     told = read_columns([Row(str(path), 0, "test", "") for path in frame.index])
-    assert set(told) >= {"group", "given_brightness", "camera"}
+    assert set(told) >= {"group", "user_group", "given_brightness", "camera"}
 
 
 def test_a_table_without_some_of_its_images_quarantines_them(photos: Path) -> None:

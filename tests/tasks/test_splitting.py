@@ -183,9 +183,8 @@ def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -
     frame = _made()
     frame["user_group"] = ["p1" if path in ("train/a/000.png", "test/a/400.png") else None for path in frame.index]
     frame["user_group"] = frame["user_group"].astype("string")
-    metadata = parquet.read_schema(MANIFEST).metadata
-    table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
-    parquet.write_table(table.replace_schema_metadata(metadata), MANIFEST)
+    table = pa.Table.from_pandas(frame.reset_index(), schema=parquet.read_schema(MANIFEST), preserve_index=False)
+    parquet.write_table(table, MANIFEST)
     validate.check()
     found = {
         check["name"]: {example["row"] for example in check["examples"]}
