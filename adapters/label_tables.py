@@ -64,7 +64,7 @@ def read_label_table(path: Path) -> LabelTable:
 def _of_csv(path: Path) -> LabelTable:
     text = _text(path)
     separator = _separator(text)
-    csv.field_size_limit(_LONGEST_CELL)
+    usual = csv.field_size_limit(_LONGEST_CELL)  # of the whole process
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         head = [name.strip() for name in next(_filled(reader), [])]
@@ -83,6 +83,8 @@ def _of_csv(path: Path) -> LabelTable:
             begun = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path} is damaged near line {reader.line_num} ({error}); mend it there.") from error
+    finally:
+        csv.field_size_limit(usual)
     columns: dict[str, Sequence[Any]] = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else {}
     return LabelTable(path, _without_index(columns), places, {})
 

@@ -165,3 +165,12 @@ def test_parquet_that_unpacks_to_too_much_is_refused_unread(tmp_path: Path, monk
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be read \(No such file"):
         read_label_table(tmp_path / "t.csv")
+
+
+def test_a_table_changes_no_setting_of_other_readers(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    for text in ("image,label\na.png,x\n", 'image,label\n"a.png,x\n'):
+        (tmp_path / "labels.csv").write_text(text)
+        with contextlib.suppress(UserError):
+            read_label_table(tmp_path / "labels.csv")
+        assert csv.field_size_limit() == before
