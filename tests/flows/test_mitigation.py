@@ -1,6 +1,7 @@
 """Where transfer hurt: the run warns, stops or climbs, by every door, and what stands is reproduced by DVC."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,33 @@ def planted(small: Any, draw: Any) -> Any:
     return small
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """What a run with `stop` ended with, and what was there then."""
+
+    ending: Any
+    verdict: str
+    registered: bool
+    params: str
+    again: Any
+    by_dvc: str
+    looked_again: bool
+
+
 @pytest.fixture(scope="module")
-def stopped(planted: Any) -> Any:
-    """Run it with `stop`."""
-    return planted.rootstock("run", *PLANTED, "evaluate.on_negative=stop")
+def stopped(planted: Any) -> Stopped:
+    """Run it with `stop`, by every door."""
+    ending = planted.rootstock("run", *PLANTED, "evaluate.on_negative=stop")
+    assert ending.code == 3, (ending.out, ending.err)
+    file = planted.folder / "artifacts/evaluate/verdict.json"
+    verdict, params, looked_at = (
+        read(planted, "evaluate/verdict.json")["verdict"],
+        planted.params,
+        file.stat().st_mtime_ns,
+    )
+    registered = (planted.folder / "artifacts/register/registration.json").exists()
+    again, by_dvc = planted.rootstock("run"), planted.dvc("repro")
+    return Stopped(ending, verdict, registered, params, again, by_dvc, file.stat().st_mtime_ns != looked_at)
 
 
 def read(project: Any, name: str) -> dict[str, Any]:
@@ -47,24 +71,21 @@ def read(project: Any, name: str) -> dict[str, Any]:
     return content
 
 
-def test_stop_ends_before_register_with_a_sentence_and_a_code_of_its_own(planted: Any, stopped: Any) -> None:
-    assert stopped.code == 3, (stopped.out, stopped.err)
-    assert "Transfer hurt" in stopped.err
-    assert "Nothing is registered, since evaluate.on_negative is stop" in stopped.err
-    assert read(planted, "evaluate/verdict.json")["verdict"] == "negative"
-    assert not (planted.folder / "artifacts/register/registration.json").exists()
-    assert "on_negative: stop" in planted.params
+def test_stop_ends_before_register_with_a_sentence_and_a_code_of_its_own(stopped: Stopped) -> None:
+    assert "Transfer hurt" in stopped.ending.err
+    assert "Nothing is registered, since evaluate.on_negative is stop" in stopped.ending.err
+    assert stopped.verdict == "negative"
+    assert not stopped.registered
+    assert "on_negative: stop" in stopped.params
 
 
-def test_stop_says_the_same_by_every_door_and_looks_at_nothing_again(planted: Any, stopped: Any) -> None:
-    looked_at = (planted.folder / "artifacts/evaluate/verdict.json").stat().st_mtime_ns
-    again = planted.rootstock("run")
-    assert (again.code, again.err) == (3, stopped.err)
-    assert "Nothing is registered, since evaluate.on_negative is stop" in planted.dvc("repro")
-    assert (planted.folder / "artifacts/evaluate/verdict.json").stat().st_mtime_ns == looked_at
+def test_stop_says_the_same_by_every_door_and_looks_at_nothing_again(stopped: Stopped) -> None:
+    assert (stopped.again.code, stopped.again.err) == (3, stopped.ending.err)
+    assert "Nothing is registered, since evaluate.on_negative is stop" in stopped.by_dvc
+    assert not stopped.looked_again
 
 
-def test_mitigate_climbs_until_validation_holds_and_dvc_reproduces_it(planted: Any, stopped: Any) -> None:
+def test_mitigate_climbs_until_validation_holds_and_dvc_reproduces_it(planted: Any, stopped: Stopped) -> None:
     climbed = planted.rootstock("run", "evaluate.on_negative=mitigate")
     assert climbed.code == 0, climbed.err
     assert read(planted, "evaluate/verdict.json")["verdict"] != "negative"
