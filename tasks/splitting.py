@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.described_files import DescribedFile
+from adapters.image_files import scan_recipe
+from adapters.kept_copies import copies_of
 from adapters.split_ledger import (
     GIVEN,
     LEDGER,
@@ -25,6 +27,7 @@ from transfer.data.splits import assign_splits
 
 if TYPE_CHECKING:
     from transfer.data.groups import Copies
+    from transfer.data.near_duplicates import NearDuplicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,15 @@ def _copies(usable: Sequence[DescribedFile], params: ManifestParams) -> "Copies"
     digests = [entry.sha256 for entry in usable]
     if not params.near_duplicates:
         return group_copies(digests, ())
-    pixels = np.frombuffer(b"".join(entry.facts[THUMBNAIL] for entry in usable), dtype=np.uint8)
-    with progress("seeking copies", total=len(usable)) as bar:
-        pairs = near_duplicates(pixels.reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE), bar.advance)
-    return group_copies(digests, pairs)
+    images = b"".join(entry.facts[THUMBNAIL] for entry in usable)
+
+    def seek() -> "Sequence[NearDuplicate]":
+        pixels = np.frombuffer(images, dtype=np.uint8).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        with progress("seeking copies", total=len(usable)) as bar:
+            return near_duplicates(pixels, bar.advance)
+
+    recipe = {**scan_recipe(), "kind": "copies", "numpy": np.__version__}
+    return group_copies(digests, copies_of(Path.cwd(), recipe, images, seek))
 
 
 def _draw(
