@@ -41,11 +41,13 @@ def open_scan(project: Path, data_path: Path, recipe: Mapping[str, Any], fact_ty
         data_path: the data set's folder.
         recipe: JSON-able facts that the result depends on beside a file's bytes.
         fact_types: column -> Arrow type of the facts.
+
+    Raises:
+        UserError: the variable is no number from 0 on.
     """
     text = json.dumps([os.path.realpath(data_path), recipe, list(fact_types.items())], sort_keys=True)
     name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    keeps = environment.get(environment.CACHE_GB) not in ("0", "0.0")
-    return KeptScan(state_folder(project) / FOLDER / name if keeps else None, fact_types)
+    return KeptScan(state_folder(project) / FOLDER / name if environment.cache_gb() else None, fact_types)
 
 
 class KeptScan:
