@@ -199,10 +199,10 @@ def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -
 
 def test_decisions_that_stand_are_never_overwritten(project: Path) -> None:
     digest = "ab" * 32
-    ledger = with_decisions({}, GIVEN, {digest: Decision("train", 'the "first", patient')})
+    ledger = with_decisions({}, GIVEN, {digest: Decision("train", 'the "first",\rpatient')})
     ledger = with_decisions(ledger, GIVEN, {digest: Decision("test", "")})
     write_ledger(project, ledger)
-    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", 'the "first", patient')}
+    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", 'the "first",\rpatient')}
 
 
 @pytest.mark.parametrize(
