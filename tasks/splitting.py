@@ -88,7 +88,7 @@ def sides_of(usable: Sequence[DescribedFile], given: Sequence[str], params: Mani
     sides = {}
     for entry, group, name in zip(usable, groups, copies.names, strict=True):
         split, stated = splits[entry.found.path], entry.found.split
-        moved_from = first.get(entry.sha256, stated)
+        moved_from = first.get(entry.sha256, stated) if stated else ""
         sides[entry.found.path] = Side(split, group, name, split if moved_from == stated else moved_from)
     _say(digests, copies, draw, ledger)
     return sides

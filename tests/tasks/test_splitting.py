@@ -38,10 +38,8 @@ def _paint(folder: Path, seeds: range) -> None:
 
 
 @pytest.fixture
-def photos(project: Path) -> Path:
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
-    return Path("photos")
+def photos(unmade_photos: Path) -> Path:
+    return unmade_photos
 
 
 def _made() -> pd.DataFrame:
@@ -97,6 +95,30 @@ def test_an_image_that_was_away_comes_back_to_its_side(photos: Path) -> None:
     assert _made().loc[before.index, "split"].equals(before)
 
 
+def test_a_run_that_ends_between_the_ledger_and_the_manifest_moves_nothing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 12))
+    before = _made()["split"]
+    _paint(photos / "a", range(40, 60))
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "write_manifest", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            steps.describe()
+    drawn = LEDGER.read_bytes()
+    assert pd.read_parquet(MANIFEST).set_index("path")["split"].equals(before)
+    MANIFEST.unlink()  # as DVC does before it runs a stage again
+    after = _made()
+    assert after.loc[before.index, "split"].equals(before)
+    assert LEDGER.read_bytes() == drawn
+    lines = {f"{SEED_0},{row.sha256[:16]},{row.split}," for row in after.itertuples()}
+    assert lines == set(drawn.decode().splitlines()[1:])
+
+
 def test_another_seed_draws_anew_and_going_back_finds_the_former_sides(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +162,21 @@ def test_given_splits_are_honoured_and_an_image_that_was_moved_is_told(photos: P
         moved = _made()
         assert moved.index[moved["first_split"] != moved["split"]].tolist() == ["test/a/000.png"]
         assert moved.loc["test/a/000.png", ["split", "first_split"]].tolist() == ["test", "train"]
+
+
+def test_a_drawn_copy_of_a_given_test_image_has_not_changed_side(photos: Path) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 8))
+    shutil.copyfile(photos / "a/000.png", photos / "a/copy.png")
+    named = {"a/000.png": "test", "b/100.png": "test"}
+    paths = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))
+    lines = [f"{path},{path[0]},{named.get(path, '')}" for path in paths]
+    (photos / "metadata.csv").write_text("\n".join(["file_name,label,split", *lines]))
+    frame, manifest = _made(), MANIFEST.read_bytes()
+    assert frame.loc["a/000.png", "split"] == "test" != frame.loc["a/copy.png", "split"]
+    assert (frame["first_split"] == frame["split"]).all()
+    steps.describe()
+    assert MANIFEST.read_bytes() == manifest
 
 
 def _described(seed: int, class_name: str, group: str) -> DescribedFile:
