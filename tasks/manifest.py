@@ -33,12 +33,12 @@ def describe() -> None:
     params = read_params()
     data_path = Path(params.data.path)
     listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
+    kinds = own_columns(listing.columns, FACT_TYPES)
     kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
     sides = sides_of([entry for entry in described if not entry.problem], listing.given_splits, params.manifest)
-    kinds = own_columns(listing.columns, FACT_TYPES)
     rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
     shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
     header = Header(listing.classes, listing.ignored, listing.given_splits)
