@@ -112,8 +112,7 @@ def _copies(usable: Sequence[DescribedFile], params: ManifestParams) -> "Copies"
         with progress("seeking copies", total=len(usable)) as bar:
             return near_duplicates(pixels, bar.advance)
 
-    recipe = {**scan_recipe(), "kind": "copies", "numpy": np.__version__}
-    return group_copies(digests, copies_of(Path.cwd(), recipe, images, seek))
+    return group_copies(digests, copies_of(Path.cwd(), scan_recipe() | {"kind": "copies"}, images, seek))
 
 
 def _draw(

@@ -1,7 +1,9 @@
 """Unchanged files are not read again, changed ones are, and nobody can tell the difference from the result."""
 
+import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -262,6 +264,20 @@ def test_another_recipe_or_other_facts_share_nothing(project: Path, photos: Path
         opened.clear()
         scan(**recipe)
         assert len(opened) == n_opened
+
+
+@pytest.mark.parametrize("module", ["transfer.data.faults", "adapters.described_files"])
+def test_a_change_of_the_code_that_describes_is_another_recipe(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, path = scan_recipe(), Path(str(importlib.import_module(module).__file__))
+    shutil.copytree(path.parent, tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "code" / path.name).write_text(path.read_text() + "# changed")
+    folder = importlib.import_module("transfer.data.decoding") if "faults" in module else described_files
+    monkeypatch.setattr(folder, "__file__", str(tmp_path / "code" / Path(str(folder.__file__)).name))
+    after = scan_recipe()
+    assert before["code"] != after["code"]
+    assert before | {"code": ""} == after | {"code": ""}
 
 
 @pytest.mark.parametrize("nothing", ["0", "0.00"])
