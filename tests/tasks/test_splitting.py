@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from pyarrow import parquet
 
 from adapters.class_folders import FoundFile
-from adapters.image_files import DescribedFile
+from adapters.described_files import Content, DescribedFile
 from adapters.manifest_file import MANIFEST
 from adapters.split_ledger import GIVEN, LEDGER, Decision, read_ledger, with_decisions, write_ledger
 from tasks import manifest as steps
@@ -183,7 +183,7 @@ def _described(seed: int, class_name: str, group: str) -> DescribedFile:
     digest = hashlib.sha256(f"{seed}".encode()).hexdigest()
     pixels = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
     found = FoundFile(f"{class_name}/{seed}.png", class_name, "", group)
-    return DescribedFile(found, digest, 1, "", {"thumbnail": pixels.tobytes()})
+    return DescribedFile(found, Content(digest, 1, facts={"thumbnail": pixels.tobytes()}))
 
 
 def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(project: Path) -> None:
