@@ -105,10 +105,13 @@ def _recorded(project: Path) -> str:
 
 def _parsed(content: bytes) -> Ledger:
     found: dict[tuple[str, str], Decision] = {}
+    usual = csv.field_size_limit(len(content))  # of the whole process; what was written can be read, however long
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise _damaged(1, str(error)) from error
+    finally:
+        csv.field_size_limit(usual)
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_HEADING) or row[2] not in SPLITS:
             raise _damaged(number, f"{','.join(row)!r} is not {','.join(_HEADING)}")

@@ -234,12 +234,13 @@ def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -
     assert "no_training_copy_in_test" not in found
 
 
-def test_decisions_that_stand_are_never_overwritten(project: Path) -> None:
+@pytest.mark.parametrize("group", ['the "first",\rpatient', "x" * 200_000])
+def test_decisions_that_stand_are_never_overwritten(project: Path, group: str) -> None:
     digest = "ab" * 32
-    ledger = with_decisions({}, GIVEN, {digest: Decision("train", 'the "first",\rpatient')})
+    ledger = with_decisions({}, GIVEN, {digest: Decision("train", group)})
     ledger = with_decisions(ledger, GIVEN, {digest: Decision("test", "")})
     write_ledger(project, ledger)
-    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", 'the "first",\rpatient')}
+    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", group)}
 
 
 @pytest.mark.parametrize(
