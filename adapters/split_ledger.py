@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters import dvc_cache, dvc_lock
@@ -60,14 +60,19 @@ def decided_of_groups(ledger: Ledger, draw: str) -> dict[str, str]:
 
 
 def with_decisions(ledger: Ledger, draw: str, decisions: Mapping[str, Decision]) -> Ledger:
-    """Return a ledger with what is new in some decisions; what stands in it stays.
+    """Return a ledger with what is new in some decisions; what stands in it stays, with a group where it had none.
 
     Args:
         ledger: what was decided before.
         draw: name of the draw.
         decisions: sha256 of a file -> where it was put.
     """
-    return {**{(draw, shortened(digest)): decision for digest, decision in decisions.items()}, **ledger}
+    found = dict(ledger)
+    for digest, decision in decisions.items():
+        key = (draw, shortened(digest))
+        known = found.get(key, decision)
+        found[key] = known if known.group else replace(known, group=decision.group)
+    return found
 
 
 def read_ledger(project: Path) -> Ledger:

@@ -207,6 +207,20 @@ def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(projec
     assert by_patient([*patients(0), *patients(2)]) == first
 
 
+def test_a_patient_who_is_named_later_stays_on_the_side_of_training(project: Path) -> None:
+    def images(first: int, *, named: bool) -> list[DescribedFile]:
+        return [_described(first + n, "ab"[n % 2], f"patient {n // 4}" if named else "") for n in range(40)]
+
+    before = sides_of(images(0, named=False), (), ManifestParams())
+    sides_of(images(0, named=True), (), ManifestParams())
+    after = sides_of(images(1000, named=True), (), ManifestParams())
+    for patient in range(10):
+        places = range(4 * patient, 4 * patient + 4)
+        known = {before[f"{'ab'[n % 2]}/{n}.png"].split for n in places}
+        side = next(split for split in ("train", "val", "test") if split in known)
+        assert {after[f"{'ab'[n % 2]}/{1000 + n}.png"].split for n in places} == {side}
+
+
 def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -> None:
     from adapters.json_files import read_json
     from tasks import validate
