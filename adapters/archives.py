@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from adapters.archive_members import CHUNK_BYTES, REPACK, Allowance, Member, opened
+from adapters.class_folders import is_passed_over
 from transfer.errors import EnvironmentFault, UserError
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 FOREIGN = (".7z", ".rar", ".tar.zst", ".gz", ".bz2", ".xz", ".zst")
 _MOST_MEMBERS = 5_000_000
-_CLUTTER = ("__macosx", "thumbs.db", "desktop.ini")
 _DAMAGES = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 
@@ -104,7 +104,7 @@ def _safe_path(archive: Path, member: Member) -> str | None:
     if member.kind == "device":
         raise UserError(f"{archive} holds {member.name}, which is no file but a device or a pipe; {REPACK}.")
     parts = path.split("/")
-    return None if any(part.startswith(".") or part.lower() in _CLUTTER for part in parts) else path
+    return None if any(map(is_passed_over, parts)) else path
 
 
 def _refuse_outside(archive: Path, shown: str, name: str) -> None:

@@ -52,6 +52,11 @@ class Listing:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_passed_over(name: str) -> bool:
+    """Say whether a file or folder is no part of a data set: hidden, or left by an operating system."""
+    return name.startswith(".") or name.lower() in _CLUTTER
+
+
 def list_class_folders(data_path: Path, extensions: Collection[str]) -> Listing:
     """List the files of every class.
 
@@ -240,7 +245,7 @@ def _visible(folder: Path) -> list[Path]:
 def _entries(folder: Path) -> "list[os.DirEntry[str]]":
     try:
         with os.scandir(folder) as entries:
-            return [one for one in entries if not one.name.startswith(".") and one.name.lower() not in _CLUTTER]
+            return [one for one in entries if not is_passed_over(one.name)]
     except OSError as error:
         raise UserError(f"{folder} cannot be listed ({error.strerror}); make it readable.") from error
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from adapters.class_folders import FoundFile
@@ -60,21 +60,11 @@ class DescribedFile:
 
     Args:
         found: the file.
-        sha256: hex digest of its bytes; "" when they cannot be read.
-        n_bytes: its size.
-        problem: "" when the file decodes, else a sentence.
-        facts: column -> value; empty when the file does not decode.
-        kind: "" or an error's word of `transfer.data.faults`.
-        remarks: warnings' words of it, sorted.
+        content: what its bytes are; what its name adds is among the remarks.
     """
 
     found: FoundFile
-    sha256: str
-    n_bytes: int
-    problem: str
-    facts: Mapping[str, Any]
-    kind: str = ""
-    remarks: tuple[str, ...] = ()
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +149,7 @@ def described(found: FoundFile, place: Place, content: Content, colliding: froze
         "long_name": len(found.path) > _LONG_PATH,
     }
     words = sorted({*content.remarks, *(word for word, is_so in told.items() if is_so)})
-    return DescribedFile(
-        found, content.sha256, content.n_bytes, content.problem, content.facts, content.kind, tuple(words)
-    )
+    return DescribedFile(found, replace(content, remarks=tuple(words)))
 
 
 def colliding_names(files: Sequence[FoundFile]) -> frozenset[str]:

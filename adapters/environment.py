@@ -1,7 +1,10 @@
 """Set the environment that every process of a project shares: state inside the project, telemetry off."""
 
+import math
 import os
 from pathlib import Path
+
+from transfer.errors import UserError
 
 PARENT_RUN = "ROOTSTOCK_PARENT_RUN"  # MLflow run id of the pipeline run
 PARENT_TASK_RUN = "ROOTSTOCK_PARENT_TASK_RUN"  # Prefect task run that started the stage
@@ -13,6 +16,8 @@ CACHE_GB = "ROOTSTOCK_CACHE_GB"  # how much of the disk computed rows may take
 MEMORY = "ROOTSTOCK_MEMORY"  # the file in which finished runs are remembered, relative to the project
 RANK_PLACE = "ROOTSTOCK_RANK"  # of a process that shares another's work: its number, how many there are, where to meet
 DEBUG = "ROOTSTOCK_DEBUG"
+
+DEFAULT_CACHE_GB = 10.0
 
 _TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",  # mlflow ignores "1"
@@ -54,6 +59,25 @@ def quieten_prefect() -> None:
 def get(name: str) -> str | None:
     """Return a variable of the environment; None when it is unset or empty."""
     return os.environ.get(name) or None
+
+
+def cache_gb() -> float:
+    """Return how many gigabytes of the disk what can be computed again may take; at 0 nothing is kept.
+
+    Raises:
+        UserError: the variable is no number from 0 on.
+    """
+    text = get(CACHE_GB) or str(DEFAULT_CACHE_GB)
+    try:
+        cap_gb = float(text)
+    except ValueError:
+        cap_gb = math.nan
+    if not 0.0 <= cap_gb < math.inf:
+        raise UserError(
+            f"{CACHE_GB} is {text!r}; set it to the gigabytes that computed rows may take on the disk "
+            "(0 keeps none), or unset it."
+        )
+    return cap_gb
 
 
 def follows() -> bool:

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 
-from adapters.class_folders import SPLIT_FOLDERS
+from adapters.class_folders import SPLIT_FOLDERS, is_passed_over
 from adapters.image_files import EXTENSIONS
 
 
 def is_image(path: str) -> bool:
-    """Say whether a file counts as an image of a data set: by its ending, and not hidden.
+    """Say whether a file counts as an image of a data set: by its ending, and nothing of its path is passed over.
 
     Args:
         path: relative to the data set's folder, with forward slashes.
     """
     ending = path[max(0, path.rfind(".")) :].lower()  # a Path a file would take longer than all the rest
-    return ending in EXTENSIONS and not path.startswith(".") and "/." not in path
+    return ending in EXTENSIONS and not any(map(is_passed_over, path.split("/")))
 
 
 def classes_of(paths: Iterable[str]) -> dict[str, tuple[str, str]]:

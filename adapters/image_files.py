@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from adapters import described_files
 from adapters.class_folders import FoundFile, Listing
 from adapters.described_files import (
     Content,
@@ -87,13 +88,15 @@ def describe(
 
 
 def scan_recipe() -> dict[str, Any]:
-    """Return everything that `describe` depends on beside the files: versions of decoders, and our code."""
+    """Return everything that `describe` depends on beside the files: versions of what computes, and our code."""
+    import numpy as np
+
     from transfer.data import decoding
 
     code = hashlib.sha256()
-    for path in sorted(Path(decoding.__file__).parent.glob("*.py")):
+    for path in (*sorted(Path(decoding.__file__).parent.glob("*.py")), Path(described_files.__file__)):
         code.update(path.name.encode() + b"\0" + path.read_bytes())
-    return {"kind": "scan", "code": code.hexdigest(), **decoding.decoder_facts()}
+    return {"kind": "scan", "code": code.hexdigest(), "numpy": np.__version__, **decoding.decoder_facts()}
 
 
 def load_examples(

@@ -31,20 +31,23 @@ def copies_of(
         recipe: JSON-able facts that the result depends on beside the images.
         images: what is compared, one image after the other.
         seek: compares them.
+
+    Raises:
+        UserError: the variable is no number from 0 on.
     """
     from transfer.data.near_duplicates import NearDuplicate
 
+    if not environment.cache_gb():
+        return tuple(seek())
     key = hashlib.sha256(repr(sorted(recipe.items())).encode() + b"\0" + images).hexdigest()[:32]
     path = state_folder(project) / FOLDER / f"{key}.json"
     with suppress(UserError, KeyError, TypeError, ValueError):  # damaged, or of another kind: sought again
         return tuple(NearDuplicate(int(one), int(other), float(apart)) for one, other, apart in _read(path))
     found = tuple(seek())
-    if environment.get(environment.CACHE_GB) not in ("0", "0.0"):
-        rows = [[pair.first, pair.second, pair.apart] for pair in found]
-        with suppress(EnvironmentFault):  # a full disk costs seeking again and no run
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_plain_json(path, {"copies": rows, "digest": _digest(rows)})
-            keep_newest(path.parent, _KEPT_FILES)
+    rows = [[pair.first, pair.second, pair.apart] for pair in found]
+    with suppress(EnvironmentFault):  # a full disk costs seeking again and no run
+        write_plain_json(path, {"copies": rows, "digest": _digest(rows)})
+        keep_newest(path.parent, _KEPT_FILES)
     return found
 
 

@@ -21,7 +21,7 @@ from adapters import environment
 from adapters.described_files import Content
 from adapters.file_places import Signature
 from adapters.project import state_folder
-from adapters.row_segments import begin_file, remove_unfinished
+from adapters.row_segments import remove_unfinished, write_whole
 
 FOLDER, SUFFIX = "scans", ".scan"
 UNREPEATABLE = ("out_of_memory", "unreadable", "gone", "not_a_file")  # kinds that say nothing about the bytes
@@ -41,11 +41,13 @@ def open_scan(project: Path, data_path: Path, recipe: Mapping[str, Any], fact_ty
         data_path: the data set's folder.
         recipe: JSON-able facts that the result depends on beside a file's bytes.
         fact_types: column -> Arrow type of the facts.
+
+    Raises:
+        UserError: the variable is no number from 0 on.
     """
     text = json.dumps([os.path.realpath(data_path), recipe, list(fact_types.items())], sort_keys=True)
     name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    keeps = environment.get(environment.CACHE_GB) not in ("0", "0.0")
-    return KeptScan(state_folder(project) / FOLDER / name if keeps else None, fact_types)
+    return KeptScan(state_folder(project) / FOLDER / name if environment.cache_gb() else None, fact_types)
 
 
 class KeptScan:
@@ -140,7 +142,8 @@ class KeptScan:
         body = _packed(rows, self._fact_types)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._tables.append(_write_whole(self._folder, body))
+            parts = (_MAGIC + hashlib.sha256(body).digest(), body)
+            self._tables.append(write_whole(self._folder, SUFFIX, parts))
         except OSError:
             return False
         return True
@@ -202,20 +205,6 @@ def _values(column: Any) -> list[Any]:
     """Return a column's values; without gaps by way of NumPy, which is five times as fast."""
     values: list[Any] = column.to_pylist() if column.null_count else column.to_numpy(zero_copy_only=False).tolist()
     return values
-
-
-def _write_whole(folder: Path, body: bytes) -> Path:
-    stream, unfinished = begin_file(folder)
-    with stream:
-        try:
-            stream.write(_MAGIC + hashlib.sha256(body).digest())
-            stream.write(body)
-            stream.flush()
-            os.fsync(stream.fileno())
-            return unfinished.rename(unfinished.with_suffix(SUFFIX))
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
 
 
 def _remove_oldest(folder: Path) -> None:

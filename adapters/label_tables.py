@@ -140,6 +140,8 @@ def _of_json(path: Path) -> LabelTable:
             continue
         try:
             row = json.loads(line)
+            if "\\ud" in line.lower():  # half a pair of a character beyond 16 bits is no text
+                json.dumps(row, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise UserError(f"Line {number} of {path} is no JSON ({error}); write an object a line.") from error
         if not isinstance(row, dict):

@@ -1,6 +1,5 @@
 """Write the images that Parquet files hold themselves, as Hugging Face's datasets library stores them, with a table."""
 
-import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.archive_members import Allowance
 from adapters.class_folders import SPLIT_FOLDERS
 from adapters.label_tables import is_plain, named_numbers
+from adapters.tables import csv_lines
 from transfer.data.labels import text_of
 from transfer.errors import UserError
 
@@ -81,13 +81,16 @@ def write_images(
     other = next((shard for shard in shards if shard.columns != columns), None)
     if other is not None:
         raise UserError(f"{other.path} has other columns than {shards[0].path}; import one kind of files at a time.")
-    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file_name", "split", *columns])
+
+    def rows() -> Iterator[list[str]]:
+        yield ["file_name", "split", *columns]
         for shard in shards:
             for name, cells in _rows(shard, folder, largest_bytes):
-                writer.writerow([name, shard.split, *cells])
+                yield [name, shard.split, *cells]
                 advance(1)
+
+    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+        file.writelines(csv_lines(rows()))
 
 
 def _shard(path: Path) -> Shard | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.json_files import write_text
+from adapters import tables
 from transfer.errors import UserError
 
 COLUMNS = ("path", "given", "suggested", "confidence", "decision", "sha256")
@@ -56,12 +56,8 @@ class Decision:
 
 def write_table(path: Path, suspects: Sequence[Suspect]) -> None:
     """Write a line a suspect, with the decision left open."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in suspects:
-        writer.writerow((one.path, one.given, one.suggested, f"{one.confidence:.3f}", "", one.sha256))
-    write_text(path, stream.getvalue())
+    lines = [(one.path, one.given, one.suggested, f"{one.confidence:.3f}", "", one.sha256) for one in suspects]
+    tables.write_table(path, [COLUMNS, *lines])
 
 
 def read_table(path: Path) -> tuple[Decision, ...]:

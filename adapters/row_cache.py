@@ -9,7 +9,6 @@ is never out of date, and the folder can be removed at any time.
 
 import hashlib
 import json
-import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -21,13 +20,12 @@ from adapters.project import state_folder
 from adapters.row_segments import ITEM_BYTES, SUFFIX, Layout, remove_unfinished, segment_bytes
 from adapters.row_shelf import RECIPE, Shelf, empty_rows, layout_of
 from adapters.row_writer import RowWriter
-from transfer.errors import EnvironmentFault, UserError
+from transfer.errors import EnvironmentFault
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FOLDER = "cache"
-DEFAULT_GB = 10.0
 SEGMENT_BYTES = 64 << 20  # a killed run loses at most what it computed since the last so many bytes
 SPARE_BYTES = 1 << 30  # left free on the disk: what a run must write goes before what it can compute again
 _FORMAT = 1
@@ -40,17 +38,7 @@ def open_cache(project: Path) -> "RowCache":
     Raises:
         UserError: the variable is no number from 0 on.
     """
-    text = environment.get(environment.CACHE_GB) or str(DEFAULT_GB)
-    try:
-        cap_gb = float(text)
-    except ValueError:
-        cap_gb = math.nan
-    if not 0.0 <= cap_gb < math.inf:
-        raise UserError(
-            f"{environment.CACHE_GB} is {text!r}; set it to the gigabytes that computed rows may take on the disk "
-            "(0 keeps none), or unset it."
-        )
-    return RowCache(state_folder(project) / FOLDER, int(cap_gb * 1e9))
+    return RowCache(state_folder(project) / FOLDER, int(environment.cache_gb() * 1e9))
 
 
 class RowCache:

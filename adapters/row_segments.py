@@ -18,7 +18,7 @@ import os
 import struct
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -132,23 +132,35 @@ def write_segment(folder: Path, layout: Layout, keys: Sequence[str], rows: Seque
         OSError: the disk is full, or the folder cannot be written.
     """
     header = _header(layout, keys, rows)
-    stream, unfinished = begin_file(folder)
-    with stream:
-        try:
-            stream.write(_PREFIX.pack(_MAGIC, len(header), zlib.crc32(header)) + header)
-            for row in rows:
-                stream.write(row)
-            stream.flush()
-            os.fsync(stream.fileno())
-            return unfinished.rename(unfinished.with_suffix(SUFFIX))
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+    return write_whole(folder, SUFFIX, (_PREFIX.pack(_MAGIC, len(header), zlib.crc32(header)) + header, *rows))
 
 
 def segment_bytes(layout: Layout, keys: Sequence[str]) -> int:
     """Return about how long a segment of these rows is."""
     return len(keys) * (layout.row_bytes + 16) + sum(map(len, keys)) + 4 * _ALIGNMENT_BYTES
+
+
+def write_whole(folder: Path, suffix: str, parts: Iterable[bytes | memoryview]) -> Path:
+    """Write a file under a name of its own, whole or not at all, and return its path.
+
+    Args:
+        folder: an existing folder.
+        suffix: of the name.
+        parts: of the content, one after the other.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    stream, unfinished = _begin_file(folder)
+    with stream:
+        try:
+            stream.writelines(parts)
+            stream.flush()
+            os.fsync(stream.fileno())
+            return unfinished.rename(unfinished.with_suffix(suffix))
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -162,7 +174,7 @@ def remove_unfinished(folder: Path) -> None:
             continue
 
 
-def begin_file(folder: Path) -> tuple[BinaryIO, Path]:
+def _begin_file(folder: Path) -> tuple[BinaryIO, Path]:
     """Create and lock an unfinished file; somebody may remove it between the two, taking it for left over."""
     while True:
         path = folder / f"{uuid.uuid4().hex}{UNFINISHED}"

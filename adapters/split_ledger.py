@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters import dvc_cache, dvc_lock
@@ -60,14 +60,19 @@ def decided_of_groups(ledger: Ledger, draw: str) -> dict[str, str]:
 
 
 def with_decisions(ledger: Ledger, draw: str, decisions: Mapping[str, Decision]) -> Ledger:
-    """Return a ledger with what is new in some decisions; what stands in it stays.
+    """Return a ledger with what is new in some decisions; what stands in it stays, with a group where it had none.
 
     Args:
         ledger: what was decided before.
         draw: name of the draw.
         decisions: sha256 of a file -> where it was put.
     """
-    return {**{(draw, shortened(digest)): decision for digest, decision in decisions.items()}, **ledger}
+    found = dict(ledger)
+    for digest, decision in decisions.items():
+        key = (draw, shortened(digest))
+        known = found.get(key, decision)
+        found[key] = known if known.group else replace(known, group=decision.group)
+    return found
 
 
 def read_ledger(project: Path) -> Ledger:
@@ -105,10 +110,13 @@ def _recorded(project: Path) -> str:
 
 def _parsed(content: bytes) -> Ledger:
     found: dict[tuple[str, str], Decision] = {}
+    usual = csv.field_size_limit(len(content))  # of the whole process; what was written can be read, however long
     try:
         rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
         raise _damaged(1, str(error)) from error
+    finally:
+        csv.field_size_limit(usual)
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_HEADING) or row[2] not in SPLITS:
             raise _damaged(number, f"{','.join(row)!r} is not {','.join(_HEADING)}")

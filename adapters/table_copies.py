@@ -1,15 +1,14 @@
 """Copy the images that a table names, wherever they are, into one folder with a table of its own."""
 
-import csv
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.json_files import atomic_write
 from adapters.label_tables import LabelTable
 from adapters.table_columns import TableChoice, find_roles
+from adapters.tables import write_table
 from transfer.data.labels import text_of
 from transfer.errors import UserError
 
@@ -79,7 +78,5 @@ def _refuse_twice(names: Sequence[str], table: LabelTable) -> None:
 
 
 def _write(path: Path, columns: dict[str, Sequence[Any]]) -> None:
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*([text_of(value) for value in values] for values in columns.values()), strict=True))
+    rows = zip(*([text_of(value) for value in values] for values in columns.values()), strict=True)
+    write_table(path, [tuple(columns), *rows])

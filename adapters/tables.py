@@ -1,7 +1,8 @@
 """Tables as comma-separated files: a heading, then a line a row."""
 
 import csv
-from collections.abc import Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from adapters.json_files import atomic_write
@@ -19,7 +20,22 @@ def write_table(path: Path, lines: Sequence[Sequence[object]]) -> None:
         EnvironmentFault: the disk is full or the folder cannot be written.
     """
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream, lineterminator="\n").writerows(lines)
+        stream.writelines(csv_lines(lines))
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    r"""Yield each row as a line that ends in "\n", its cells quoted wherever a reader would take them for several.
+
+    Args:
+        rows: the heading first.
+    """
+    line = io.StringIO(newline="")
+    writer = csv.writer(line, lineterminator="\r\n")  # before Python 3.13, only letters of the line's end are quoted
+    for row in rows:
+        writer.writerow(row)
+        yield line.getvalue().removesuffix("\r\n") + "\n"
+        line.seek(0)
+        line.truncate()
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -59,9 +59,9 @@ def rows_of(folder: Path, max_files: int) -> list[Row]:
     """Return rows of a data set, spread over all of it."""
     files = list_images(folder).files
     return [
-        Row(entry.found.path, 0, "train", entry.sha256)
+        Row(entry.found.path, 0, "train", entry.content.sha256)
         for entry in describe(folder, files[:: len(files) // max_files + 1])
-        if not entry.problem
+        if not entry.content.problem
     ]
 
 

@@ -102,9 +102,9 @@ def main() -> None:
 
 def _measured(folder: Path, n_copies: int, draw: np.random.Generator) -> tuple[Result, list[tuple[Path, Path, float]]]:
     files = list_images(folder).files
-    described = [one for one in describe(folder, files) if not one.problem]
+    described = [one for one in describe(folder, files) if not one.content.problem]
     paths = [folder / one.found.path for one in described]
-    base = _stacked([one.facts[THUMBNAIL] for one in described])
+    base = _stacked([one.content.facts[THUMBNAIL] for one in described])
     each = min(n_copies, len(paths) // len(KINDS))
     chosen = draw.permutation(len(paths))[: each * len(KINDS)].reshape(len(KINDS), each)
     planted: dict[tuple[int, int], str] = {}

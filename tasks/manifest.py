@@ -33,12 +33,12 @@ def describe() -> None:
     params = read_params()
     data_path = Path(params.data.path)
     listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
+    kinds = own_columns(listing.columns, FACT_TYPES)
     kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
-    sides = sides_of([entry for entry in described if not entry.problem], listing.given_splits, params.manifest)
-    kinds = own_columns(listing.columns, FACT_TYPES)
+    sides = sides_of([entry for entry in described if not entry.content.problem], listing.given_splits, params.manifest)
     rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
     shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
     header = Header(listing.classes, listing.ignored, listing.given_splits)
@@ -59,21 +59,22 @@ def record() -> None:
 
 
 def _refuse_unusable(data_path: Path, described: Sequence[DescribedFile], listing: Listing) -> None:
-    broken = [entry for entry in described if entry.problem]
+    broken = [entry for entry in described if entry.content.problem]
     if len(broken) == len(described):
         first = broken[0]
         raise UserError(
             f"None of the {len(broken)} files in data.path {data_path} can be decoded; "
-            f"{first.found.path}: {first.problem}"
+            f"{first.found.path}: {first.content.problem}"
         )
-    usable = Counter((entry.found.split, entry.found.class_name) for entry in described if not entry.problem)
+    usable = Counter((entry.found.split, entry.found.class_name) for entry in described if not entry.content.problem)
     for split in listing.given_splits or ("",):
         for name in listing.classes:
             if not usable[split, name]:
                 first = next(e for e in broken if (e.found.split, e.found.class_name) == (split, name))
                 where = f" of {split}" if split else ""
                 raise UserError(
-                    f"Class {name!r}{where} has no file that can be decoded; {first.found.path}: {first.problem}"
+                    f"Class {name!r}{where} has no file that can be decoded; "
+                    f"{first.found.path}: {first.content.problem}"
                 )
 
 
@@ -83,30 +84,30 @@ def _row(entry: DescribedFile, side: Side | None, classes: Sequence[str], column
         "class_name": entry.found.class_name,
         "label": classes.index(entry.found.class_name),
         "split": side.split if side else "",
-        "group": side.group if side else entry.sha256,
-        "copies": side.copies if side else entry.sha256,
+        "group": side.group if side else entry.content.sha256,
+        "copies": side.copies if side else entry.content.sha256,
         "user_group": entry.found.group or None,
         "first_split": side.first_split if side else "",
-        "sha256": entry.sha256,
-        "readable": not entry.problem,
-        "problem": entry.problem,
-        "problem_kind": entry.kind,
-        "remarks": ",".join(entry.remarks),
-        "n_bytes": entry.n_bytes,
-        **entry.facts,
+        "sha256": entry.content.sha256,
+        "readable": not entry.content.problem,
+        "problem": entry.content.problem,
+        "problem_kind": entry.content.kind,
+        "remarks": ",".join(entry.content.remarks),
+        "n_bytes": entry.content.n_bytes,
+        **entry.content.facts,
         **dict(zip(columns, entry.found.columns, strict=False)),
     }
 
 
 def _say(described: Sequence[DescribedFile], ignored: Mapping[str, int]) -> None:
-    broken = [entry for entry in described if entry.problem]
+    broken = [entry for entry in described if entry.content.problem]
     if broken:
-        first, kinds = broken[0], _counted(entry.kind for entry in broken)
+        first, kinds = broken[0], _counted(entry.content.kind for entry in broken)
         print(
             f"{len(broken)} of {len(described)} files cannot be read ({kinds}), "
-            f"first {_shown(first.found.path)}: {first.problem}"
+            f"first {_shown(first.found.path)}: {first.content.problem}"
         )
-    remarks = _counted(word for entry in described for word in entry.remarks)
+    remarks = _counted(word for entry in described for word in entry.content.remarks)
     if remarks:
         print(f"Worth knowing of files: {remarks}.")
     if ignored:

@@ -77,18 +77,18 @@ def sides_of(usable: Sequence[DescribedFile], given: Sequence[str], params: Mani
     """
     from transfer.data.groups import join_groups
 
-    ledger, digests = read_ledger(Path.cwd()), [entry.sha256 for entry in usable]
+    ledger, digests = read_ledger(Path.cwd()), [entry.content.sha256 for entry in usable]
     copies = _copies(usable, params)
     groups = join_groups(digests, copies.names, [entry.found.group for entry in usable])
     draw = _draw(usable, groups, given, params)
     splits = {entry.found.path: entry.found.split for entry in usable} | _drawn(draw, ledger, params)
     written = with_decisions(ledger, draw.name, _decisions(draw.entries, splits))
     write_ledger(Path.cwd(), with_decisions(written, GIVEN, _given(usable)))
-    first = decided(ledger, GIVEN, [entry.sha256 for entry in usable if entry.found.split])
+    first = decided(ledger, GIVEN, [entry.content.sha256 for entry in usable if entry.found.split])
     sides = {}
     for entry, group, name in zip(usable, groups, copies.names, strict=True):
         split, stated = splits[entry.found.path], entry.found.split
-        moved_from = first.get(entry.sha256, stated)
+        moved_from = first.get(entry.content.sha256, stated) if stated else ""
         sides[entry.found.path] = Side(split, group, name, split if moved_from == stated else moved_from)
     _say(digests, copies, draw, ledger)
     return sides
@@ -102,18 +102,17 @@ def _copies(usable: Sequence[DescribedFile], params: ManifestParams) -> "Copies"
     from transfer.data.groups import group_copies
     from transfer.data.near_duplicates import near_duplicates
 
-    digests = [entry.sha256 for entry in usable]
+    digests = [entry.content.sha256 for entry in usable]
     if not params.near_duplicates:
         return group_copies(digests, ())
-    images = b"".join(entry.facts[THUMBNAIL] for entry in usable)
+    images = b"".join(entry.content.facts[THUMBNAIL] for entry in usable)
 
     def seek() -> "Sequence[NearDuplicate]":
         pixels = np.frombuffer(images, dtype=np.uint8).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
         with progress("seeking copies", total=len(usable)) as bar:
             return near_duplicates(pixels, bar.advance)
 
-    recipe = {**scan_recipe(), "kind": "copies", "numpy": np.__version__}
-    return group_copies(digests, copies_of(Path.cwd(), recipe, images, seek))
+    return group_copies(digests, copies_of(Path.cwd(), scan_recipe() | {"kind": "copies"}, images, seek))
 
 
 def _draw(
@@ -131,9 +130,9 @@ def _drawn(draw: _Draw, ledger: Ledger, params: ManifestParams) -> dict[str, str
     """Return path -> split of what is drawn: as the ledger says of the image, else of the user's group, else anew."""
     if not draw.entries:
         return {}
-    digests = [entry.sha256 for entry in draw.entries]
+    digests = [entry.content.sha256 for entry in draw.entries]
     by_group = decided_of_groups(ledger, draw.name)
-    of_groups = {one.sha256: by_group[one.found.group] for one in draw.entries if one.found.group in by_group}
+    of_groups = {one.content.sha256: by_group[one.found.group] for one in draw.entries if one.found.group in by_group}
     assigned = assign_splits(
         digests,
         [entry.found.class_name for entry in draw.entries],
@@ -147,12 +146,12 @@ def _drawn(draw: _Draw, ledger: Ledger, params: ManifestParams) -> dict[str, str
 
 
 def _decisions(entries: Sequence[DescribedFile], splits: Mapping[str, str]) -> dict[str, Decision]:
-    return {one.sha256: Decision(splits[one.found.path], one.found.group) for one in entries}
+    return {one.content.sha256: Decision(splits[one.found.path], one.found.group) for one in entries}
 
 
 def _given(usable: Sequence[DescribedFile]) -> dict[str, Decision]:
     """Return digest -> where a folder or table puts it; not of what lies in several splits."""
-    stated = {(one.sha256, one.found.split): one.found.group for one in usable if one.found.split}
+    stated = {(one.content.sha256, one.found.split): one.found.group for one in usable if one.found.split}
     in_how_many = Counter(digest for digest, _ in stated)
     return {digest: Decision(split, group) for (digest, split), group in stated.items() if in_how_many[digest] == 1}
 

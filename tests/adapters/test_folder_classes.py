@@ -18,7 +18,8 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", ["classes", "splits", "one held-out folder", "train alone"])
 def test_they_are_those_of_the_listing(tmp_path: Path, layout: str) -> None:
-    for name in (*LAYOUTS[layout], "notes.txt", ".hidden.png", f"{LAYOUTS[layout][0]}.csv"):
+    beside = ("notes.txt", ".hidden.png", f"{LAYOUTS[layout][0]}.csv", "__MACOSX/a/1.png", "Thumbs.db")
+    for name in (*LAYOUTS[layout], *beside):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     listed = list_images(tmp_path)

@@ -55,13 +55,13 @@ def test_the_gallery_has_forty_kinds_and_more() -> None:
 @pytest.mark.parametrize("planted", GALLERY, ids=lambda planted: ascii(planted.name)[:30])
 def test_each_planted_fault_is_named(planted: Planted, scanned: dict[str, DescribedFile]) -> None:
     entry = scanned[f"a/{planted.name}"]
-    assert (entry.kind, entry.remarks) == (planted.kind, planted.remarks), entry.problem
-    assert bool(entry.problem) == bool(entry.kind)
-    assert bool(entry.facts) == (not entry.kind)
-    if entry.kind:
-        assert FAULTS[entry.kind].severity == "error"
-        assert re.fullmatch(r"[A-Z][^\n]*[;.][^\n]*\.", entry.problem), "a sentence that says what to do"
-    assert all(FAULTS[word].severity == "warning" for word in entry.remarks)
+    assert (entry.content.kind, entry.content.remarks) == (planted.kind, planted.remarks), entry.content.problem
+    assert bool(entry.content.problem) == bool(entry.content.kind)
+    assert bool(entry.content.facts) == (not entry.content.kind)
+    if entry.content.kind:
+        assert FAULTS[entry.content.kind].severity == "error"
+        assert re.fullmatch(r"[A-Z][^\n]*[;.][^\n]*\.", entry.content.problem), "a sentence that says what to do"
+    assert all(FAULTS[word].severity == "warning" for word in entry.content.remarks)
 
 
 def test_every_word_is_planted_or_tested_below() -> None:
@@ -81,7 +81,7 @@ def test_what_is_kept_names_the_same_faults(gallery: Path, tmp_path: Path, scann
 @pytest.mark.parametrize("path", ["../elsewhere.jpg", "a/../../elsewhere.jpg", "/etc/passwd", "a/\0.jpg"])
 def test_a_listed_path_that_leads_out_is_not_opened(gallery: Path, path: str) -> None:
     (entry,) = describe(gallery, [FoundFile(path, "a", "")])
-    assert (entry.kind, entry.sha256, entry.n_bytes) == ("path_out", "", 0)
+    assert (entry.content.kind, entry.content.sha256, entry.content.n_bytes) == ("path_out", "", 0)
 
 
 def test_a_path_through_a_folder_that_is_a_link_out_is_not_opened(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_path_through_a_folder_that_is_a_link_out_is_not_opened(tmp_path: Path
     (tmp_path / "elsewhere" / "1.jpg").write_bytes(encoded(picture()))
     (tmp_path / "photos" / "a" / "far").symlink_to(tmp_path / "elsewhere")
     (entry,) = describe(tmp_path / "photos", [FoundFile("a/far/1.jpg", "a", "")])
-    assert entry.kind == "link_out"
+    assert entry.content.kind == "link_out"
 
 
 def test_links_into_a_store_and_a_folder_that_is_itself_a_link_are_followed(tmp_path: Path) -> None:
@@ -101,12 +101,12 @@ def test_links_into_a_store_and_a_folder_that_is_itself_a_link_are_followed(tmp_
     (photos / "a" / "1.jpg").symlink_to(store / "0123")
     (tmp_path / "other name").symlink_to(photos)
     (entry,) = describe(tmp_path / "other name", [FoundFile("a/1.jpg", "a", "")], stores=[store])
-    assert (entry.kind, entry.remarks) == ("", ("link",))
+    assert (entry.content.kind, entry.content.remarks) == ("", ("link",))
 
 
 def test_a_file_that_went_away_is_told(gallery: Path) -> None:
     (entry,) = describe(gallery, [FoundFile("a/never there.jpg", "a", "")])
-    assert entry.kind == "gone"
+    assert entry.content.kind == "gone"
 
 
 def test_a_file_without_permission_is_told() -> None:
@@ -122,7 +122,7 @@ def test_a_file_without_permission_is_told() -> None:
             (entry,) = describe(Path(folder), [FoundFile("1.jpg", "a", "")])
         finally:
             os.seteuid(user)
-    assert (entry.kind, "Permission denied" in entry.problem) == ("unreadable", True)
+    assert (entry.content.kind, "Permission denied" in entry.content.problem) == ("unreadable", True)
 
 
 _READ_IN_LITTLE_MEMORY = """
@@ -136,7 +136,7 @@ files = [FoundFile(name, "a", "") for name in sys.argv[2:]]
 describe(Path(sys.argv[1]), files[:1])
 before = peak()
 found = describe(Path(sys.argv[1]), files)
-print(before, peak(), *(entry.kind or "decoded" for entry in found))
+print(before, peak(), *(entry.content.kind or "decoded" for entry in found))
 """
 
 
@@ -188,7 +188,7 @@ def test_too_little_memory_is_told_and_not_kept(tmp_path: Path) -> None:
     assert kinds == ["decoded", "out_of_memory"]
     kept = KeptScan(tmp_path / "kept", FACT_TYPES)
     (entry,) = describe(tmp_path, [FoundFile("large.png", "a", "")], kept=kept)
-    assert entry.kind == ""
+    assert entry.content.kind == ""
 
 
 def test_threads_never_decode_more_pixels_together_than_are_allowed() -> None:

@@ -174,7 +174,7 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(photos: Path, 
     listing = list_images(photos)
     assert "a/linked.png" in [file.path for file in listing.files]
     assert listing.ignored == {"": 1}
-    assert all(not entry.problem for entry in describe(photos, listing.files))
+    assert all(not entry.content.problem for entry in describe(photos, listing.files))
 
 
 def test_describe_reads_digest_size_and_facts(photos: Path) -> None:
@@ -183,8 +183,12 @@ def test_describe_reads_digest_size_and_facts(photos: Path) -> None:
     assert sum(advanced) == 4
     for entry in described:
         content = (photos / entry.found.path).read_bytes()
-        assert (entry.sha256, entry.n_bytes, entry.problem) == (hashlib.sha256(content).hexdigest(), len(content), "")
-        assert (entry.facts["width_px"], entry.facts["height_px"]) == (18, 14)
+        assert (entry.content.sha256, entry.content.n_bytes, entry.content.problem) == (
+            hashlib.sha256(content).hexdigest(),
+            len(content),
+            "",
+        )
+        assert (entry.content.facts["width_px"], entry.content.facts["height_px"]) == (18, 14)
 
 
 def test_files_that_do_not_decode_get_a_sentence(photos: Path) -> None:
@@ -194,7 +198,9 @@ def test_files_that_do_not_decode_get_a_sentence(photos: Path) -> None:
     (photos / "a" / "gone.jpg").symlink_to("/nowhere/at/all.jpg")
     os.mkfifo(photos / "a" / "pipe.jpg")
     problems = {
-        entry.found.path: entry.problem for entry in describe(photos, list_images(photos).files) if entry.problem
+        entry.found.path: entry.content.problem
+        for entry in describe(photos, list_images(photos).files)
+        if entry.content.problem
     }
     assert set(problems) == {"a/cut.jpg", "a/text.jpg", "a/gone.jpg", "a/pipe.jpg"}
     assert "damaged" in problems["a/cut.jpg"]
@@ -206,7 +212,7 @@ def test_files_that_do_not_decode_get_a_sentence(photos: Path) -> None:
 def test_every_netpbm_name_is_listed_and_read(photos: Path, suffix: str) -> None:
     Image.new("1" if suffix == ".pbm" else "L", (9, 9)).save(photos / "a" / f"grey{suffix}", "PPM")
     described = {entry.found.path: entry for entry in describe(photos, list_images(photos).files)}
-    assert described[f"a/grey{suffix}"].problem == ""
+    assert described[f"a/grey{suffix}"].content.problem == ""
 
 
 def test_remarks_of_the_decoders_stay_silent_and_bombs_are_errors(photos: Path) -> None:
@@ -217,8 +223,8 @@ def test_remarks_of_the_decoders_stay_silent_and_bombs_are_errors(photos: Path) 
         warnings.simplefilter("always")
         described = {entry.found.path: entry for entry in describe(photos, list_images(photos).files)}
     assert remarks == []
-    assert "pixels" in described["a/bomb.ppm"].problem
-    assert described["a/exif.jpg"].problem == ""
+    assert "pixels" in described["a/bomb.ppm"].content.problem
+    assert described["a/exif.jpg"].content.problem == ""
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +235,9 @@ def torch() -> Any:
 
 
 def _rows(photos: Path) -> list[Row]:
-    return [Row(entry.found.path, 0, "train", entry.sha256) for entry in describe(photos, list_images(photos).files)]
+    return [
+        Row(entry.found.path, 0, "train", entry.content.sha256) for entry in describe(photos, list_images(photos).files)
+    ]
 
 
 def test_examples_come_in_the_order_of_the_rows(photos: Path, torch: Any) -> None:
@@ -259,7 +267,7 @@ def test_real_photos_are_found_and_read(shared: Path) -> None:
     assert {file.split for file in listing.files} == {"train", "test"}
     some = listing.files[::40]
     described = describe(photos, some)
-    assert [entry.problem for entry in described] == [""] * len(some)
+    assert [entry.content.problem for entry in described] == [""] * len(some)
     for entry in described:
         with Image.open(photos / entry.found.path) as image:
-            assert (entry.facts["width_px"], entry.facts["height_px"]) == image.size
+            assert (entry.content.facts["width_px"], entry.content.facts["height_px"]) == image.size

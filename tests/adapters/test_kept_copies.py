@@ -53,8 +53,9 @@ def test_what_is_damaged_is_sought_again_and_mended(project: Path, old: str, new
     assert kept.read_text(encoding="utf-8") == whole
 
 
-def test_nothing_is_kept_where_nothing_is_to_be(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROOTSTOCK_CACHE_GB", "0")
+@pytest.mark.parametrize("nothing", ["0", "0.00"])
+def test_nothing_is_kept_where_nothing_is_to_be(project: Path, monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
+    monkeypatch.setenv("ROOTSTOCK_CACHE_GB", nothing)
     seek = Seeker()
     assert [copies_of(project, RECIPE, b"images", seek) for _ in range(2)] == [FOUND] * 2
     assert seek.n_asked == 2

@@ -1,7 +1,9 @@
 """Unchanged files are not read again, changed ones are, and nobody can tell the difference from the result."""
 
+import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -201,13 +203,20 @@ def _scan_slowly(photos: Path, folder: Path, started: Any) -> None:
     describe(photos, list_images(photos).files, advance, KeptScan(folder, FACT_TYPES))
 
 
+def _wait_for_tables(folder: Path, n_tables: int) -> None:
+    until = time.monotonic() + 10
+    while len(list(folder.glob("*.scan"))) < n_tables and time.monotonic() < until:
+        time.sleep(0.005)
+
+
 def test_a_killed_scan_leaves_what_it_read_and_nothing_half(photos: Path, tmp_path: Path) -> None:
     context, expected = multiprocessing.get_context("fork"), _scan(photos, None)
-    for delay_s in (0.0, 0.04, 0.1):
+    for n_tables, delay_s in ((0, 0.0), (1, 0.0), (1, 0.04)):
         started = context.Event()
         process = context.Process(target=_scan_slowly, args=(photos, tmp_path / "kept", started))
         process.start()
         started.wait(10)
+        _wait_for_tables(tmp_path / "kept", n_tables)
         time.sleep(delay_s)
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
@@ -257,10 +266,25 @@ def test_another_recipe_or_other_facts_share_nothing(project: Path, photos: Path
         assert len(opened) == n_opened
 
 
-def test_nothing_is_kept_where_the_user_wants_no_cache(
-    project: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("module", ["transfer.data.faults", "adapters.described_files"])
+def test_a_change_of_the_code_that_describes_is_another_recipe(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(environment.CACHE_GB, "0")
+    before, path = scan_recipe(), Path(str(importlib.import_module(module).__file__))
+    shutil.copytree(path.parent, tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "code" / path.name).write_text(path.read_text() + "# changed")
+    folder = importlib.import_module("transfer.data.decoding") if "faults" in module else described_files
+    monkeypatch.setattr(folder, "__file__", str(tmp_path / "code" / Path(str(folder.__file__)).name))
+    after = scan_recipe()
+    assert before["code"] != after["code"]
+    assert before | {"code": ""} == after | {"code": ""}
+
+
+@pytest.mark.parametrize("nothing", ["0", "0.00"])
+def test_nothing_is_kept_where_the_user_wants_no_cache(
+    project: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, nothing: str
+) -> None:
+    monkeypatch.setenv(environment.CACHE_GB, nothing)
     describe(photos, list_images(photos).files, kept=open_scan(project, photos, scan_recipe(), FACT_TYPES))
     assert not (project / ".rootstock" / kept_scan.FOLDER).exists()
 

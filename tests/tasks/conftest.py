@@ -22,19 +22,25 @@ N_PER_CLASS = 16
 
 
 @pytest.fixture
-def photos(project: Path) -> Path:
+def unmade_photos(project: Path) -> Path:
+    """Name the project's data.path `photos` and return the folder, not made yet."""
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
+    return Path("photos")
+
+
+@pytest.fixture
+def photos(unmade_photos: Path) -> Path:
     """Make a project whose data set has two classes of 30 good images."""
     from PIL import Image
 
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
     draw = np.random.default_rng(0)
     for name in ("cats", "dogs"):
-        (project / "photos" / name).mkdir(parents=True)
+        (unmade_photos / name).mkdir(parents=True)
         for index in range(30):
             pixels = draw.integers(0, 256, (10, 12, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(project / "photos" / name / f"{index:02d}.png")
-    return Path("photos")
+            Image.fromarray(pixels).save(unmade_photos / name / f"{index:02d}.png")
+    return unmade_photos
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def rows(project: Path) -> list[Row]:
         pixels = np.random.default_rng(index).integers(0, 256, (14, 18, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
     found = describe(Path(PHOTOS), list_images(Path(PHOTOS)).files)
-    return [Row(entry.found.path, index // 4, "train", entry.sha256) for index, entry in enumerate(found)]
+    return [Row(entry.found.path, index // 4, "train", entry.content.sha256) for index, entry in enumerate(found)]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from PIL import Image
 
 from adapters import described_files
 from adapters.manifest_file import MANIFEST, read_columns, read_header
+from adapters.split_ledger import LEDGER
 from tasks import manifest as steps
 from transfer.errors import UserError
 from transfer.records import Row
@@ -26,11 +27,8 @@ def _paint(folder: Path, n_images: int, first: int = 0) -> None:
 
 
 @pytest.fixture
-def photos(project: Path) -> Path:
-    """Name the project's data.path `photos` and return the folder, not made yet."""
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
-    return Path("photos")
+def photos(unmade_photos: Path) -> Path:
+    return unmade_photos
 
 
 def _made() -> pd.DataFrame:
@@ -148,6 +146,12 @@ def test_a_second_scan_gives_the_same_bytes_as_one_that_keeps_nothing(
     assert len(list(Path(".rootstock/scans").glob("*/*.scan"))) == 1
 
 
+def _two_columns_of_one_name(photos: Path) -> None:
+    _paint(photos, 12)
+    lines = [f"{index:03d}.png,{'ab'[index % 2]},1,2" for index in range(12)]
+    (photos / "metadata.csv").write_text("\n".join(["file_name,label,brightness,given_brightness", *lines]))
+
+
 def _nothing(photos: Path) -> None:
     """Make no folder at all."""
 
@@ -183,6 +187,7 @@ def _one_class_broken(photos: Path) -> None:
         (_small_training_class, r"Class 'b' has 1 usable file, but needs at least 2"),
         (_only_text, r"None of the 2 files in data.path photos can be decoded; a/x.jpg: The file is not a JPEG"),
         (_one_class_broken, r"Class 'b' has no file that can be decoded; b/x.jpg: The file is not"),
+        (_two_columns_of_one_name, r"columns brightness and given_brightness have one name in the manifest"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_refused_and_nothing_is_written(photos: Path, make: Any, sentence: str) -> None:
@@ -190,6 +195,7 @@ def test_a_folder_that_cannot_be_used_is_refused_and_nothing_is_written(photos: 
     with pytest.raises(UserError, match=sentence):
         steps.describe()
     assert not MANIFEST.exists()
+    assert not LEDGER.exists()
 
 
 def test_a_table_becomes_rows_with_groups_splits_and_columns(photos: Path) -> None:

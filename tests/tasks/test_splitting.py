@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from pyarrow import parquet
 
 from adapters.class_folders import FoundFile
-from adapters.image_files import DescribedFile
+from adapters.described_files import Content, DescribedFile
 from adapters.manifest_file import MANIFEST
 from adapters.split_ledger import GIVEN, LEDGER, Decision, read_ledger, with_decisions, write_ledger
 from tasks import manifest as steps
@@ -38,10 +38,8 @@ def _paint(folder: Path, seeds: range) -> None:
 
 
 @pytest.fixture
-def photos(project: Path) -> Path:
-    params = project / "params.yaml"
-    params.write_text(params.read_text().replace("path: data/digits", "path: photos"))
-    return Path("photos")
+def photos(unmade_photos: Path) -> Path:
+    return unmade_photos
 
 
 def _made() -> pd.DataFrame:
@@ -97,6 +95,30 @@ def test_an_image_that_was_away_comes_back_to_its_side(photos: Path) -> None:
     assert _made().loc[before.index, "split"].equals(before)
 
 
+def test_a_run_that_ends_between_the_ledger_and_the_manifest_moves_nothing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 12))
+    before = _made()["split"]
+    _paint(photos / "a", range(40, 60))
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "write_manifest", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            steps.describe()
+    drawn = LEDGER.read_bytes()
+    assert pd.read_parquet(MANIFEST).set_index("path")["split"].equals(before)
+    MANIFEST.unlink()  # as DVC does before it runs a stage again
+    after = _made()
+    assert after.loc[before.index, "split"].equals(before)
+    assert LEDGER.read_bytes() == drawn
+    lines = {f"{SEED_0},{row.sha256[:16]},{row.split}," for row in after.itertuples()}
+    assert lines == set(drawn.decode().splitlines()[1:])
+
+
 def test_another_seed_draws_anew_and_going_back_finds_the_former_sides(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,11 +164,26 @@ def test_given_splits_are_honoured_and_an_image_that_was_moved_is_told(photos: P
         assert moved.loc["test/a/000.png", ["split", "first_split"]].tolist() == ["test", "train"]
 
 
+def test_a_drawn_copy_of_a_given_test_image_has_not_changed_side(photos: Path) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 8))
+    shutil.copyfile(photos / "a/000.png", photos / "a/copy.png")
+    named = {"a/000.png": "test", "b/100.png": "test"}
+    paths = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))
+    lines = [f"{path},{path[0]},{named.get(path, '')}" for path in paths]
+    (photos / "metadata.csv").write_text("\n".join(["file_name,label,split", *lines]))
+    frame, manifest = _made(), MANIFEST.read_bytes()
+    assert frame.loc["a/000.png", "split"] == "test" != frame.loc["a/copy.png", "split"]
+    assert (frame["first_split"] == frame["split"]).all()
+    steps.describe()
+    assert MANIFEST.read_bytes() == manifest
+
+
 def _described(seed: int, class_name: str, group: str) -> DescribedFile:
     digest = hashlib.sha256(f"{seed}".encode()).hexdigest()
     pixels = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
     found = FoundFile(f"{class_name}/{seed}.png", class_name, "", group)
-    return DescribedFile(found, digest, 1, "", {"thumbnail": pixels.tobytes()})
+    return DescribedFile(found, Content(digest, 1, facts={"thumbnail": pixels.tobytes()}))
 
 
 def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(project: Path) -> None:
@@ -168,6 +205,20 @@ def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(projec
     assert all(len(splits) == 1 for splits in first.values())
     assert by_patient(patients(1)) == first
     assert by_patient([*patients(0), *patients(2)]) == first
+
+
+def test_a_patient_who_is_named_later_stays_on_the_side_of_training(project: Path) -> None:
+    def images(first: int, *, named: bool) -> list[DescribedFile]:
+        return [_described(first + n, "ab"[n % 2], f"patient {n // 4}" if named else "") for n in range(40)]
+
+    before = sides_of(images(0, named=False), (), ManifestParams())
+    sides_of(images(0, named=True), (), ManifestParams())
+    after = sides_of(images(1000, named=True), (), ManifestParams())
+    for patient in range(10):
+        places = range(4 * patient, 4 * patient + 4)
+        known = {before[f"{'ab'[n % 2]}/{n}.png"].split for n in places}
+        side = next(split for split in ("train", "val", "test") if split in known)
+        assert {after[f"{'ab'[n % 2]}/{1000 + n}.png"].split for n in places} == {side}
 
 
 def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -> None:
@@ -197,12 +248,13 @@ def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -
     assert "no_training_copy_in_test" not in found
 
 
-def test_decisions_that_stand_are_never_overwritten(project: Path) -> None:
+@pytest.mark.parametrize("group", ['the "first",\rpatient', "x" * 200_000])
+def test_decisions_that_stand_are_never_overwritten(project: Path, group: str) -> None:
     digest = "ab" * 32
-    ledger = with_decisions({}, GIVEN, {digest: Decision("train", 'the "first", patient')})
+    ledger = with_decisions({}, GIVEN, {digest: Decision("train", group)})
     ledger = with_decisions(ledger, GIVEN, {digest: Decision("test", "")})
     write_ledger(project, ledger)
-    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", 'the "first", patient')}
+    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", group)}
 
 
 @pytest.mark.parametrize(
