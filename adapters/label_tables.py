@@ -140,6 +140,7 @@ def _of_json(path: Path) -> LabelTable:
             continue
         try:
             row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()  # an escaped half of a character becomes no bytes again
         except (ValueError, RecursionError) as error:
             raise UserError(f"Line {number} of {path} is no JSON ({error}); write an object a line.") from error
         if not isinstance(row, dict):
