@@ -38,20 +38,12 @@ def new_folder(project: Path, target: Path) -> Iterator[Path]:
         raise UserError(f"Another import is at work in {project}; wait until it has ended.") from error
     staged = target.with_name(f".{target.name}{_STAGED}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".*{_STAGED}") if target.is_relative_to(project) else [staged]:
-            shutil.rmtree(left, ignore_errors=True)  # what cannot be removed is in the way of its own name alone
-        staged.mkdir()
-        yield staged
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise EnvironmentFault(
-                f"The disk is full while {target} is made; free some space and try again."
-            ) from error
-        at = f": {error.filename}" if error.filename else ""
-        raise EnvironmentFault(
-            f"{target} cannot be made ({error.strerror or error}{at}); mend that, or name another place for it."
-        ) from error
+        with _explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            for left in target.parent.glob(f".*{_STAGED}") if target.is_relative_to(project) else [staged]:
+                shutil.rmtree(left, ignore_errors=True)  # what cannot be removed is in the way of its own name alone
+            staged.mkdir()
+            yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
         lock.release()
@@ -65,3 +57,18 @@ def whole(folder: Path, target: Path) -> None:
         target: as `new_folder` was told.
     """
     folder.rename(target)
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise EnvironmentFault(
+                f"The disk is full while {target} is made; free some space and try again."
+            ) from error
+        at = f": {error.filename}" if error.filename else ""
+        raise EnvironmentFault(
+            f"{target} cannot be made ({error.strerror or error}{at}); mend that, or name another place for it."
+        ) from error
