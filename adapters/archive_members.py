@@ -23,6 +23,7 @@ _HARMLESS_BYTES = 200_000_000  # that may come out of an archive of any size
 _MOST_RATIO = 100  # bytes that may come out for each byte of the archive, beyond that
 _SPARE_BYTES = 1_000_000_000  # of the disk that stay free
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
+_TAR_MARK = slice(257, 262)  # of a tar archive that is not compressed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +85,15 @@ class _Tape:
     """A compressed tar archive, read forwards: counts what comes out, and refuses heads that would fill the memory."""
 
     def __init__(self, stream: Any, allowed: Allowance) -> None:
-        self.stream, self.allowed = stream, allowed
+        self.stream, self.allowed, self.last = stream, allowed, b""
 
     def read(self, n_bytes: int = -1) -> bytes:
-        """Return the next bytes."""
+        """Return the next bytes; they stay at hand as the last ones."""
         if n_bytes < 0 or n_bytes > _LONGEST_HEAD_BYTES:
             raise UserError(f"{self.allowed.archive} has a head of {n_bytes:,} bytes, as no honest one has; {REPACK}.")
         self.allowed.refuse_beyond(self.stream.tell() + n_bytes - CHUNK_BYTES)
-        content: bytes = self.stream.read(n_bytes)
-        return content
+        self.last = self.stream.read(n_bytes)
+        return self.last
 
     def seek(self, place: int, whence: int = 0) -> int:
         """Go on to a place."""
@@ -118,17 +119,18 @@ def opened(archive: Path, encoding: str | None, allowed: Allowance) -> Iterator[
             own modules do.
     """
     with archive.open("rb") as file:
-        magic = file.read(6)
-    if zipfile.is_zipfile(archive):
+        start = file.read(tarfile.BLOCKSIZE)
+    if start[_TAR_MARK] != b"ustar" and zipfile.is_zipfile(archive):  # a tar may end with a zip that is packed in it
         with zipfile.ZipFile(archive, metadata_encoding=encoding) as packed:
             yield _of_zip(archive, packed, encoding)
         return
     openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-    opener = next((one for start, one in openers.items() if magic.startswith(start)), open)
+    opener = next((one for magic, one in openers.items() if start.startswith(magic)), open)
     with opener(archive, "rb") as stream:
-        tape: Any = _Tape(stream, allowed)
-        with tarfile.open(fileobj=tape, mode="r:", encoding=encoding or "utf-8") as tar:
-            yield _of_tar(archive, tar)
+        tape = _Tape(stream, allowed)
+        readable: Any = tape
+        with tarfile.open(fileobj=readable, mode="r:", encoding=encoding or "utf-8") as tar:
+            yield _of_tar(archive, tar, tape)
         while tape.read(CHUNK_BYTES):  # the digest of what was packed comes last
             pass
 
@@ -152,7 +154,7 @@ def _of_zip(archive: Path, packed: zipfile.ZipFile, encoding: str | None) -> Ite
         yield Member(name, info.file_size, kind, target, partial(packed.open, info))
 
 
-def _of_tar(archive: Path, tar: tarfile.TarFile) -> Iterator[Member]:
+def _of_tar(archive: Path, tar: tarfile.TarFile, tape: _Tape) -> Iterator[Member]:
     for info in iter(tar.next, None):
         if info.isdir():
             continue
@@ -162,6 +164,8 @@ def _of_tar(archive: Path, tar: tarfile.TarFile) -> Iterator[Member]:
         kind = "file" if info.isreg() else "link" if info.issym() or info.islnk() else "device"
         target = info.linkname if info.islnk() else posixpath.join(posixpath.dirname(name), info.linkname)
         yield Member(name, info.size, kind, target, partial(_content, tar, info))
+    if tape.last != bytes(tarfile.BLOCKSIZE):  # tarfile takes a head that it cannot read for the end
+        raise tarfile.ReadError("an entry's head is damaged, or the end is missing")
 
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

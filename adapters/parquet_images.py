@@ -1,7 +1,8 @@
 """Write the images that Parquet files hold themselves, as Hugging Face's datasets library stores them, with a table."""
 
+import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,38 +39,47 @@ class Shard:
 
     Args:
         path: of the file.
-        split: that its name says, "" for none.
+        stem: the folder of its images, below `images/`: its place below the folder that all have in common.
+        split: that its name says, or a folder that it is in; "" for none.
         image: the column of images.
         columns: the others that become texts.
     """
 
     path: Path
+    stem: str
     split: str
     image: str
     columns: tuple[str, ...]
 
 
-def find_shards(source: Path) -> tuple[Shard, ...]:
+def find_shards(source: Path, image: str | None = None) -> tuple[Shard, ...]:
     """Return the Parquet files that hold images: the file itself, or those of a folder, which are named by split.
 
     Args:
         source: a file, or a folder such as a clone of a data set's repository.
+        image: the column of images; None where there is one alone.
 
     Raises:
-        UserError: a file is damaged.
+        UserError: a file is damaged, or several columns hold images and none of them is named.
     """
     paths = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
-    return tuple(shard for path in paths if (shard := _shard(path)) is not None)
+    top = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    return tuple(shard for path in paths if (shard := _shard(path, path.relative_to(top), image)) is not None)
 
 
 def write_images(
-    shards: Sequence[Shard], folder: Path, largest_bytes: int, advance: Callable[[int], None] = lambda _: None
+    shards: Sequence[Shard],
+    folder: Path,
+    extensions: Collection[str],
+    largest_bytes: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write every image below `images/` as it was stored, and metadata.csv with the other columns beside it.
 
     Args:
         shards: what `find_shards` returned, at least one; all with the same columns.
         folder: that exists and is empty.
+        extensions: of images, lower case with their dot.
         largest_bytes: of a single image.
         advance: called with the number of images since.
 
@@ -85,7 +95,7 @@ def write_images(
     def rows() -> Iterator[list[str]]:
         yield ["file_name", "split", *columns]
         for shard in shards:
-            for name, cells in _rows(shard, folder, largest_bytes):
+            for name, cells in _rows(shard, folder, extensions, largest_bytes):
                 yield [name, shard.split, *cells]
                 advance(1)
 
@@ -93,18 +103,26 @@ def write_images(
         file.writelines(csv_lines(rows()))
 
 
-def _shard(path: Path) -> Shard | None:
+def _shard(path: Path, inside: Path, image: str | None) -> Shard | None:
     from pyarrow import parquet
 
     with _explained(path):
         schema = parquet.read_schema(path)
-    image = next((field.name for field in schema if _holds_images(field.type)), None)
-    if image is None:
+    able = [field.name for field in schema if _holds_images(field.type)]
+    if not able:
         return None
+    if len(able) > 1 and image is None:
+        raise UserError(f"{path} holds images in {' and '.join(able)}; say which with data.image={able[0]}.")
+    if image is not None and image not in able:
+        raise UserError(
+            f"{path} holds images in {' and '.join(able)}, not in {image!r}; name one of these with data.image."
+        )
     word = _SPLIT.match(path.name)
-    split = SPLIT_FOLDERS.get(word.group(1).lower(), "") if word else ""
+    words = [word.group(1) if word else "", *reversed(inside.parts[:-1])]
+    split = next((SPLIT_FOLDERS[one.lower()] for one in words if one.lower() in SPLIT_FOLDERS), "")
     reserved = ("file_name", "split")
-    return Shard(path, split, image, tuple(f.name for f in schema if is_plain(f.type) and f.name not in reserved))
+    columns = tuple(f.name for f in schema if is_plain(f.type) and f.name not in reserved)
+    return Shard(path, inside.with_suffix("").as_posix(), split, image or able[0], columns)
 
 
 def _holds_images(kind: "pa.DataType") -> bool:
@@ -115,10 +133,12 @@ def _holds_images(kind: "pa.DataType") -> bool:
     return bool(types.is_binary(kind.field(_BYTES).type) or types.is_large_binary(kind.field(_BYTES).type))
 
 
-def _rows(shard: Shard, folder: Path, largest_bytes: int) -> Iterator[tuple[str, list[str]]]:
+def _rows(
+    shard: Shard, folder: Path, extensions: Collection[str], largest_bytes: int
+) -> Iterator[tuple[str, list[str]]]:
     from pyarrow import parquet
 
-    allowed, stem, number = Allowance(shard.path, folder), f"{IMAGES}/{shard.path.stem}", 0
+    allowed, stem, number = Allowance(shard.path, folder), f"{IMAGES}/{shard.stem}", 0
     (folder / stem).mkdir(parents=True)
     with _explained(shard.path), parquet.ParquetFile(shard.path) as file:
         groups = range(file.metadata.num_row_groups)
@@ -132,7 +152,7 @@ def _rows(shard: Shard, folder: Path, largest_bytes: int) -> Iterator[tuple[str,
                         f"Row {number + 1} of {shard.path} holds no image, or one beyond {largest_bytes:,} bytes."
                     )
                 allowed.write(len(content))
-                name = f"{stem}/{number:06d}{_ending(content, row[shard.image].get(_PATH))}"
+                name = f"{stem}/{number:06d}{_ending(content, row[shard.image].get(_PATH), extensions)}"
                 (folder / name).write_bytes(content)
                 yield name, [_cell(row[column], names.get(column, ())) for column in shard.columns]
                 number += 1
@@ -142,9 +162,10 @@ def _cell(value: Any, names: Sequence[str]) -> str:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else text_of(value)
 
 
-def _ending(content: bytes, path: str | None) -> str:
+def _ending(content: bytes, path: str | None, extensions: Collection[str]) -> str:
     found = next((ending for start, ending in _KINDS.items() if content.startswith(start)), None)
-    return found or PurePosixPath(path or "").suffix.lower() or ".png"
+    named = PurePosixPath(path or "").suffix.lower()
+    return found or (named if named in extensions else ".png")
 
 
 @contextmanager
@@ -153,6 +174,8 @@ def _explained(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; what Arrow finds damaged has none
+            raise
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is no Parquet file that can be read ({reason}); get it again.") from error

@@ -10,8 +10,9 @@ from adapters.class_folders import SPLIT_FOLDERS
 from transfer.data.labels import flags_among, most_flags, text_of
 from transfer.errors import UserError
 
+FILE_NAME = "file_name"
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "image": ("file_name", "path", "image", "filepath", "filename", "file", "image_path"),
+    "image": (FILE_NAME, "path", "image", "filepath", "filename", "file", "image_path"),
     "label": ("label", "class", "target"),
     "group": ("group", "patient", "patient_id"),
     "split": ("split",),
@@ -71,6 +72,8 @@ def find_roles(head: Sequence[str], choice: TableChoice, source: str) -> dict[st
             found[role] = named
             continue
         able = [name for name in head if name.lower() in usual and name not in choice.named().values()]
+        if usual[0] == FILE_NAME in able:  # Hugging Face's layout decides
+            able = [FILE_NAME]
         if len(able) > 1:
             raise UserError(
                 f"{source} has the columns {' and '.join(able)}, which may both hold the {role}; say which with "

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from adapters.label_tables import LabelTable
-from adapters.table_columns import TableChoice, find_roles
+from adapters.table_columns import FILE_NAME, TableChoice, find_roles
 from adapters.tables import write_table
 from transfer.data.labels import text_of
 from transfer.errors import UserError
 
 IMAGES, TABLE = "images", "metadata.csv"
-_FILE_NAME = "file_name"
 
 
 def copy_table(
@@ -51,8 +50,8 @@ def copy_table(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
         advance(1)
-    others = {name: values for name, values in table.columns.items() if name not in (column, _FILE_NAME)}
-    _write(folder / TABLE, {_FILE_NAME: names, **others})
+    others = {name: values for name, values in table.columns.items() if name not in (column, FILE_NAME)}
+    _write(folder / TABLE, {FILE_NAME: names, **others})
 
 
 def _source(base: Path, text: str, place: str, extensions: Collection[str]) -> Path:

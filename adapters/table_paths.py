@@ -12,7 +12,7 @@ from transfer.errors import UserError
 
 _ADDRESS = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://|data:)")
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]|^\\\\")
-_LONGEST_NAME_BYTES = 255
+_LONGEST_NAME_BYTES, _LONGEST_PATH_BYTES = 255, 3000
 _IMPORT = "`rootstock data import` makes a data set of a table and the files that it names"
 
 
@@ -86,7 +86,8 @@ def _within(text: str, base: str, place: str, present: Collection[str]) -> str:
             f"The image {text[:120]!r} of {place} is outside the data set's folder, where DVC would notice no change; "
             f"name as data.path a folder that holds table and images (data.path=FOLDER data.table=...); {_IMPORT}."
         )
-    if any(len(os.fsencode(part)) > _LONGEST_NAME_BYTES for part in path.split("/")):
+    parts = [len(os.fsencode(part)) for part in path.split("/")]
+    if max(parts) > _LONGEST_NAME_BYTES or sum(parts) > _LONGEST_PATH_BYTES:
         raise UserError(f"The image path of {place} is longer than a file's name can be; mend the table.")
     return path
 
@@ -102,10 +103,6 @@ def _refuse_strange(text: str, place: str) -> None:
             f"{shown} of {place} is an absolute path, which is another one on another machine; write it relative to "
             f"the table's folder; {_IMPORT}."
         )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UserError(f"The image path {shown} of {place} is no text in UTF-8; mend the table.") from error
     if "\0" in text:
         raise UserError(f"The image path {shown} of {place} holds a zero byte; mend the table.")
 

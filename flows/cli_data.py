@@ -22,8 +22,12 @@ def bring(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="An archive, a table, Parquet files, or `torchvision/NAME`.")
     ],
-    into: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="To make; data/ and the name of the source when left out.")
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FOLDER] [data.KEY=VALUE]...",
+            help="To make, data/ and the source's name when left out; what `rootstock run` would be told of a table.",
+        ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Where torchvision's files are or go.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of names in an archive that does not say it.")] = None,
@@ -42,12 +46,13 @@ def bring(
     - `rootstock data import ../scans.tar.gz data/scans`
     - `rootstock data import ../study/labels.csv data/study`
     - `rootstock data import ../beans data/beans --label labels`
+    - `rootstock data import kaggle.zip data.table=train.csv data.images=train_images 'data.columns=[site,age]'`
     - `rootstock data import torchvision/CIFAR10`
     """
-    from tasks.data_import import Choices
+    from tasks.data_import import Choices, sorted_out
     from tasks.data_import_tables import show_import
 
-    show_import(source, Choices(into, root, encoding, image, label))
+    show_import(source, Choices(*sorted_out(more or []), root, encoding, image, label))
 
 
 @data.command()

@@ -2,6 +2,7 @@
 
 import bz2
 import contextlib
+import gzip
 import io
 import random
 import stat
@@ -239,6 +240,25 @@ def test_damaged_archives_are_refused(tmp_path: Path, damage: Callable[[bytes], 
     archive.write_bytes(damage(archive.read_bytes()))
     with pytest.raises(UserError, match=r"cannot be unpacked as zip or tar|cannot be read|is cut off"):
         _unpack(archive)
+
+
+@pytest.mark.parametrize("kind", ["", "gz"])
+@pytest.mark.parametrize("damage", ["no end", "half a head", "head"])
+def test_a_tar_that_stops_between_its_entries_is_refused(tmp_path: Path, damage: str, kind: str) -> None:
+    path = _tar(tmp_path, *GOOD)
+    content = bytearray(path.read_bytes())
+    third = content.index(b"p/labels.csv")
+    content = content[: third + 200] if damage == "half a head" else content[:third] if damage == "no end" else content
+    if damage == "head":
+        content[third] ^= 0xFF
+    path.write_bytes(gzip.compress(content) if kind else content)
+    with pytest.raises(UserError, match=r"cannot be unpacked as zip or tar \(an entry's head is damaged, or the end"):
+        _unpack(path)
+
+
+def test_a_zip_at_the_end_of_a_tar_is_passed_over(tmp_path: Path) -> None:
+    inner = _zip(tmp_path, ("c/1.png", b"x"), kind=zipfile.ZIP_STORED).read_bytes()
+    assert _unpack(_tar(tmp_path, *GOOD, ("p/inner.zip", inner)))[1] == KEPT
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A folder is there whole or not at all, whatever ends the one who makes it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -68,6 +69,36 @@ def test_what_is_there_is_never_touched(project: Path, there: str) -> None:
     with pytest.raises(UserError, match=r"photos is there already"), new_folder(project, target):
         pass
     assert os.path.lexists(target)
+
+
+def test_what_another_project_makes_beside_it_stays(project: Path, tmp_path: Path) -> None:
+    other = tmp_path / "shared/.theirs.import.part"
+    (other / "a").mkdir(parents=True)
+    (tmp_path / "shared/.ours.import.part/left").mkdir(parents=True)
+    with new_folder(project, tmp_path / "shared/ours") as staged:
+        assert [*staged.iterdir()] == []
+        whole(staged, tmp_path / "shared/ours")
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [".theirs.import.part", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, r"The disk is full while .*data/photos is made; free some space"),
+        (
+            errno.EACCES,
+            r"data/photos cannot be made \(Permission denied: there.png\); mend that, or name another place",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_told(project: Path, number: int, sentence: str) -> None:
+    def fill() -> None:
+        with new_folder(project, project / "data/photos"):
+            raise OSError(number, os.strerror(number), "there.png")
+
+    with pytest.raises(EnvironmentFault, match=sentence):
+        fill()
+    assert [*(project / "data").iterdir()] == []
 
 
 def test_a_place_that_cannot_be_made_is_the_environments(project: Path) -> None:

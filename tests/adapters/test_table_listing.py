@@ -68,6 +68,14 @@ def test_a_table_says_classes_groups_splits_and_columns(photos: Path) -> None:
     assert found.ignored == {".txt": 1}
 
 
+def test_file_name_is_the_image_beside_other_columns_that_could_be(photos: Path) -> None:
+    found = _list(photos, "path,file_name,label\nx,images/a.png,x\ny,images/b.png,y\n")
+    assert (found.columns, [file.path for file in found.files]) == (
+        {"path": "string"},
+        ["images/a.png", "images/b.png"],
+    )
+
+
 def test_files_in_no_row_are_counted(photos: Path) -> None:
     assert _list(photos, "path,label\nimages/a.png,x\nimages/b.png,y\n").ignored == {".png": 2}
 

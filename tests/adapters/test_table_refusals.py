@@ -49,6 +49,7 @@ def _list(folder: Path, text: str | None = None, **choice: Any) -> Listing:
         ("path,label", "..\\..\\a.png,x\n", r"outside the data set's folder"),
         ("path,label", ",x\n", r"no image path in line 2"),
         ("path,label", f"{'n' * 300}.png,x\n", r"longer than a file's name can be"),
+        ("path,label", f"{'n/' * 4000}a.png,x\n", r"longer than a file's name can be"),
         ("path,label", "images,x\n", r"images of line 2 .* is a folder"),
         ("path,label", "images/a.png,y\n", r"images/a.png is in line 2 of .* and in line 3 of .*; an image has one"),
         ("path,label", "images/./a.png,x\n", r"images/a.png is in line 2 .* and in line 3"),

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from adapters import archive_members
 from adapters.json_files import sha256_of
-from tasks.data_import import ORIGIN, Choices, bring
+from tasks.data_import import ORIGIN, Choices, bring, sorted_out
 from tasks.data_import_tables import show_import
 from transfer.errors import UserError
 
@@ -112,14 +112,14 @@ def test_a_published_set_from_files_that_are_here(project: Path, tmp_path: Path)
     assert json.loads((project / "data/mnist" / ORIGIN).read_text()) == {"source": "torchvision/mnist"}
 
 
-def _write_shard(path: Path, images: list[bytes | None], labels: list[int], **columns: list[object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_shard(place: Path, images: list[bytes | None], labels: list[int], **columns: list[object]) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
     held = [None if image is None else {"bytes": image, "path": "x"} for image in images]
     table = pa.table({"image": pa.array(held, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))} | {
         "labels": pa.array(labels), **{name: pa.array(values) for name, values in columns.items()}
     })  # fmt: skip
     names = {"info": {"features": {"labels": {"names": ["ant", "bee"], "_type": "ClassLabel"}}}}
-    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), path, compression="zstd")
+    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps(names)}), place, compression="zstd")
 
 
 def test_images_inside_parquet_files_become_files(project: Path, photos: Path) -> None:
@@ -156,6 +156,83 @@ def test_parquet_files_that_cannot_be_used(project: Path, photos: Path, monkeypa
         with pytest.raises(UserError, match=sentence):
             bring(f"../{name}", Choices(label="labels"))
     assert not (project / "data").exists() or [*(project / "data").iterdir()] == []
+
+
+def test_parquet_files_of_one_name_are_told_apart_by_their_folders(project: Path, photos: Path) -> None:
+    images = [file.read_bytes() for file in sorted(photos.rglob("*.png"))]
+    for split in ("train", "test"):
+        _write_shard(photos.parent / f"hub/default/{split}/0000.parquet", images[:2], [0, 1], path=["x", "y"])
+    done = bring("../hub", Choices(label="labels"))
+    assert (done.listing.given_splits, done.listing.columns) == (("train", "test"), {"path": "string"})
+    assert [file.path for file in done.listing.files][:2] == [
+        "images/test/0000/000000.png",
+        "images/test/0000/000001.png",
+    ]
+
+
+def test_damaged_pages_of_a_parquet_file_are_the_files_fault(project: Path, photos: Path) -> None:
+    path = photos.parent / "torn/train-0.parquet"
+    _write_shard(path, [b"x" * 9000] * 20, [0, 1] * 10)
+    content = bytearray(path.read_bytes())
+    content[8:60] = bytes(52)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"train-0.parquet is no Parquet file that can be read .*; get it again"):
+        bring("../torn", Choices(label="labels"))
+
+
+def test_what_the_hub_calls_an_image_is_no_way_to_name_a_file(project: Path, photos: Path) -> None:
+    content = (photos / "a/0.png").read_bytes()
+    held = [{"bytes": b"?" + content, "path": name} for name in ("x.p\0y", "x.PY", "x.JPG", None)]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(held, kind), "mask": pa.array(held, kind), "label": ["a", "b"] * 2})
+    parquet.write_table(table, photos.parent / "odd.parquet")
+    with pytest.raises(UserError, match=r"holds images in image and mask; say which with data.image=image"):
+        bring("../odd.parquet", Choices(Path("data/odd")))
+    with pytest.raises(UserError, match=r"holds images in image and mask, not in 'x'"):
+        bring("../odd.parquet", Choices(Path("data/odd"), image="x"))
+    found = bring("../odd.parquet", Choices(Path("data/odd"), image="mask")).listing.files
+    assert [file.path.rpartition(".")[2] for file in found] == ["png", "png", "jpg", "png"]
+
+
+def test_what_is_told_of_a_table_is_what_a_run_is_told(project: Path, photos: Path) -> None:
+    rows = "".join(f"{name}.png,x{name},{name[0]},p{name[2]},q,1,2\n" for name in ("a/0", "a/1", "b/0", "b/1"))
+    text = f'path,image,kind,group,patient,"a,b",c\n{rows}'
+    (photos / "train.csv").write_text(text)
+    with pytest.raises(
+        UserError, match=r"group and patient, which may both hold the group; say which with data.group="
+    ):
+        bring("../photos/train.csv", Choices(Path("data/t"), image="path"))
+    said = ("data.group=group", "data.label=kind", 'data.columns=["a,b",c]')
+    done = bring("../photos/train.csv", Choices(*sorted_out(["data/t", *said]), image="path"))
+    assert done.overrides == ("data.path=data/t", "data.label=kind", "data.group=group", 'data.columns=["a,b", c]')
+    assert [*done.listing.columns] == ["a,b", "c"]
+    archive = photos.parent / "kaggle.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in photos.rglob("*.png"):
+            packed.write(file, f"all/{file.relative_to(photos).as_posix()}")
+        packed.writestr("train.csv", text)
+        packed.writestr("submission.csv", "id,kind\n")
+    with pytest.raises(UserError, match=r"or name its table with `data.table=submission.csv`; nothing was imported"):
+        bring(str(archive), Choices())
+    named = ("data.table=train.csv", "data.image=path", "data.images=all", *said)
+    done = bring(str(archive), Choices(settings=named))
+    assert set(done.overrides) == {"data.path=data/kaggle/train.csv", *named[1:5], 'data.columns=["a,b", c]'}
+
+
+def test_what_says_nothing_of_the_source_is_refused(project: Path, photos: Path) -> None:
+    archive = str(_zip(photos))
+    cases = {
+        r"finetune.epochs says nothing of a table": (archive, Choices(settings=("finetune.epochs=3",))),
+        r"data.path says nothing of a table": (archive, Choices(settings=("data.path=x",))),
+        r"--root is about torchvision's sets alone": (archive, Choices(root=Path("x"))),
+        r"--encoding is about archives alone": ("torchvision/MNIST", Choices(encoding="cp932")),
+        r"data.table is about archives alone": ("torchvision/MNIST", Choices(settings=("data.table=x.csv",))),
+    }
+    for sentence, (source, choices) in cases.items():
+        with pytest.raises(UserError, match=sentence):
+            bring(source, choices)
+    with pytest.raises(UserError, match=r"a and b cannot both be made; name one folder"):
+        sorted_out(["a", "data.label=x", "b"])
 
 
 def test_sources_that_cannot_be_used(project: Path, photos: Path) -> None:

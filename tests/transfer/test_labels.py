@@ -55,6 +55,7 @@ def test_numbers_written_in_any_way_are_the_same_classes(numbers: list[int]) -> 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
+        (("1" * 5000, "2"), r"gives 0.png a label of 5,000 characters, and a class's name has at most 255; write"),
         (
             ("a", ["a", "b"]),
             r"gives 1.png the label \['a', 'b'\], a list, as for several classes at once \(multi-label",

@@ -12,6 +12,7 @@ _INTEGER = re.compile(r"^[+-]?\d+(\.0*)?$")
 _FRACTION = re.compile(r"^[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?$")
 _SEPARATORS = ("|", ";", ",")
 _SHOWN = 60
+_LONGEST = 255  # characters of a name; a folder's cannot be longer either
 _FLAGS = ("0", "1", "false", "true")
 _ONE_LABEL = "give every image one label"
 
@@ -42,7 +43,7 @@ def class_names(values: Sequence[Any], images: Sequence[str], source: str) -> tu
         source: what they call the table.
 
     Raises:
-        UserError: a label is missing, is a list or names several classes, or labels are measurements.
+        UserError: a label is missing, too long, is a list or names several classes, or labels are measurements.
     """
     for value, image in zip(values, images, strict=True):
         if isinstance(value, list | tuple | dict | set | bytes) or _is_written_list(value):
@@ -54,6 +55,11 @@ def class_names(values: Sequence[Any], images: Sequence[str], source: str) -> tu
     for name, image in zip(names, images, strict=True):
         if not name:
             raise UserError(f"{source} gives {image} no label; {_ONE_LABEL}, or remove the row.")
+        if len(name) > _LONGEST:
+            raise UserError(
+                f"{source} gives {image} a label of {len(name):,} characters, and a class's name has at most {_LONGEST}; "
+                f"write a short one, or name another column as the label."
+            )
     kinds = dict.fromkeys(names)
     if all(_INTEGER.match(kind) for kind in kinds):
         whole = {kind: str(int(kind.partition(".")[0])) for kind in kinds}
