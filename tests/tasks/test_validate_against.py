@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from adapters.json_files import read_json
 from adapters.manifest_file import read_frame
-from adapters.previous_data import described, write_previous
+from adapters.previous_data import NAMES, NUMBERS, described, write_previous
 from tasks import manifest, validate
 from tasks.params import read_params
 from tasks.validate_tables import limits_of, readable_table
@@ -74,3 +75,23 @@ def test_what_is_kept_of_the_earlier_version_may_be_damaged(photos: Path, damage
     manifest.describe()
     with pytest.raises(UserError, match=r"previous_data\.json is not as `rootstock run` wrote it; restore it"):
         validate.check()
+
+
+def test_a_column_without_a_value_today_is_not_compared(photos: Path) -> None:
+    manifest.describe()
+    readable = readable_table(read_frame(), limits_of(read_params().validate))
+    write_previous(Path(), described(readable, "photos", "d" * 32 + ".dir"))
+    draw = np.random.default_rng(0)
+    for path in sorted(photos.rglob("*.png")):
+        Image.fromarray(draw.integers(100, 103, (10, 12, 3), dtype=np.uint8)).save(path)  # of one tone: not blurred too
+    report = checked()
+    assert failed(report, "warning")["contrast"] == 2 * N_IMAGES
+    assert {one["column"] for one in report["drift"]["columns"]} == {*NUMBERS, *NAMES} - {"sharpness"}
+
+
+@pytest.mark.parametrize("name", ["path_unique", "stable_mode"])
+def test_a_suite_does_not_replace_what_is_always_asked(photos: Path, name: str) -> None:
+    lenient = {"type": "expect_column_to_exist", "kwargs": {"column": "path"}, "meta": {"name": name, "table": "files"}}
+    Path("expectations/mine.json").write_text(json.dumps({"expectations": [lenient]}))
+    with pytest.raises(UserError, match=f"an expectation with the name '{name}', which one of Rootstock's own has"):
+        checked()
