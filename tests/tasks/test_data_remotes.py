@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from adapters import data_records, dvc_cache, remote_objects
-from adapters.data_lists import digest_of as digest_of_files
 from adapters.data_lists import listed, present
 from tasks.data_diff import difference
 from tests.tasks.changed_data import change, digest_of, draw, dvc, git
@@ -75,7 +74,7 @@ def shared_as_a_team_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(found.images.added) == 21
     assert dvc_cache.kept(clone, second).n_here == 0
     dvc(clone, "pull")
-    assert digest_of_files(present(clone, "data/set")) == second
+    assert dvc_cache.digest_of_folder(present(clone, "data/set")) == second
 
 
 def test_a_folder_is_a_remote(two_states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +159,7 @@ def test_a_list_comes_alone_and_read_only(changed: Path) -> None:
     assert remote_objects.fetch(changed, digest)
     files = listed(changed, digest)
     assert files is not None
-    assert digest_of_files(files) == digest
+    assert dvc_cache.digest_of_folder(files) == digest
     place = dvc_cache.object_place(changed, digest)
     assert place.stat().st_mode & 0o777 == 0o444
     assert [path.name for path in place.parent.iterdir()] == [place.name]
