@@ -162,6 +162,15 @@ def headline(report: Mapping[str, Any]) -> str:
     return f"The data can be used, with {warnings}." if report["n_warnings"] else "The data are as expected."
 
 
+def amount(check: Mapping[str, Any]) -> str:
+    """Return how much of a table is not as expected, or what was found of all of it.
+
+    Args:
+        check: an entry of the report's `checks`.
+    """
+    return check["observed"] or f"{check['n_unexpected']} of {check['n_checked']} do not fit"
+
+
 def as_markdown(report: Mapping[str, Any]) -> str:
     """Return what the check came to as a table for Prefect."""
     lines = [f"**{headline(report)}** {_cell(report['summary'])}", ""]
@@ -201,7 +210,7 @@ def _shot(folder: Path, row: str, sha256: str) -> str | None:
 
 
 def _found(check: Mapping[str, Any]) -> str:
-    text = check["observed"] or f"{check['n_unexpected']} of {check['n_checked']} do not fit"
+    text = amount(check)
     return _cell(text[0].upper() + text[1:])
 
 

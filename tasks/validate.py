@@ -10,13 +10,13 @@ from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_frame, read_header
 from adapters.previous_data import NAMES, NUMBERS, PreviousData, read_previous
 from adapters.project import state_folder
-from adapters.report_page import as_markdown, write_page
+from adapters.report_page import amount, as_markdown, write_page
 from adapters.suite_files import read_suites
 from tasks.handoffs import REPORT
 from tasks.params import read_params
 from tasks.params_blocks import ValidateParams
 from tasks.step import step
-from tasks.validate_report import amount, report_of
+from tasks.validate_report import report_of
 from tasks.validate_tables import class_table, limits_of, readable_table
 from transfer.data.expectation import Expectation
 from transfer.data.expectations import stability, suite, with_severities
