@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -65,21 +66,41 @@ def join(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return clone
 
 
-def shared_as_a_team_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Shared:
+    """What a colleague has of a data set that was pushed twice.
+
+    Args:
+        pushed: digests of both states.
+        compared: digests of the states that the clone compared before it pulled.
+        n_added: images that came between them.
+        n_fetched: images that comparing brought into the clone.
+        pulled: digest of the folder that was pulled.
+    """
+
+    pushed: tuple[str, str]
+    compared: tuple[str, str]
+    n_added: int
+    n_fetched: int
+    pulled: str
+
+
+def shared_as_a_team_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
     """Push from one clone; compare and pull in another."""
-    first, second = push_twice(project)
+    pushed = push_twice(project)
     clone = join(project, monkeypatch)
-    found = difference("HEAD~1", "HEAD", fetch=True)  # lists alone
-    assert (found.before.digest, found.after.digest) == (first, second)
-    assert len(found.images.added) == 21
-    assert dvc_cache.kept(clone, second).n_here == 0
+    found = difference("HEAD~1", "HEAD", fetch=True)
+    compared, n_fetched = (found.before.digest, found.after.digest), dvc_cache.kept(clone, pushed[1]).n_here
     dvc(clone, "pull")
-    assert dvc_cache.digest_of_folder(present(clone, "data/set")) == second
+    pulled = dvc_cache.digest_of_folder(present(clone, "data/set"))
+    return Shared(pushed, compared, len(found.images.added), n_fetched, pulled)
 
 
 def test_a_folder_is_a_remote(two_states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dvc(two_states, "remote", "add", "-d", "store", str(tmp_path / "store"))
-    shared_as_a_team_does(two_states, monkeypatch)
+    found = shared_as_a_team_does(two_states, monkeypatch)
+    assert (found.compared, found.n_added, found.n_fetched) == (found.pushed, 21, 0)  # lists alone
+    assert found.pulled == found.pushed[1]
 
 
 @pytest.fixture
@@ -120,7 +141,9 @@ def make_bucket(address: str, deadline: float) -> None:
 def test_a_server_that_speaks_s3_is_a_remote(two_states: Path, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dvc(two_states, "remote", "add", "-d", "store", f"s3://{BUCKET}/store")
     dvc(two_states, "remote", "modify", "store", "endpointurl", s3_server)
-    shared_as_a_team_does(two_states, monkeypatch)
+    found = shared_as_a_team_does(two_states, monkeypatch)
+    assert (found.compared, found.n_added, found.n_fetched) == (found.pushed, 21, 0)  # lists alone
+    assert found.pulled == found.pushed[1]
 
 
 @pytest.mark.service
