@@ -1,9 +1,7 @@
 """The files of a state of a data set with their md5: as DVC's cache lists them, or as they lie in the folder now."""
 
-import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +11,6 @@ from transfer.errors import EnvironmentFault, UserError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-_CHUNK_BYTES = 1 << 20
 
 
 def listed(project: Path, digest: str) -> dict[str, str] | None:
@@ -71,12 +67,6 @@ def present(project: Path, path: str) -> dict[str, str]:
         raise EnvironmentFault(f"A file of {path} cannot be read ({error}); mend that and try again.") from error
 
 
-def digest_of(files: Mapping[str, str]) -> str:
-    """Return the digest that DVC gives a folder of such files."""
-    entries = [{"md5": files[path], "relpath": path} for path in sorted(files)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + DIRECTORY
-
-
 def _digests(repo: "Repo", folder: str) -> dict[str, str]:
     """Ask DVC's record of what it has read, and read the others."""
     infos = {
@@ -89,18 +79,10 @@ def _digests(repo: "Repo", folder: str) -> dict[str, str]:
         if found is not None and found.name == "md5" and found.value:
             known[path] = found.value
     for path in infos.keys() - known.keys():
-        known[path] = _md5(path)
+        known[path] = dvc_cache.digest_of_file(path)
     return {path[len(folder) + 1 :].replace(os.sep, "/"): digest for path, digest in known.items()}
 
 
 def _info(path: str) -> dict[str, Any]:
     found = os.stat(path)  # noqa: PTH116 as above
     return {"type": "file", "ino": found.st_ino, "mtime": found.st_mtime, "size": found.st_size}
-
-
-def _md5(path: str) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as stream:  # noqa: PTH123 as above
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Read what DVC recorded in dvc.lock and .dvc files: so that asking it starts no process."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,25 @@ def recorded(project: Path) -> dict[str, Any]:
 
 def data_digest(project: Path) -> str | None:
     """Return the md5 of the data set that the manifest stage last read, as DVC has it; None before the first run."""
-    lock = recorded(project).get("manifest", {})
-    path = lock.get("params", {}).get("params.yaml", {}).get("data", {}).get("path")
-    return next((dep.get("md5") for dep in lock.get("deps", ()) if dep["path"] == path), None)
+    return data_of(recorded(project).get("manifest", {}))[1]
+
+
+def data_of(manifest: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return path and md5 of the data set that the manifest stage read; None where that is not recorded.
+
+    Args:
+        manifest: what DVC recorded of the stage.
+    """
+    path = manifest.get("params", {}).get("params.yaml", {}).get("data", {}).get("path")
+    return path, next((dep.get("md5") for dep in manifest.get("deps", ()) if dep.get("path") == path), None)
+
+
+def made(stage: Mapping[str, Any], path: str) -> str | None:
+    """Return the md5 of a file that a stage made; None where that is not recorded.
+
+    Args:
+        stage: what DVC recorded of it.
+        path: of the file, as dvc.yaml has it.
+    """
+    found = (out.get("md5") for out in stage.get("outs", ()) if out.get("path") == path)
+    return next((str(md5) for md5 in found if md5), None)

@@ -215,8 +215,11 @@ def _stability(column: Any, edges: Any, counts: Any, confidence: float) -> dict[
         raise ValueError(f"there are {len(counts)} counts, but must be one more than the {len(edges)} edges")
     if edges is None and not hasattr(counts, "items"):
         raise ValueError("counts of a column without edges must be an object, name -> images")
-    if min(counts if edges is not None else counts.values(), default=-1) < 0:
-        raise ValueError("counts must hold at least one number, none of them negative")
+    all_counts = list(counts if edges is not None else counts.values())
+    if min(all_counts, default=-1) < 0 or not sum(all_counts):
+        raise ValueError("counts must hold at least one number above 0, none of them negative")
+    if not len(held):
+        raise ValueError("the column holds no value")
     if edges is None:
         names: list[str] = [str(value) for value in held]
         found = shift(Profile(None, {str(name): int(count) for name, count in counts.items()}), names, confidence)

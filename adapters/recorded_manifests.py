@@ -54,8 +54,7 @@ def md5_of_manifest(lock: str | None, path: str, digest: str) -> str | None:
     read = {os.path.normpath(str(one.get("path"))): one.get("md5") for one in stage.get("deps", ())}
     if read.get(os.path.normpath(path)) != digest:
         return None
-    made = (one.get("md5") for one in stage.get("outs", ()) if one.get("path") == MANIFEST.as_posix())
-    return next((str(one) for one in made if one), None)
+    return dvc_lock.made(stage, MANIFEST.as_posix())
 
 
 def read_recorded(project: Path, md5: str) -> Recorded | None:

@@ -1,6 +1,5 @@
 """Bring single objects from the project's DVC remote into its cache: a list of files, without the files."""
 
-import hashlib
 import tempfile
 from pathlib import Path
 
@@ -39,8 +38,7 @@ def fetch(project: Path, digest: str) -> bool:
         except Exception as error:  # what a remote raises is its package's own
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             raise EnvironmentFault(f"The remote cannot be read: {reason}; `dvc fetch -v` tells more.") from error
-        found = hashlib.md5(new.read_bytes(), usedforsecurity=False).hexdigest()
-        if found != digest.removesuffix(dvc_cache.DIRECTORY):
+        if dvc_cache.digest_of_file(new) != digest.removesuffix(dvc_cache.DIRECTORY):
             raise EnvironmentFault(
                 f"The remote gave another object for {digest}; push that state again with `dvc push`."
             )

@@ -29,7 +29,7 @@ body { overflow-wrap: anywhere; } code { unicode-bidi: isolate; white-space: pre
   background: var(--line); overflow: hidden; }
 .drift i { position: absolute; top: 0; bottom: 0; min-width: 3px; background: var(--bar); }
 .drift i.moved { background: var(--warn); }
-td .soft { font-size: .85rem; } .whole { overflow-wrap: normal; }
+td .soft { font-size: .85rem; } .whole { overflow-wrap: normal; } .named { min-width: 9rem; }
 @media (max-width: 40rem) { main { padding: 1.4rem .9rem 3rem; } h1 { font-size: 1.35rem; }
   th, td { padding: .45rem .55rem; } .shots { grid-template-columns: repeat(auto-fill, minmax(5rem, 1fr)); }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
@@ -80,7 +80,8 @@ of each column, with its interval: 0 where nothing moved, below 0.1 little, abov
 </td><td class="number">{{ one.index }}</td>
 <td class="share"><div class="drift" role="img" aria-label="{{ one.range }}">
 <i class="{{ '' if one.passed else 'moved' }}" style="left: {{ one.left }}%; width: {{ one.width }}%"></i></div></td>
-<td><code>{{ one.most }}</code></td><td class="number">{{ one.before }}</td><td class="number">{{ one.now }}</td></tr>
+<td class="named"><code>{{ one.most }}</code></td>
+<td class="number">{{ one.before }}</td><td class="number">{{ one.now }}</td></tr>
 {% endfor %}</tbody></table></div>{% endif %}
 
 <h2>Classes and splits</h2>
@@ -88,7 +89,7 @@ of each column, with its interval: 0 where nothing moved, below 0.1 little, abov
 <thead><tr><th>Class</th><th class="share"></th><th class="number">Readable</th>{% for split in splits %}
 <th class="number">{{ split }}</th>{% endfor %}</tr></thead>
 <tbody>
-{% for row in classes %}<tr><td><code>{{ row.class_name }}</code></td>
+{% for row in classes %}<tr><td class="named"><code>{{ row.class_name }}</code></td>
 <td class="share"><div class="bar" style="width: {{ (100 * row.n_images / largest) | round(1) }}%"></div></td>
 <td class="number">{{ row.n_images }}</td>
 {% for split in splits %}<td class="number">{{ row['n_' ~ split] }}</td>{% endfor %}</tr>
@@ -162,6 +163,15 @@ def headline(report: Mapping[str, Any]) -> str:
     return f"The data can be used, with {warnings}." if report["n_warnings"] else "The data are as expected."
 
 
+def amount(check: Mapping[str, Any]) -> str:
+    """Return how much of a table is not as expected, or what was found of all of it.
+
+    Args:
+        check: an entry of the report's `checks`.
+    """
+    return check["observed"] or f"{check['n_unexpected']} of {check['n_checked']} do not fit"
+
+
 def as_markdown(report: Mapping[str, Any]) -> str:
     """Return what the check came to as a table for Prefect."""
     lines = [f"**{headline(report)}** {_cell(report['summary'])}", ""]
@@ -201,7 +211,7 @@ def _shot(folder: Path, row: str, sha256: str) -> str | None:
 
 
 def _found(check: Mapping[str, Any]) -> str:
-    text = check["observed"] or f"{check['n_unexpected']} of {check['n_checked']} do not fit"
+    text = amount(check)
     return _cell(text[0].upper() + text[1:])
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,28 @@ _PARTS = (
 _SEVERITIES = {**{tools: ours for ours, tools in TOOLS_SEVERITY.items()}, "error": "error"}
 
 
-def read_suites(columns: Mapping[str, Sequence[str]], folder: Path = FOLDER) -> tuple[Expectation, ...]:
+def read_suites(
+    columns: Mapping[str, Sequence[str]], folder: Path = FOLDER, taken: Collection[str] = ()
+) -> tuple[Expectation, ...]:
     """Read every suite of a folder, sorted by name.
 
     Args:
         columns: table -> its columns.
         folder: the folder; without it there are no suites.
+        taken: names of expectations that are none of the user's.
 
     Raises:
-        UserError: a file is no suite, or asks for what cannot be checked.
+        UserError: a file is no suite, asks for what cannot be checked, or gives a name that another expectation has.
     """
     paths = sorted(path for path in folder.glob("*.json") if path.name != PREVIOUS.name)
     asked = [one for path in paths for one in _read_suite(path, columns)]
     names = [one.name for one in asked]
     for one in asked:
+        if one.name in taken:
+            raise UserError(
+                f"{folder} has an expectation with the name {one.name!r}, which one of Rootstock's own has; "
+                "give it another."
+            )
         if names.count(one.name) > 1:
             raise UserError(f"{folder} has two expectations with the name {one.name!r}; give each a name of its own.")
     return tuple(asked)

@@ -111,9 +111,10 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
 
 def _side(project: Path, state: State, *, fetch: bool) -> Side:
     fetch = fetch and dvc_cache.remote(project) is not None
+    files: Mapping[str, str] | None
     if state.digest is None:
-        files: Mapping[str, str] | None = data_lists.present(project, state.path)
-        digest = data_lists.digest_of(files or {})
+        files = data_lists.present(project, state.path)
+        digest = dvc_cache.digest_of_folder(files)
     else:
         digest = state.digest
         files = data_lists.listed(project, digest)

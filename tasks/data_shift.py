@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adapters.recorded_manifests import Recorded
 from tasks.data_diff import Difference
-from transfer.data.shift import Shift, shift_of, total_variation
+from transfer.data.shift import TwoSamples, shift_of, total_variation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +28,8 @@ class NumberShift:
     """
 
     fact: str
-    all_images: Shift | None
-    newcomers: Shift | None
+    all_images: TwoSamples | None
+    newcomers: TwoSamples | None
     apart: bool
 
 
@@ -53,12 +52,17 @@ class KindShift:
 
 def number_shifts(found: Difference) -> tuple[NumberShift, ...]:
     """Return the numbers that both manifests record; empty where one of them is not here."""
+    import numpy as np
+
     before, after = found.before.recorded, found.after.recorded
     if before is None or after is None:
         return ()
     came = {entry.path for entry in found.images.added} | {pair.after.path for pair in found.images.changed}
     facts = [fact for fact in before.numbers if fact in after.numbers]
-    return tuple(_number(fact, before, after, came, len(facts)) for fact in facts)
+    is_new = np.fromiter((path in came for path in after.paths), dtype=bool, count=len(after.paths))
+    return tuple(
+        _number(fact, _finite(before.numbers[fact]), after.numbers[fact], is_new, len(facts)) for fact in facts
+    )
 
 
 def kind_shifts(found: Difference) -> tuple[KindShift, ...]:
@@ -78,14 +82,12 @@ def kind_shifts(found: Difference) -> tuple[KindShift, ...]:
     return (*shifts, *(_kind(name, before.kinds[name], after.kinds[name]) for name in few))
 
 
-def _number(fact: str, before: Recorded, after: Recorded, came: set[str], n_facts: int) -> NumberShift:
-    import numpy as np
-
-    first, second = before.numbers[fact], after.numbers[fact]
-    is_new = np.fromiter((path in came for path in after.paths), dtype=bool, count=len(after.paths))
-    newcomers = shift_of(_finite(first), _finite(second[is_new]))
+def _number(
+    fact: str, before: "NDArray[np.float64]", after: "NDArray[np.float64]", is_new: "NDArray[np.bool_]", n_facts: int
+) -> NumberShift:
+    newcomers = shift_of(before, _finite(after[is_new]))
     apart = newcomers is not None and newcomers.p_value < _LEVEL / n_facts and newcomers.distance >= _DISTANCE
-    return NumberShift(fact, shift_of(_finite(first), _finite(second)), newcomers, apart)
+    return NumberShift(fact, shift_of(before, _finite(after)), newcomers, apart)
 
 
 def _finite(values: "NDArray[np.float64]") -> "NDArray[np.float64]":
@@ -95,4 +97,5 @@ def _finite(values: "NDArray[np.float64]") -> "NDArray[np.float64]":
 
 
 def _kind(fact: str, before: "list[str] | tuple[str, ...]", after: "list[str] | tuple[str, ...]") -> KindShift:
-    return KindShift(fact, dict(Counter(before)), dict(Counter(after)), total_variation(before, after))
+    counts = dict(Counter(before)), dict(Counter(after))
+    return KindShift(fact, *counts, total_variation(*counts))

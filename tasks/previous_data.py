@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapters import dvc_cache, dvc_lock
 from adapters.manifest_file import MANIFEST
@@ -26,11 +26,11 @@ def remember(project: Path, lock_before: str | None) -> bool:
         lock_before: text of dvc.lock before it ran; None where nothing had run.
     """
     then, now = dvc_lock.stages(lock_before).get("manifest", {}), dvc_lock.recorded(project).get("manifest", {})
-    (path, before), (path_now, digest_now) = _data(then), _data(now)
+    (path, before), (path_now, digest_now) = dvc_lock.data_of(then), dvc_lock.data_of(now)
     if before is None or path != path_now or before == digest_now:
         return False
-    made = next((out.get("md5") for out in then.get("outs", ()) if out.get("path") == MANIFEST.as_posix()), None)
-    files = _table(dvc_cache.content(project, str(made)) if made else None)
+    md5 = dvc_lock.made(then, MANIFEST.as_posix())
+    files = _table(dvc_cache.content(project, md5) if md5 else None)
     if files is None:
         return False
     from adapters.previous_data import described, write_previous
@@ -39,12 +39,6 @@ def remember(project: Path, lock_before: str | None) -> bool:
     limits = limits_of(read_params(project / PARAMS_FILE).validate)
     write_previous(project, described(readable_table(files, limits), str(path), before))
     return True
-
-
-def _data(manifest: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Return path and digest of the data that the stage `manifest` read, as DVC recorded them."""
-    path = manifest.get("params", {}).get("params.yaml", {}).get("data", {}).get("path")
-    return path, next((dep.get("md5") for dep in manifest.get("deps", ()) if dep.get("path") == path), None)
 
 
 def _table(content: bytes | None) -> "pd.DataFrame | None":

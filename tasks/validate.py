@@ -10,13 +10,13 @@ from adapters.json_files import read_json, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_frame, read_header
 from adapters.previous_data import NAMES, NUMBERS, PreviousData, read_previous
 from adapters.project import state_folder
-from adapters.report_page import as_markdown, write_page
+from adapters.report_page import amount, as_markdown, write_page
 from adapters.suite_files import read_suites
 from tasks.handoffs import REPORT
 from tasks.params import read_params
 from tasks.params_blocks import ValidateParams
 from tasks.step import step
-from tasks.validate_report import amount, report_of
+from tasks.validate_report import report_of
 from tasks.validate_tables import class_table, limits_of, readable_table
 from transfer.data.expectation import Expectation
 from transfer.data.expectations import stability, suite, with_severities
@@ -100,13 +100,13 @@ def _asked(
 ) -> tuple[Expectation, ...]:
     """Return what is asked: by us, by the user, by what is known of the earlier version; as severe as the user says."""
     earlier = {} if previous is None else previous.columns
-    here = {name: profile for name, profile in earlier.items() if name in tables["readable"]}
-    asked = (
-        *ours,
-        *stability(here, params.max_drift, params.confidence),
-        *read_suites({name: [str(column) for column in frame.columns] for name, frame in tables.items()}),
-    )
-    return with_severities(asked, params.severities, [f"stable_{name}" for name in (*NUMBERS, *NAMES)])
+    held = tables["readable"].notna().any()  # a column that is empty today has no distribution
+    here = {name: profile for name, profile in earlier.items() if held.get(name, False)}
+    of_drift = [f"stable_{name}" for name in (*NUMBERS, *NAMES)]  # asked or not: it depends on the data
+    columns = {name: [str(column) for column in frame.columns] for name, frame in tables.items()}
+    theirs = read_suites(columns, taken=[*(one.name for one in ours), *of_drift])
+    asked = (*ours, *stability(here, params.max_drift, params.confidence), *theirs)
+    return with_severities(asked, params.severities, of_drift)
 
 
 def _show_in_prefect(text: str) -> None:

@@ -49,15 +49,6 @@ def report_of(
     }
 
 
-def amount(check: dict[str, Any]) -> str:
-    """Return how much of a table is not as expected, or what was found of all of it.
-
-    Args:
-        check: an entry of the report's `checks`.
-    """
-    return check["observed"] or f"{check['n_unexpected']} of {check['n_checked']} do not fit"
-
-
 def _as_plain(finding: Finding) -> dict[str, Any]:
     asked = finding.expectation
     return {

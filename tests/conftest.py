@@ -126,6 +126,15 @@ def prefect_server(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 @pytest.fixture(scope="session")
+def great_expectations() -> None:
+    """Pay for the import of Great Expectations (3 s) once, before the first test that needs it."""
+    from adapters.expectations import quiet_tool
+
+    with quiet_tool():
+        pass
+
+
+@pytest.fixture(scope="session")
 def answering() -> Callable[[str], AbstractContextManager[str]]:
     """Return what runs something that answers like a Prefect API with its state in a folder, and yields its URL."""
     return _answering

@@ -11,6 +11,8 @@ from transfer.data.expectation import Expectation, Finding, failed
 from transfer.data.expectations import Limits, suite
 from transfer.errors import EnvironmentFault
 
+pytestmark = pytest.mark.usefixtures("great_expectations")
+
 FILES = pd.DataFrame(
     {
         "path": [f"f{index}" for index in range(20)],
@@ -26,12 +28,6 @@ LIMITS = Limits(
     min_highlight=0.15, max_shadow=0.9, min_contrast=0.05, min_sharpness=0.02,
 )  # fmt: skip
 KEYS = {"files": "path", "classes": "class_name"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _imported() -> None:
-    """Pay for the import (3 s) once, before the first test."""
-    _run(_expect("fine", "path", "unique"))
 
 
 def _expect(name: str, column: str, rule: Any, *arguments: Any, table: Any = "files", **more: Any) -> Expectation:

@@ -15,19 +15,14 @@ from transfer.data.expectation import Expectation, Finding
 from transfer.data.expectations import Limits, stability, suite, with_severities
 from transfer.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("great_expectations")
+
 N = 200
 LIMITS = Limits(
     max_quarantined_fraction=0.05, min_images_per_class=3, min_side_px=8, max_class_ratio=20.0, max_aspect_ratio=10.0,
     min_highlight=0.15, max_shadow=0.9, min_contrast=0.05, min_sharpness=0.02,
 )  # fmt: skip
 KEYS = {"files": "path", "readable": "path", "classes": "class_name"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _imported() -> None:
-    """Pay for the import (3 s) once, before the first test."""
-    with quiet_tool():
-        pass
 
 
 @pytest.fixture

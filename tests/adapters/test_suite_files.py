@@ -13,18 +13,13 @@ from adapters.expectations import quiet_tool, run_expectations
 from adapters.suite_files import ALLOWED, read_suites
 from transfer.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("great_expectations")
+
 FRAME = pd.DataFrame(
-    {"path": list("abcd"), "width_px": [10, 20, 30, 40], "patient": list("xxyy"), "split": list("ttvt")}
+    {"path": list("abcd"), "width_px": [10, 20, 30, 40], "patient": list("xxyy"), "split": list("ttvt"), "empty": None}
 )
 COLUMNS = {"readable": [*FRAME.columns], "classes": ["class_name"]}
 WIDE = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "width_px", "min_value": 15}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _imported() -> None:
-    """Pay for the import (3 s) once, before the first test."""
-    with quiet_tool():
-        pass
 
 
 def _leave(folder: Path, *expectations: Any, **more: Any) -> Path:
@@ -131,6 +126,8 @@ def test_names_are_given_once(tmp_path: Path) -> None:
     named = {**WIDE, "meta": {"name": "wide"}}
     with pytest.raises(UserError, match="has two expectations with the name 'wide'"):
         read_suites(COLUMNS, _leave(tmp_path, named, named))
+    with pytest.raises(UserError, match="an expectation with the name 'wide', which one of Rootstock's own has"):
+        read_suites(COLUMNS, _leave(tmp_path, named), taken=["wide"])
 
 
 def test_what_fails_while_it_is_checked_is_the_users_to_mend(tmp_path: Path) -> None:
@@ -143,7 +140,9 @@ def test_what_fails_while_it_is_checked_is_the_users_to_mend(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"column": "path", "counts": {}}, "counts must hold at least one number"),
+        ({"column": "path", "counts": {}}, "counts must hold at least one number above 0"),
+        ({"column": "width_px", "edges": [1], "counts": [0, 0]}, "counts must hold at least one number above 0"),
+        ({"column": "empty", "counts": {"a": 1}}, "the column holds no value"),
         ({"column": "path", "counts": {"a": -1}}, "none of them negative"),
         ({"column": "path", "counts": [1]}, "must be an object, name -> images"),
         ({"column": "width_px", "edges": [1, 2], "counts": [1]}, "there are 1 counts, but must be one more than the 2"),

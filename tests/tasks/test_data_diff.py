@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from adapters import dvc_cache
-from adapters.data_lists import digest_of as digest_of_files
 from adapters.data_lists import present
 from adapters.manifest_file import MANIFEST, read_frame
 from flows.cli import main
@@ -85,7 +84,7 @@ def test_the_folder_is_taken_as_it_is_now(changed: Path) -> None:
     assert found["paths"]["added"] == ["c/new.png"]
     dvc(changed, "add", "-q", "data/set")
     assert found["after"]["digest"] == digest_of(changed)
-    assert digest_of_files(present(changed, "data/set")) == digest_of(changed)
+    assert dvc_cache.digest_of_folder(present(changed, "data/set")) == digest_of(changed)
 
 
 def test_facts_of_what_came_are_set_beside_those_of_before(changed: Path) -> None:
@@ -184,7 +183,7 @@ def test_a_list_that_is_not_here_is_fetched_when_asked_for_and_the_files_still_c
     assert dvc_cache.kept(changed, found.before.digest).n_here == 0
     git(changed, "checkout", "--quiet", "v1")
     dvc(changed, "pull", "-q", "--force", "data/set")
-    assert digest_of_files(present(changed, "data/set")) == first["before"]["digest"]
+    assert dvc_cache.digest_of_folder(present(changed, "data/set")) == first["before"]["digest"]
 
 
 def test_without_a_remote_it_says_so(changed: Path) -> None:

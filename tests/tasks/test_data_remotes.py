@@ -10,12 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from adapters import data_records, dvc_cache, remote_objects
-from adapters.data_lists import digest_of as digest_of_files
 from adapters.data_lists import listed, present
 from tasks.data_diff import difference
 from tests.tasks.changed_data import change, digest_of, draw, dvc, git
@@ -66,21 +66,41 @@ def join(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return clone
 
 
-def shared_as_a_team_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@dataclass(frozen=True)
+class Shared:
+    """What a colleague has of a data set that was pushed twice.
+
+    Args:
+        pushed: digests of both states.
+        compared: digests of the states that the clone compared before it pulled.
+        n_added: images that came between them.
+        n_fetched: images that comparing brought into the clone.
+        pulled: digest of the folder that was pulled.
+    """
+
+    pushed: tuple[str, str]
+    compared: tuple[str, str]
+    n_added: int
+    n_fetched: int
+    pulled: str
+
+
+def shared_as_a_team_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
     """Push from one clone; compare and pull in another."""
-    first, second = push_twice(project)
+    pushed = push_twice(project)
     clone = join(project, monkeypatch)
-    found = difference("HEAD~1", "HEAD", fetch=True)  # lists alone
-    assert (found.before.digest, found.after.digest) == (first, second)
-    assert len(found.images.added) == 21
-    assert dvc_cache.kept(clone, second).n_here == 0
+    found = difference("HEAD~1", "HEAD", fetch=True)
+    compared, n_fetched = (found.before.digest, found.after.digest), dvc_cache.kept(clone, pushed[1]).n_here
     dvc(clone, "pull")
-    assert digest_of_files(present(clone, "data/set")) == second
+    pulled = dvc_cache.digest_of_folder(present(clone, "data/set"))
+    return Shared(pushed, compared, len(found.images.added), n_fetched, pulled)
 
 
 def test_a_folder_is_a_remote(two_states: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dvc(two_states, "remote", "add", "-d", "store", str(tmp_path / "store"))
-    shared_as_a_team_does(two_states, monkeypatch)
+    found = shared_as_a_team_does(two_states, monkeypatch)
+    assert (found.compared, found.n_added, found.n_fetched) == (found.pushed, 21, 0)  # lists alone
+    assert found.pulled == found.pushed[1]
 
 
 @pytest.fixture
@@ -121,7 +141,9 @@ def make_bucket(address: str, deadline: float) -> None:
 def test_a_server_that_speaks_s3_is_a_remote(two_states: Path, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dvc(two_states, "remote", "add", "-d", "store", f"s3://{BUCKET}/store")
     dvc(two_states, "remote", "modify", "store", "endpointurl", s3_server)
-    shared_as_a_team_does(two_states, monkeypatch)
+    found = shared_as_a_team_does(two_states, monkeypatch)
+    assert (found.compared, found.n_added, found.n_fetched) == (found.pushed, 21, 0)  # lists alone
+    assert found.pulled == found.pushed[1]
 
 
 @pytest.mark.service
@@ -160,7 +182,7 @@ def test_a_list_comes_alone_and_read_only(changed: Path) -> None:
     assert remote_objects.fetch(changed, digest)
     files = listed(changed, digest)
     assert files is not None
-    assert digest_of_files(files) == digest
+    assert dvc_cache.digest_of_folder(files) == digest
     place = dvc_cache.object_place(changed, digest)
     assert place.stat().st_mode & 0o777 == 0o444
     assert [path.name for path in place.parent.iterdir()] == [place.name]

@@ -50,6 +50,7 @@ frame.onload = () => {{
     wide: wide.slice(0, 5).map(one => one.tagName + ' ' + one.className + ' ' + one.textContent.slice(0, 60)),
     clipped: clipped, ran: inner.ran || null,
     asked: inner.performance.getEntriesByType('resource').map(one => one.name),
+    named: [...page.querySelectorAll('td.named')].map(one => one.getBoundingClientRect().width),
     scripts: page.scripts.length, images: [...page.images].map(one => one.naturalWidth),
   }});
 }};

@@ -13,55 +13,35 @@ from adapters.json_files import read_json
 from adapters.manifest_file import MANIFEST, read_manifest
 from adapters.report_page import as_markdown
 from tasks import manifest, validate
+from tests.tasks.validated import checked, failed
 from transfer.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("great_expectations")
 
 N_IMAGES = 30  # of each class, as `photos` leaves them
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _imported() -> None:
-    """Pay for the import of Great Expectations (3 s) once, before the first test."""
-    from adapters.expectations import quiet_tool
-
-    with quiet_tool():
-        pass
-
-
-def _report() -> dict[str, Any]:
-    manifest.describe()
-    validate.check()
-    return read_json(validate.REPORT, made_from={"manifest": MANIFEST})
-
-
-def _failed(report: dict[str, Any], severity: str) -> dict[str, int]:
-    return {
-        check["name"]: check["n_unexpected"]
-        for check in report["checks"]
-        if not check["passed"] and check["severity"] == severity
-    }
-
-
 def test_a_good_data_set_passes_everything(photos: Path) -> None:
-    report = _report()
+    report = checked()
     validate.gate()
     assert report["passed"]
-    assert _failed(report, "error") == _failed(report, "warning") == {}
+    assert failed(report, "error") == failed(report, "warning") == {}
     assert report["counts"]["n_files"] == report["counts"]["n_readable"] == 2 * N_IMAGES
     assert sum(row["n_train"] + row["n_val"] + row["n_test"] for row in report["classes"]) == 2 * N_IMAGES
     assert len(read_manifest().rows) == 2 * N_IMAGES
 
 
 def test_the_report_repeats_itself_to_the_byte(photos: Path) -> None:
-    _report()
+    checked()
     first = [path.read_bytes() for path in (validate.REPORT, validate.PAGE)]
-    _report()
+    checked()
     assert [path.read_bytes() for path in (validate.REPORT, validate.PAGE)] == first
 
 
 def test_a_broken_image_among_good_ones_is_quarantined(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = (photos / "cats" / "00.png").read_bytes()
     (photos / "cats" / "cut.png").write_bytes(content[:100])
-    report = _report()
+    report = checked()
     validate.gate()
     assert [file["path"] for file in report["quarantined"]] == ["cats/cut.png"]
     assert "61 files, 1 of them quarantined" in capsys.readouterr().out
@@ -72,8 +52,8 @@ def test_a_broken_image_among_good_ones_is_quarantined(photos: Path, capsys: pyt
 def test_too_many_broken_images_stop_the_run_and_leave_the_report(photos: Path) -> None:
     for index in range(4):
         (photos / "cats" / f"broken{index}.jpg").write_text("no image")
-    report = _report()
-    assert _failed(report, "error") == {"readable_share": 4}
+    report = checked()
+    assert failed(report, "error") == {"readable_share": 4}
     with pytest.raises(UserError) as caught:
         validate.gate()
     sentence = str(caught.value)
@@ -88,8 +68,8 @@ def test_too_many_broken_images_stop_the_run_and_leave_the_report(photos: Path) 
 def test_a_class_below_the_minimum_stops_the_run(photos: Path) -> None:
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("min_images_per_class: 3", "min_images_per_class: 31"))
-    report = _report()
-    assert _failed(report, "error") == {"class_size": 2}
+    report = checked()
+    assert failed(report, "error") == {"class_size": 2}
     with pytest.raises(UserError, match=r"at least 31 readable images, but 2 of 2 do not fit \(cats, dogs\)"):
         validate.gate()
 
@@ -141,9 +121,9 @@ def _turned(photos: Path) -> None:
 )
 def test_what_is_odd_is_a_warning(photos: Path, change: Callable[[Path], None], expected: dict[str, int]) -> None:
     change(photos)
-    report = _report()
+    report = checked()
     validate.gate()
-    assert _failed(report, "warning") == expected
+    assert failed(report, "warning") == expected
 
 
 def _blank(photos: Path) -> None:
@@ -174,8 +154,8 @@ def _stripe(photos: Path) -> None:
 )  # fmt: skip
 def test_what_an_image_lacks_is_told_once_and_shown(photos: Path, change: Callable[[Path], None], name: str) -> None:
     change(photos)
-    report = _report()
-    assert _failed(report, "warning") == {name: 1}
+    report = checked()
+    assert failed(report, "warning") == {name: 1}
     page = validate.PAGE.read_text()
     assert page.count("<img ") == page.count("data:image/") == 1
 
@@ -193,7 +173,7 @@ def test_an_image_that_changed_since_is_named_but_not_shown(photos: Path) -> Non
 def test_prefect_gets_a_table_that_names_cannot_break(photos: Path) -> None:
     (photos / "dogs").rename(photos / "do|gs `x`\n# no")
     Image.new("RGB", (20, 20), "grey").save(photos / "do|gs `x`\n# no" / "blank.png")
-    lines = as_markdown(_report()).splitlines()
+    lines = as_markdown(checked()).splitlines()
     assert lines[0].startswith("**The data can be used, with 2 warnings.**")
     rows = [line for line in lines if line.startswith("| warning")]
     assert len(rows) == 2
@@ -214,8 +194,8 @@ def test_test_images_that_were_trained_on_are_counted(photos: Path) -> None:
         shutil.copy(photos / "train" / "cats" / f"{index:02d}.png", photos / "test" / "cats")
     manifest.describe()
     trained = sum(row.split == "train" for row in _rows("cats"))
-    report = _report()
-    assert _failed(report, "warning")["no_training_copy_in_test"] == trained
+    report = checked()
+    assert failed(report, "warning")["no_training_copy_in_test"] == trained
     assert "no test image is byte-identical to a training image" in report["summary"]
     assert report["passed"]
 
@@ -229,7 +209,7 @@ def _rows(class_name: str) -> list[Any]:
 
 def test_the_page_needs_nothing_else_and_escapes_names(photos: Path) -> None:
     (photos / "dogs").rename(photos / "<script>alert(1)<")
-    _report()
+    checked()
     page = validate.PAGE.read_text()
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;" in page

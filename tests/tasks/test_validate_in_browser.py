@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.service,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; install the package chromium"),
 ]
+SHORTEST_LINE_PX = 120  # of a name in a table: narrower, it is a column of letters
 NAMES = ("<script>parent.ran=1<", "dogs ", "a class with one word " + "x" * 90, "Dogs")
 
 
@@ -48,6 +49,7 @@ def page(project: Path) -> Path:
 def test_nothing_overflows_nothing_runs_and_nothing_is_asked_for(page: Path, tmp_path: Path, width_px: int) -> None:
     at = seen(page, tmp_path, width_px)
     assert (at.found["width"], at.found["scroll"], at.found["wide"]) == (width_px, width_px, [])
+    assert min(at.found["named"]) > SHORTEST_LINE_PX
     assert (at.found["ran"], at.found["scripts"]) == (None, 0)
     assert [name for name in at.found["asked"] if not name.startswith("data:")] == []
     assert [address for address in at.asked if not OWN.match(address)] == []

@@ -1,4 +1,8 @@
-"""How far the distribution of a column has moved since an earlier version of the data, with an interval."""
+"""How far the distribution of a column has moved since an earlier version of the data, with an interval.
+
+Of the earlier version counts are kept, and no image: so numbers are put into bins that were chosen then. Two versions
+whose images are both at hand are compared by `transfer.data.shift`, without bins.
+"""
 
 import itertools
 import math

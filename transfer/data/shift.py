@@ -1,7 +1,10 @@
-"""How far two collections of images lie apart in what is recorded of them."""
+"""How far two collections of images lie apart in what is recorded of each image.
 
-from collections import Counter
-from collections.abc import Hashable, Iterable
+Here both are at hand, whole, so that nothing is put into bins: two distributions that differ within a bin differ. For a
+version of which counts alone are kept there is `transfer.data.drift`.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
+class TwoSamples:
     """Two samples of a number beside each other.
 
     Args:
@@ -29,11 +32,12 @@ class Shift:
     p_value: float
 
 
-def shift_of(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift | None:
+def shift_of(before: NDArray[np.float64], after: NDArray[np.float64]) -> TwoSamples | None:
     """Compare two samples of a number; None where one of them is empty.
 
-    The p-value is that of large samples; of small ones, and where many values are equal, it is too large rather than too
-    small.
+    The two-sample test of Kolmogorov and Smirnov, as `scipy.stats.ks_2samp` does it, whose import takes longer than
+    the comparison. The p-value is that of large samples; of small ones, and where many values are equal, it is too
+    large rather than too small.
 
     Args:
         before: finite, any length.
@@ -52,16 +56,15 @@ def shift_of(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift |
     distance = float(np.max(np.abs(next(below) - next(below))))
     effective = before.size * after.size / (before.size + after.size)
     p_value = float(kolmogorov(np.sqrt(effective) * distance))
-    return Shift(before.size, after.size, float(before.mean()), float(after.mean()), distance, min(1.0, p_value))
+    return TwoSamples(before.size, after.size, float(before.mean()), float(after.mean()), distance, min(1.0, p_value))
 
 
-def total_variation(before: Iterable[Hashable], after: Iterable[Hashable]) -> float:
+def total_variation(before: Mapping[str, int], after: Mapping[str, int]) -> float:
     """Return the share of one collection that would have to change for both to have the same proportions, in [0, 1].
 
     Args:
-        before: a value an image; not empty.
-        after: a value an image; not empty.
+        before: value -> images that have it, at least one image.
+        after: likewise.
     """
-    counts = Counter(before), Counter(after)
-    totals = [count.total() for count in counts]
-    return 0.5 * sum(abs(counts[0][key] / totals[0] - counts[1][key] / totals[1]) for key in {*counts[0], *counts[1]})
+    n_before, n_after = sum(before.values()), sum(after.values())
+    return 0.5 * sum(abs(before.get(key, 0) / n_before - after.get(key, 0) / n_after) for key in {*before, *after})
