@@ -43,6 +43,7 @@ class Listing:
         ignored: extension ("" for none) -> number of files that were left out because of it.
         given_splits: the splits that folders assign, in the order train, val, test; empty when none does.
         columns: of the user's own, name -> Arrow type; empty where no table says more.
+        tables: that name the files by their paths, within the data set's folder; empty where none does.
     """
 
     classes: tuple[str, ...]
@@ -50,6 +51,7 @@ class Listing:
     ignored: Mapping[str, int]
     given_splits: tuple[str, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()
 
 
 def is_passed_over(name: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import write_text
-from adapters.page import render
+from adapters.page import ENDING, OPENING, render
 from adapters.report_style import REPORT_STYLE
 from adapters.report_template import HEAD
 from adapters.report_template_rest import REST
@@ -24,4 +24,5 @@ def write_report(path: Path, content: Mapping[str, Any]) -> None:
         path: the HTML file.
         content: what the template shows, see `tasks.report`.
     """
-    write_text(path, render(HEAD + REST, {"sections": SECTIONS, **content}, REPORT_STYLE))
+    template = OPENING + HEAD + REST + ENDING
+    write_text(path, render(template, {"sections": SECTIONS, **content}, REPORT_STYLE))

@@ -1,11 +1,12 @@
 """Find image files, describe them, and read them as tensors."""
 
 import hashlib
+import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -126,7 +127,7 @@ def load_examples(
     def load(part: Sequence[Row]) -> "Tensor":
         pixels = np.empty((len(part), side, side, 3), dtype=np.uint8)
         for place, row in enumerate(part):
-            pixels[place] = to_pixels(_verified(data_path, row), preprocess, admitted)
+            pixels[place] = to_pixels(read_verified(data_path, row), preprocess, admitted)
         return torch.from_numpy(pixels)
 
     if not rows:
@@ -134,6 +135,48 @@ def load_examples(
     for n_rows, batch in _by_parts(load, rows, lambda row: data_path / row.path):
         advance(n_rows)
         yield batch
+
+
+def sample_pixels(
+    folder: Path, most: int, preprocess: Preprocess, advance: Callable[[int], None] = lambda _: None
+) -> "Tensor":
+    """Read some of the images below a folder as `load_examples` would; what cannot be read is passed over.
+
+    Args:
+        folder: with images in any folders below it.
+        most: images to read; which ones is drawn by their names.
+        preprocess: sizes in pixels, and the filter.
+        advance: called with the number of images that were read since.
+
+    Returns:
+        uint8 (n, crop_px, crop_px, 3), n at most `most`.
+    """
+    import numpy as np
+    import torch
+
+    from transfer.data.decoding import MAX_BYTES, to_pixels
+    from transfer.data.undecodable import UndecodableError
+
+    def load(part: Sequence[Path]) -> list[Any]:
+        readable = []
+        for path in part:
+            with suppress(OSError, UndecodableError):
+                if path.stat().st_size <= MAX_BYTES:
+                    readable.append(to_pixels(path.read_bytes(), preprocess, admitted))
+        return readable
+
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()]
+    found.sort(key=lambda path: hashlib.sha256(os.fsencode(path.relative_to(folder).as_posix())).digest())
+    rows: list[Any] = []
+    with closing(_by_parts(load, found, lambda path: path)) as parts:
+        for _, read in parts:
+            taken = read[: most - len(rows)]
+            rows += taken
+            advance(len(taken))
+            if len(rows) == most:
+                break
+    side = preprocess.crop_px
+    return torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, side, side, 3, dtype=torch.uint8)
 
 
 def pixel_recipe(preprocess: Preprocess) -> dict[str, Any]:
@@ -172,7 +215,16 @@ def _read_content(place: Place, max_bytes: int, kept: KeptScan) -> tuple[Signatu
     return read.signature, kept.of_bytes(sha256) or decoded_content(read.content, sha256)
 
 
-def _verified(data_path: Path, row: Row) -> bytes:
+def read_verified(data_path: Path, row: Row) -> bytes:
+    """Read a row's file.
+
+    Args:
+        data_path: the data set's folder.
+        row: of the manifest.
+
+    Raises:
+        UserError: the file is gone or is not the one the manifest describes.
+    """
     try:
         content = (data_path / row.path).read_bytes()
     except OSError as error:
@@ -186,7 +238,7 @@ def _verified(data_path: Path, row: Row) -> bytes:
 
 def _by_parts(
     work: Callable[[Sequence[T]], R], items: Sequence[T], path_of: Callable[[T], Path]
-) -> Iterator[tuple[int, R]]:
+) -> Generator[tuple[int, R], None, None]:
     """Let threads work on parts of items and yield each part's length and result in order, at most some ahead.
 
     An error or Ctrl-C drops what has not begun.

@@ -10,6 +10,21 @@ POLICY = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
     "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
 )
+OPENING = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+{{ policy }}
+<meta name="referrer" content="no-referrer">
+<title>{{ title }}</title>
+<style>{{ style }}</style>
+</head>
+<body>
+"""
+ENDING = """</body>
+</html>
+"""
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #60656c; --paper: #fcfcfd; --card: #fff; --line: #e3e5e9;
   --good: #18794e; --good-bg: #e6f6ec; --bad: #b42318; --bad-bg: #fdecea; --warn: #915b00; --warn-bg: #fff3d6;
@@ -49,7 +64,7 @@ def render(template: str, values: Mapping[str, Any], style: str = "", script: st
     """Fill a template; every value is escaped, a missing one is an error.
 
     Args:
-        template: Jinja, with {{ policy }} and {{ style }} in its head.
+        template: Jinja, between `OPENING`, which shows a title, and `ENDING`.
         values: name -> what the template shows; `Markup` is taken as it is.
         style: CSS beyond that of all pages.
         script: the only one that may run, by its digest; the template has it as <script>{{ script }}</script>.

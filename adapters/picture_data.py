@@ -41,9 +41,9 @@ def thumbnail(path: Path, sha256: str, longest_px: int) -> str | None:
     Args:
         path: an image file of whatever origin.
         sha256: hex digest of the bytes that are meant; a file that changed since is not shown.
-        longest_px: its longer side is made no longer than this.
+        longest_px: see `shown`.
     """
-    from transfer.data.decoding import MAX_BYTES, decode
+    from transfer.data.decoding import MAX_BYTES
     from transfer.data.undecodable import UndecodableError
 
     try:
@@ -52,14 +52,24 @@ def thumbnail(path: Path, sha256: str, longest_px: int) -> str | None:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             return None
-        image = decode(content)
+        return shown(content, longest_px)
     except (OSError, UndecodableError):
         return None
-    image.thumbnail((longest_px, longest_px))
-    kind = "PNG" if max(image.size) <= _LOSSLESS_PX // 2 else "JPEG"
-    stream = io.BytesIO()
-    image.save(stream, format=kind, quality=_QUALITY, optimize=True)
-    return _as_text(kind, stream.getvalue())
+
+
+def shown(content: bytes, longest_px: int) -> str:
+    """Return an image of a data set as a data URI.
+
+    Args:
+        content: an image file.
+        longest_px: its longer side gets so many pixels, or fewer where it is tiny.
+
+    Raises:
+        UndecodableError: it is no image that can be read.
+    """
+    from transfer.data import thumbnails
+
+    return _as_text("JPEG", thumbnails.thumbnail(content, longest_px))
 
 
 def _as_text(kind: str, content: bytes) -> str:

@@ -162,7 +162,9 @@ def _move_all(places: Iterable[tuple[Path, Path, str]]) -> None:
 
 
 def _move(source: Path, target: Path, sha256: str) -> None:
-    """Move a file, unless an earlier attempt has done so."""
+    """Move a file, unless it is there already, by an earlier attempt or because it stays where it is."""
+    if source == target:
+        return
     is_there = os.path.lexists(target)
     if is_there and (not os.path.lexists(source) or target.is_file()) and not _is(target, sha256):
         raise FileExistsError(0, "another file has that name by now")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.json_files import write_text
-from adapters.page import render
+from adapters.page import ENDING, OPENING, render
 from adapters.picture_data import thumbnail
 
 _THUMBNAIL_PX = 112
@@ -34,17 +34,7 @@ td .soft { font-size: .85rem; } .whole { overflow-wrap: normal; } .named { min-w
   th, td { padding: .45rem .55rem; } .shots { grid-template-columns: repeat(auto-fill, minmax(5rem, 1fr)); }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 """
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Validation of {{ data_path }}</title>
-{{ policy }}
-<style>{{ style }}</style>
-</head>
-<body>
-<main>
+_PAGE = """<main>
 <h1>Validation of <code>{{ data_path }}</code></h1>
 <p class="soft">{{ checks | length }} expectations were checked on the manifest;
 errors stop the run, warnings do not.</p>
@@ -117,8 +107,6 @@ of each column, with its interval: 0 where nothing moved, below 0.1 little, abov
 <td class="number">{{ check.n_checked }}</td><td class="number">{{ check.n_unexpected }}</td></tr>
 {% endfor %}</tbody></table></div>
 </main>
-</body>
-</html>
 """
 
 
@@ -146,13 +134,14 @@ def write_page(path: Path, report: Mapping[str, Any], data_folder: Path, sha256_
     values = {
         **report,
         **_moved(report["drift"]),
+        "title": f"Validation of {report['data_path']}",
         "tiles": tiles,
         "largest": largest,
         "headline": headline(report),
         "unmet": [_shown(check, show) for check in unmet],
         "met": [check for check in report["checks"] if check["passed"]],
     }
-    write_text(path, render(_PAGE, values, _STYLE))
+    write_text(path, render(OPENING + _PAGE + ENDING, values, _STYLE))
 
 
 def headline(report: Mapping[str, Any]) -> str:

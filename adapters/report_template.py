@@ -1,17 +1,6 @@
 """The first half of the report's page: verdict, figures, data, choice, training."""
 
-HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{{ policy }}
-<meta name="referrer" content="no-referrer">
-<title>{{ title }}</title>
-<style>{{ style }}</style>
-</head>
-<body>
-<main>
+HEAD = """<main>
 <header>
 <p class="soft">{{ subtitle }}</p>
 <h1>{{ title }}</h1>

@@ -146,6 +146,4 @@ below does not hold all of it.</li></ul>{% endif %}
 <footer>Written {{ written }} by Rootstock from the records in artifacts/; who is champion now,
 <code>rootstock champions</code> tells. This page is one file: it loads nothing and runs no script.</footer>
 </main>
-</body>
-</html>
 """

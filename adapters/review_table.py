@@ -4,9 +4,10 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from adapters import tables
+from adapters.tables import write_table
 from transfer.errors import UserError
 
 COLUMNS = ("path", "given", "suggested", "confidence", "decision", "sha256")
@@ -54,10 +55,14 @@ class Decision:
     new_class: str | None
 
 
-def write_table(path: Path, suspects: Sequence[Suspect]) -> None:
+def line_of(one: Suspect) -> tuple[str, ...]:
+    """Return a suspect's line of the table, below `COLUMNS`, with the decision left open."""
+    return one.path, one.given, one.suggested, f"{one.confidence:.3f}", "", one.sha256
+
+
+def write_suspects(path: Path, suspects: Sequence[Suspect]) -> None:
     """Write a line a suspect, with the decision left open."""
-    lines = [(one.path, one.given, one.suggested, f"{one.confidence:.3f}", "", one.sha256) for one in suspects]
-    tables.write_table(path, [COLUMNS, *lines])
+    write_table(path, [COLUMNS, *map(line_of, suspects)])
 
 
 def read_table(path: Path) -> tuple[Decision, ...]:
@@ -68,6 +73,38 @@ def read_table(path: Path) -> tuple[Decision, ...]:
     Raises:
         UserError: no such file, no such table, an unknown decision, or two lines about one image.
     """
+    seen: set[str] = set()
+    found = list[Decision]()
+    for number, row in _rows(path):
+        if row["path"] in seen:
+            raise UserError(f"Line {number} of {path} is a second decision about {row['path']!r}; leave one of them.")
+        seen.add(row["path"])
+        decided = _decided(row["decision"].strip(), number, path)
+        if decided is not None:
+            sha256 = row["sha256"].strip().lower()
+            found.append(Decision(number, row["path"], sha256, row["given"], decided or None))
+    return tuple(found)
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename a table that somebody wrote into, before a new one takes its place.
+
+    Returns:
+        Its new name; None where nobody wrote into it.
+    """
+    try:
+        if not path.exists() or not any(row["decision"].strip() for _, row in _rows(path)):
+            return None
+    except UserError:  # whoever made it unreadable may still want it
+        pass
+    taken = (path.with_stem(f"{path.stem}-{number}") for number in count(1))
+    free = next(other for other in taken if not other.exists())
+    path.rename(free)
+    return free
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return column -> cell of every line below the first that holds something, each with its number."""
     lines = _lines(path)
     header = [name.strip().lower() for name in lines[0][1]] if lines else []
     lacking = [name for name in NEEDED if header.count(name) != 1]
@@ -76,21 +113,13 @@ def read_table(path: Path) -> tuple[Decision, ...]:
             f"{path} has no column {lacking[0]!r}, or more than one; its first line has to name "
             f"{', '.join(NEEDED)}, as in artifacts/review/labels.csv."
         )
-    found: dict[str, Decision] = {}
     for number, cells in lines[1:]:
         if len(cells) != len(header):
             raise UserError(
                 f"Line {number} of {path} has {len(cells)} cells, but the first line names {len(header)} columns; "
                 "quote cells that hold a separator."
             )
-        row = dict(zip(header, cells, strict=True))
-        decided = _decided(row["decision"].strip(), number, path)
-        if row["path"] in found:
-            raise UserError(f"Line {number} of {path} is a second decision about {row['path']!r}; leave one of them.")
-        if decided is not None:
-            entry = Decision(number, row["path"], row["sha256"].strip().lower(), row["given"], decided or None)
-            found[row["path"]] = entry
-    return tuple(found.values())
+    return [(number, dict(zip(header, cells, strict=True))) for number, cells in lines[1:]]
 
 
 def _decided(text: str, number: int, path: Path) -> str | None:

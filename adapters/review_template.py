@@ -31,19 +31,8 @@ button { font: inherit; font-weight: 600; border: 0; border-radius: .5rem; paddi
 @media print { .foot { display: none; } .case { break-inside: avoid; } }
 """
 
-TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-{{ policy }}
-<meta name="referrer" content="no-referrer">
-<title>Labels that look wrong</title>
-<style>{{ style }}</style>
-</head>
-<body>
-<main>
-<h1>Labels that look wrong</h1>
+TEMPLATE = """<main>
+<h1>{{ title }}</h1>
 <p class="soft"><code>{{ data_path }}</code></p>
 <div class="banner {{ 'warn' if n_named else 'good' }}">{% if n_named %}
 {{ n_named }} of {{ n_judged }} labels of training and validation images look{{ 's' if n_named == 1 else '' }} wrong
@@ -90,8 +79,6 @@ It is <bdi>{{ case.suspect.suggested }}</bdi></label>
 <noscript><p class="soft">Without scripts, write decisions into artifacts/review/labels.csv.</p></noscript>
 <script type="application/json" id="rows">{{ plain }}</script>
 <script>{{ script }}</script>
-</body>
-</html>
 """
 
 SCRIPT = """

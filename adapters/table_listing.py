@@ -172,7 +172,8 @@ def _list_table(data_path: Path, extensions: Collection[str], choice: TableChoic
     files += _without_row(folders, paths, len(columns))
     ignored = left_over(present, {*sheet.files, *(file.path for file in files)})
     kinds = {name: kind for name, (kind, _) in columns.items()}
-    return Listing(classes, tuple(sorted(files, key=lambda file: file.path)), ignored, given, kinds)
+    ordered = tuple(sorted(files, key=lambda file: file.path))
+    return Listing(classes, ordered, ignored, given, kinds, sheet.files)
 
 
 def _beside(

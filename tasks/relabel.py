@@ -14,6 +14,7 @@ from adapters.manifest_file import read_manifest
 from adapters.project import enter_project
 from adapters.relabelling import Journal, Move
 from adapters.review_table import Decision, read_table
+from adapters.table_columns import TableChoice
 from tasks import data_source
 from tasks.params import read_params
 from transfer.errors import UserError
@@ -51,10 +52,11 @@ def relabel(table: Path | None, *, undo: bool) -> None:
 
 
 def _apply(project: Path, table: Path) -> None:
-    data_path = read_params().data.path
-    decisions = read_table(table)
+    data = read_params().data
+    data_path, decisions = data.path, read_table(table)
     _refuse_generated(project, data_path)
-    listing = list_images(project / data_path)
+    listing = list_images(project / data_path, TableChoice(**data.model_dump(exclude={"path"})))
+    _refuse_described(data_path, listing)
     done = _done_before(project, data_path)
     left = [one for one in decisions if (one.path, one.sha256) not in done or (project / data_path / one.path).exists()]
     moves = planned(project / data_path, listing, left)
@@ -81,12 +83,14 @@ def planned(data: Path, listing: Listing, decisions: Sequence[Decision]) -> tupl
         UserError: one of them is not.
     """
     files, rows = {file.path: file for file in listing.files}, {row.path: row for row in read_manifest().rows}
-    taken = set(files)
+    taken, depth = set(files), _depth(listing)
     moves = []
     for one in decisions:
         file = _reviewed(data, one, files, rows)
         _refuse_class(one, listing.classes)
-        target = "" if one.new_class is None else _free(_moved_to(file, one.new_class), file, data, taken)
+        if one.new_class == file.class_name:  # says what `keep` says
+            continue
+        target = "" if one.new_class is None else _free(_moved_to(file, one.new_class, depth), file, data, taken)
         taken.add(target)
         moves.append(Move(one.path, target, one.sha256))
     _refuse_emptied(listing, files, decisions)
@@ -107,8 +111,6 @@ def _reviewed(data: Path, one: Decision, files: Mapping[str, FoundFile], rows: M
         )
     if file.class_name != one.given:
         raise UserError(f"{where} is labelled {file.class_name!r}, not {one.given!r} as the table says; {_AGAIN}")
-    if file.class_name not in PurePosixPath(file.path).parts[:-1][:2]:
-        raise UserError(f"{where} has its label from a table, not from a folder; change the label there.")
     if sha256_of(data / one.path) != one.sha256:
         raise UserError(f"{where} has changed since it was reviewed; {_AGAIN}")
     return file
@@ -123,18 +125,20 @@ def _refuse_class(one: Decision, classes: Sequence[str]) -> None:
         )
 
 
-def _moved_to(file: FoundFile, new_class: str) -> PurePosixPath:
+def _depth(listing: Listing) -> int:
+    """Return how many folders class folders lie in: one where those are splits, or a single one called train."""
+    return int(bool(listing.given_splits) or len({file.path.partition("/")[0] for file in listing.files}) == 1)
+
+
+def _moved_to(file: FoundFile, new_class: str, depth: int) -> PurePosixPath:
     """Return a file's path with its class folder changed; the split folder above and folders below stay."""
     parts = list(PurePosixPath(file.path).parts)
-    place = 1 if file.split and len(parts) > 2 and parts[0] != file.class_name else parts.index(file.class_name)
-    parts[place] = new_class
+    parts[depth] = new_class
     return PurePosixPath(*parts)
 
 
 def _free(path: PurePosixPath, file: FoundFile, data: Path, taken: set[str]) -> str:
     """Return a path that no file has: where the name is taken, the class that the image comes from is added to it."""
-    if str(path) == file.path:
-        return file.path
     stem, n = f"{path.stem}-from-{file.class_name}", 1
     found = path
     while str(found) in taken or os.path.lexists(data / found):
@@ -159,14 +163,22 @@ def _refuse_emptied(listing: Listing, files: Mapping[str, FoundFile], decisions:
 
 
 def _refuse_generated(project: Path, data_path: str) -> None:
-    """Refuse a data set that is written again by a stage, or that is no folder of class folders."""
+    """Refuse a data set that is written again by a stage."""
     if data_source.is_stage_output(project, data_path):
         raise UserError(
             f"{data_path} is written by a stage of dvc.yaml, which would undo every decision; copy it, and name the "
             f"copy: `rootstock run data.path=...`."
         )
-    if not (project / data_path).is_dir():
-        raise UserError(f"{data_path} is no folder of class folders; change the labels in its table instead.")
+
+
+def _refuse_described(data_path: str, listing: Listing) -> None:
+    """Refuse a data set whose images a table names by their paths: its rows would name files that have moved."""
+    if listing.tables:
+        tables = " and ".join(f"{data_path.rstrip('/')}/{name}" for name in listing.tables)
+        raise UserError(
+            f"{tables} {'names' if len(listing.tables) == 1 else 'name'} the images of {data_path} by their paths, "
+            "which a decision would change; apply the decisions there by hand: change labels, remove rows."
+        )
 
 
 def _done_before(project: Path, data_path: str) -> set[tuple[str, str]]:

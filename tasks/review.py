@@ -11,8 +11,8 @@ from adapters.json_files import read_json
 from adapters.locks import refuse_if_busy
 from adapters.manifest_file import MANIFEST, QUARANTINE, TEST, Manifest, read_manifest
 from adapters.project import enter_project
-from adapters.review_page import Case, shown_image, write_page
-from adapters.review_table import Suspect, write_table
+from adapters.review_page import Case, write_page
+from adapters.review_table import Suspect, set_aside, write_suspects
 from tasks.features import features_of
 from tasks.handoffs import RANKING, REVIEW_PAGE, REVIEW_TABLE
 from tasks.params import Params, read_params
@@ -69,14 +69,17 @@ def review(most: int) -> None:
     found = judged(params, manifest)
     named = found.named()
     suspects = [_suspect(found, manifest.classes, place) for place in named]
-    alike, folder = _alike(found, named[:most]), Path(params.data.path)
+    alike = _alike(found, named[:most])
     cases = [
-        _case(found, manifest.classes, (place, suspect), alike, folder)
+        _case(found, manifest.classes, (place, suspect), alike)
         for suspect, place in zip(suspects[:most], named[:most], strict=True)
     ]
-    write_table(REVIEW_TABLE, suspects)
-    write_page(REVIEW_PAGE, _content(found, suspects, manifest.classes, params), suspects, cases)
-    print(_told(len(suspects), found))
+    content = _content(found, suspects, manifest.classes, params)
+    write_page(REVIEW_PAGE, content, suspects, cases, Path(params.data.path))
+    before = set_aside(REVIEW_TABLE)
+    write_suspects(REVIEW_TABLE, suspects)
+    told = f"What was written into {REVIEW_TABLE} before is in {before} now. " if before else ""
+    print(told + _told(len(suspects), found))
 
 
 def judged(params: Params, manifest: Manifest) -> Judged:
@@ -140,15 +143,11 @@ def _case(
     classes: Sequence[str],
     suspected: tuple[int, Suspect],
     alike: Mapping[tuple[int, int], Sequence[int]],
-    folder: Path,
 ) -> Case:
-    """Return a suspect, by its place, with its picture and those of images that are the most like it."""
+    """Return a suspect, by its place, with the images that are the most like it."""
     place, suspect = suspected
-    like = [
-        (classes[label], [shown_image(folder, found.rows[near]) for near in alike[place, label]])
-        for label in _both(found, place)
-    ]
-    return Case(suspect, shown_image(folder, found.rows[place]), like)
+    like = [(classes[label], [found.rows[near] for near in alike[place, label]]) for label in _both(found, place)]
+    return Case(suspect, found.rows[place], like)
 
 
 def _alike(found: Judged, places: Sequence[int]) -> dict[tuple[int, int], list[int]]:

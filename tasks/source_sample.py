@@ -1,10 +1,9 @@
 """How far the images are from those that a backbone learned from, where a sample of those is known."""
 
-import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.image_files import sample_pixels
 from adapters.source_samples import N_IMAGES, read_sample, recipe_of, write_sample
 from tasks.customs import Admitted, admit
 from tasks.progress import progress
@@ -12,8 +11,6 @@ from transfer.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from transfer.backbones.backbone import Backbone
 
 _LEAST = 32
 
@@ -35,15 +32,17 @@ def write_source(text: str, folder: Path) -> tuple[Path, int]:
     from transfer.backbones.features import extract_features
     from transfer.backbones.reference import BackboneReference
 
-    images = _images_in(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; name one with images that the weights were trained on.")
     admitted = admit(BackboneReference.parse(text))
     if admitted.path is None or admitted.sha256 is None:
         raise UserError(f"{text} has random weights, which learned from no images; name weights that did.")
-    pixels = _decoded(images, admitted.backbone)
+    with progress("decoding", total=N_IMAGES) as bar:
+        pixels = sample_pixels(folder, N_IMAGES, admitted.backbone.preprocess, bar.advance)
     if len(pixels) < _LEAST:
         raise UserError(f"{folder} holds {len(pixels)} images that can be decoded; give at least {_LEAST}.")
     with progress("features", total=len(pixels)) as bar:
-        features = extract_features(admitted.backbone, pixels, advance=bar.advance)
+        features = extract_features(admitted.backbone, pixels.permute(0, 3, 1, 2), advance=bar.advance)
     return write_sample(admitted.path, _recipe(admitted), features), len(pixels)
 
 
@@ -74,41 +73,3 @@ def distance_of(admitted: Admitted, features: "Tensor") -> float | None:
 def _recipe(admitted: Admitted) -> dict[str, Any]:
     backbone = admitted.backbone
     return recipe_of(admitted.sha256 or "", backbone.reference, backbone.preprocess)
-
-
-def _images_in(folder: Path) -> list[Path]:
-    """Return the images below a folder in an order that is drawn by their names, so that the first are a sample."""
-    from adapters.image_files import EXTENSIONS
-
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name one with images that the weights were trained on.")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file()]
-    return sorted(found, key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
-
-
-def _decoded(images: list[Path], backbone: "Backbone") -> "Tensor":
-    """Return uint8 (n, 3, H, W) of the first images that can be decoded, `N_IMAGES` at most."""
-    import torch
-
-    rows = list[Any]()
-    with progress("decoding", total=min(N_IMAGES, len(images))) as bar:
-        for pixels in _readable(images, backbone):
-            rows.append(pixels)
-            bar.advance(1)
-            if len(rows) == N_IMAGES:
-                break
-    return torch.stack(rows).permute(0, 3, 1, 2) if rows else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
-
-
-def _readable(images: list[Path], backbone: "Backbone") -> "Iterator[Tensor]":
-    import torch
-
-    from transfer.data.decoding import MAX_BYTES, to_pixels
-    from transfer.data.undecodable import UndecodableError
-
-    for path in images:
-        try:
-            if path.stat().st_size <= MAX_BYTES:
-                yield torch.from_numpy(to_pixels(path.read_bytes(), backbone.preprocess).copy())
-        except (OSError, UndecodableError):
-            continue  # a sample may leave some out

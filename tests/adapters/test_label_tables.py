@@ -102,7 +102,6 @@ def test_json_lines_keep_lists_and_missing_keys(tmp_path: Path) -> None:
         ('{"a": "\\ud83d\\ude00"}\n{"a": "\\ud83d"}', r"Line 2 of .* is no JSON .*surrogates"),
         ("[1]", r"Line 1 of .* is no JSON object; write one like"),
         ("[" * 100_000, r"Line 1 of .* is no JSON"),
-        ('{"a": 1}\n{"a": "\\ud800"}', r"Line 2 of .* is no JSON \('utf-8' codec can't encode character"),
         ('{"\\ud800": 1}', r"Line 1 of .* is no JSON"),
         ("\n", r"has no rows"),
     ],

@@ -68,6 +68,15 @@ def test_files_move_and_come_back(photos: Path) -> None:
     assert [one.state for one in relabelling.journals(photos)] == [UNDONE]
 
 
+def test_a_file_that_stays_where_it_is_is_not_lost(photos: Path) -> None:
+    before = _state(photos)
+    move = Move("a/0.png", "a/0.png", sha256_of(photos / "photos/a/0.png"))
+    journal = relabelling.begin(photos, "photos", [move])
+    relabelling.carry_out(photos, journal)
+    relabelling.take_back(photos, journal)
+    assert _state(photos) == before
+
+
 @pytest.mark.parametrize("n_moved", range(5))
 @pytest.mark.parametrize("ending", [relabelling.carry_out, relabelling.take_back])
 def test_wherever_it_was_cut_off_it_is_finished_or_taken_back(

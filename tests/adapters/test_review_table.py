@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.review_table import Decision, Suspect, read_table, write_table
+from adapters.review_table import Decision, Suspect, read_table, write_suspects
 from transfer.errors import UserError
 
 SHA = "a" * 64
@@ -23,7 +23,7 @@ def _table(folder: Path, *lines: str) -> Path:
 @given(names=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1), max_size=4))
 def test_any_name_comes_back_as_it_was(tmp_path: Path, names: list[str]) -> None:
     path, distinct = tmp_path / "labels.csv", sorted(set(names))
-    write_table(path, [Suspect(f"x{name}", SHA, name, f"to{name}", 0.9) for name in distinct])
+    write_suspects(path, [Suspect(f"x{name}", SHA, name, f"to{name}", 0.9) for name in distinct])
     assert read_table(path) == ()
     assert path.read_text(encoding="utf-8").startswith(HEAD)
     text = path.read_text(encoding="utf-8").replace(f",0.900,,{SHA}", f",0.900,remove,{SHA}")
@@ -65,6 +65,7 @@ def test_what_a_spreadsheet_makes_of_it_is_read(tmp_path: Path, separator: str) 
         ),
         (f"{HEAD}\na/0.png,a,b,0.9,relabel:,{SHA}\n".encode(), r"the decision 'relabel:'; write keep"),
         (f"{HEAD}\nx,a,b,1,remove,{SHA}\nx,a,b,1,remove,{SHA}\n".encode(), r"Line 3 of .* second decision about 'x'"),
+        (f"{HEAD}\nx,a,b,1,keep,{SHA}\nx,a,b,1,remove,{SHA}\n".encode(), r"Line 3 of .* second decision about 'x'"),
         (f'{HEAD}\n"a/0.png,a,b,0.9,remove,{SHA}\n'.encode(), r"Line 2 of .* is no CSV"),
         (f"{HEAD}\n{'x' * 200_000},a,b,1,keep,{SHA}\n".encode(), r"is no CSV \(field larger than"),
     ],

@@ -22,23 +22,27 @@ HEAD = "path,given,suggested,confidence,decision,sha256"
 SPLITS = ("train", "val", "test")
 
 
-def _paint(place: int) -> None:
-    for number, name in enumerate(("ant", "bee", "cat")):
-        path = DATA / SPLITS[place % 3] / name / f"{place}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng([number, place]).integers(0, 255, (8, 8, 3))
-        Image.fromarray(pixels.astype(np.uint8)).save(path)
+def _paint(place: int, folder: Path) -> None:
+    path = folder / f"{place}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng([*folder.name.encode(), place]).integers(0, 255, (8, 8, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def _describe() -> None:
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("path: data/digits", f"path: {DATA}"))
+    manifest.describe()
+    write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
 
 
 @pytest.fixture
 def reviewed(project: Path) -> Path:
     """Make a project whose data set has splits of its own and is described."""
     for place in range(12):
-        _paint(place)
-    params = Path("params.yaml")
-    params.write_text(params.read_text().replace("path: data/digits", f"path: {DATA}"))
-    manifest.describe()
-    write_json(QUARANTINE, {"paths": []}, {"manifest": MANIFEST})
+        for name in ("ant", "bee", "cat"):
+            _paint(place, DATA / SPLITS[place % 3] / name)
+    _describe()
     return project
 
 
@@ -119,6 +123,50 @@ def test_what_cannot_be_applied_changes_nothing(
     assert "\n" not in str(refused.value)
     assert _state() == before
     assert relabelling.journals(reviewed) == []
+
+
+@pytest.mark.usefixtures("untracked")
+def test_a_label_that_is_right_already_is_kept(reviewed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = _state()
+    relabel(_table({"train/ant/0.png": "relabel:ant"}), undo=False)
+    assert "Nothing to change" in capsys.readouterr().out
+    relabel(_table({"train/ant/0.png": "relabel:ant", "train/ant/3.png": "remove"}), undo=False)
+    assert "0 images have another label now, 1 left data/photos." in capsys.readouterr().out
+    assert _state() == {name: sha256 for name, sha256 in before.items() if name != "train/ant/3.png"}
+
+
+@pytest.mark.usefixtures("untracked")
+@pytest.mark.parametrize("splits", [("train",), SPLITS])
+def test_a_class_may_be_called_like_a_split(project: Path, splits: tuple[str, ...]) -> None:
+    for place in range(18):
+        for name in ("train", "bee"):
+            _paint(place, DATA / splits[place % len(splits)] / name)
+    _describe()
+    path = next(row.path for row in read_manifest().rows if row.path.startswith("train/train/") and row.split != "test")
+    relabel(_table({path: "relabel:bee"}), undo=False)
+    assert f"train/bee/{Path(path).stem}-from-train.png" in _state()
+
+
+@pytest.mark.parametrize("head", ["file_name,label", "file_name,patient"])
+def test_images_that_a_table_names_stay_where_it_says(reviewed: Path, head: str) -> None:
+    names = [path.relative_to(DATA).as_posix() for path in sorted(DATA.rglob("*.png"))]
+    rows = [f"{name},{name.split('/')[1]}" for name in names]
+    (DATA / "metadata.csv").write_text("\n".join((head, *rows)) + "\n")
+    manifest.describe()
+    before = _state()
+    with pytest.raises(UserError, match=r"data/photos/metadata\.csv names the images of data/photos by their paths"):
+        relabel(_table({"train/ant/0.png": "relabel:bee"}), undo=False)
+    assert _state() == before
+
+
+def test_a_table_that_is_named_is_told_by_its_name(reviewed: Path) -> None:
+    names = [path.relative_to(DATA).as_posix() for path in sorted(DATA.rglob("*.png"))]
+    rows = [f"{name},{name.split('/')[1]}" for name in names]
+    (DATA / "labels.csv").write_text("\n".join(("path,label", *rows)) + "\n")
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("table: null", "table: labels.csv"))
+    with pytest.raises(UserError, match=r"data/photos/labels\.csv names the images .*change labels, remove rows"):
+        relabel(_table({"train/ant/0.png": "relabel:bee"}), undo=False)
 
 
 def test_an_image_that_changed_since_is_refused(reviewed: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.json_files import write_json
+from adapters.json_files import sha256_of, write_json
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
-from adapters.review_page import Case, Shown, write_page
+from adapters.review_page import Case, write_page
 from adapters.review_table import Suspect
 from flows.select import rank_all
 from tasks import manifest, review
@@ -74,6 +74,25 @@ def test_the_page_shows_no_more_than_asked_for_and_the_table_all(mislabelled: tu
     assert len(REVIEW_TABLE.read_text(encoding="utf-8").splitlines()) == 3
 
 
+@pytest.mark.parametrize("change", ["decided", "damaged", "none"])
+def test_what_somebody_wrote_into_the_table_is_kept(
+    mislabelled: tuple[Path, set[str]], capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    review.review(1)
+    text = REVIEW_TABLE.read_text(encoding="utf-8")
+    written = {"decided": text.replace(",,", ",keep,", 1), "damaged": text.replace("path", "file", 1), "none": text}
+    REVIEW_TABLE.write_text(written[change], encoding="utf-8")
+    capsys.readouterr()
+    review.review(2)
+    aside = REVIEW_TABLE.with_name("labels-1.csv")
+    assert REVIEW_TABLE.read_text(encoding="utf-8") == text
+    assert aside.exists() is (change != "none")
+    if change != "none":
+        assert aside.read_text(encoding="utf-8") == written[change]
+        told = f"What was written into {REVIEW_TABLE} before is in {aside} now. 2 labels look wrong"
+        assert told in " ".join(capsys.readouterr().out.split())
+
+
 def test_an_image_that_changed_since_the_manifest_is_refused(mislabelled: tuple[Path, set[str]]) -> None:
     name = min(mislabelled[1])
     (Path("data/digits") / name).write_bytes(b"no image")
@@ -99,17 +118,17 @@ def test_parts_hold_every_row_once_and_each_class_evenly(most: int) -> None:
 
 
 def test_hostile_names_stay_text(tmp_path: Path, root: Path) -> None:
-    import io
-
     from PIL import Image
 
-    stream = io.BytesIO()
-    Image.new("RGB", (300, 3)).save(stream, "PNG")
-    shown = Shown(HOSTILE, stream.getvalue())
+    image = tmp_path / "photos" / HOSTILE
+    image.parent.mkdir(parents=True)
+    Image.new("RGB", (300, 3)).save(image, "PNG")
+    row = Row(HOSTILE, 0, "train", sha256_of(image))
     suspect = Suspect(HOSTILE, "a" * 64, HOSTILE, "b", 0.999)
     content = {"data_path": HOSTILE, "classes": [HOSTILE, "b", "c"], "n_judged": 9, "n_named": 1, "n_expected": 1}
     page = tmp_path / "index.html"
-    write_page(page, {**content, "accuracy": 0.5}, [suspect], [Case(suspect, shown, [("b", [shown])])])
+    case = Case(suspect, row, [("b", [row])])
+    write_page(page, {**content, "accuracy": 0.5}, [suspect], [case], tmp_path / "photos")
     text = page.read_text(encoding="utf-8")
     assert text.count("<script") == text.count("</script>") == 2
     assert HOSTILE not in text

@@ -1,6 +1,5 @@
 """The review in a real browser: it fits every width, asks for nothing, runs its own script alone and saves a table."""
 
-import io
 import json
 import re
 import shutil
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from adapters.review_page import Case, Shown, write_page
+from adapters.json_files import sha256_of
+from adapters.review_page import Case, write_page
 from adapters.review_table import Decision, Suspect, read_table
 from tests.tasks.test_report_in_browser import (
     BROWSER,
@@ -22,6 +22,7 @@ from tests.tasks.test_report_in_browser import (
     SMALLEST_PHONE_PX,
     seen,
 )
+from transfer.records import Row
 
 HOSTILE = '"</script><script>window.ran = 1</script>,&amp; \u05d0 a_name_without_a_place_to_break_it_at_all_' + "x" * 60
 CLASSES = [HOSTILE, "b", "c"]
@@ -68,14 +69,13 @@ def _suspect(place: int) -> Suspect:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
-    stream = io.BytesIO()
-    Image.new("RGB", (640, 200), "teal").save(stream, "PNG")
+    Image.new("RGB", (640, 200), "teal").save(tmp_path / "x.png")
     suspects = [_suspect(place) for place in range(6)]
-    shown = Shown("x.png", stream.getvalue())
-    cases = [Case(one, shown, [("b", [shown] * 3), (HOSTILE, [shown] * 3)]) for one in suspects[:5]]
+    row = Row("x.png", 0, "train", sha256_of(tmp_path / "x.png"))
+    cases = [Case(one, row, [("b", [row] * 3), (HOSTILE, [row] * 3)]) for one in suspects[:5]]
     content = {"data_path": f"data/{HOSTILE}", "classes": CLASSES, "n_judged": 60, "n_named": 6, "n_expected": 5}
     path = tmp_path / "review" / "index.html"
-    write_page(path, {**content, "accuracy": 0.9}, suspects, cases)
+    write_page(path, {**content, "accuracy": 0.9}, suspects, cases, tmp_path)
     return path
 
 

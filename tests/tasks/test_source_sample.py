@@ -1,5 +1,6 @@
 """How far images are from those that weights were trained on: measured where a sample is known, else not said."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def weights(project: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
     Path("source", "broken.png").write_bytes(b"no image")
+    Path("source", os.fsdecode(b"not UTF-8 \xff.png")).write_bytes(b"no image")
     Path("source", "notes.txt").write_text("no image either", encoding="utf-8")
     return "rootstock/strokes@w.safetensors"
 
