@@ -1,4 +1,4 @@
-"""What asks a cache of rows."""
+"""What asks a cache of rows, and a folder of small images that is scanned."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.adapters.small_images import paint
 
 PLENTY = 10**9
 RECIPE = {"kind": "test", "size": [3, 4]}
@@ -59,3 +61,36 @@ def ask() -> Callable[..., list[int]]:
         return list(source.computed)
 
     return ask
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Return a folder of two classes with twelve small images and a broken file."""
+    for number in range(12):
+        paint(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png", number)
+    (tmp_path / "photos" / "a" / "broken.jpg").write_text("no image")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the files of this test be old enough to be trusted at once."""
+    from adapters import described_files
+
+    monkeypatch.setattr(described_files, "_SETTLED_NS", -1)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of files that are read from now on."""
+    from adapters import image_files
+
+    names: list[str] = []
+    read = image_files.read_file
+
+    def noted(place: Any, max_bytes: int) -> Any:
+        names.append(Path(place.path).name)
+        return read(place, max_bytes)
+
+    monkeypatch.setattr(image_files, "read_file", noted)
+    return names

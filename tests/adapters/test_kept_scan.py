@@ -1,62 +1,25 @@
 """Unchanged files are not read again, changed ones are, and nobody can tell the difference from the result."""
 
-import importlib
 import multiprocessing
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from adapters import described_files, environment, image_files, kept_scan
+from adapters import described_files, image_files, kept_scan
 from adapters.class_folders import FoundFile
-from adapters.image_files import describe, list_images, scan_recipe
-from adapters.kept_scan import KeptScan, open_scan
+from adapters.image_files import describe, list_images
+from adapters.kept_scan import KeptScan
+from tests.adapters.small_images import paint
 from transfer.data.facts import FACT_TYPES
 
 _AGES_AGO = 1_000_000_000
-
-
-def _paint(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    for number in range(12):
-        _paint(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png", number)
-    (tmp_path / "photos" / "a" / "broken.jpg").write_text("no image")
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the files of this test be old enough to be trusted at once."""
-    monkeypatch.setattr(described_files, "_SETTLED_NS", -1)
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of files that are read from now on."""
-    names: list[str] = []
-    read = image_files.read_file
-
-    def noted(place: Any, max_bytes: int) -> Any:
-        names.append(Path(place.path).name)
-        return read(place, max_bytes)
-
-    monkeypatch.setattr(image_files, "read_file", noted)
-    return names
 
 
 @pytest.fixture
@@ -96,8 +59,8 @@ def test_files_that_did_not_change_are_not_read_again(photos: Path, tmp_path: Pa
 @pytest.mark.usefixtures("settled")
 def test_what_changed_came_or_went_is_read_and_forgotten(photos: Path, tmp_path: Path, opened: list[str]) -> None:
     _scan(photos, tmp_path / "kept")
-    _paint(photos / "a" / "0.png", 100)
-    _paint(photos / "b" / "new.png", 101)
+    paint(photos / "a" / "0.png", 100)
+    paint(photos / "b" / "new.png", 101)
     (photos / "b" / "1.png").unlink()
     opened.clear()
     second = _scan(photos, tmp_path / "kept")
@@ -254,53 +217,9 @@ def test_an_interrupted_scan_keeps_what_it_read(
     assert len(opened) < 13 + 13
 
 
-@pytest.mark.usefixtures("settled")
-def test_another_recipe_or_other_facts_share_nothing(project: Path, photos: Path, opened: list[str]) -> None:
-    def scan(**recipe: str) -> None:
-        kept = open_scan(project, photos, scan_recipe() | recipe, FACT_TYPES)
-        describe(photos, list_images(photos).files, kept=kept)
-
-    for recipe, n_opened in (({}, 13), ({}, 0), ({"pillow": "0"}, 13), ({}, 0)):
-        opened.clear()
-        scan(**recipe)
-        assert len(opened) == n_opened
-
-
-@pytest.mark.parametrize("module", ["transfer.data.faults", "adapters.described_files"])
-def test_a_change_of_the_code_that_describes_is_another_recipe(
-    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, path = scan_recipe(), Path(str(importlib.import_module(module).__file__))
-    shutil.copytree(path.parent, tmp_path / "code", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "code" / path.name).write_text(path.read_text() + "# changed")
-    folder = importlib.import_module("transfer.data.decoding") if "faults" in module else described_files
-    monkeypatch.setattr(folder, "__file__", str(tmp_path / "code" / Path(str(folder.__file__)).name))
-    after = scan_recipe()
-    assert before["code"] != after["code"]
-    assert before | {"code": ""} == after | {"code": ""}
-
-
-@pytest.mark.parametrize("nothing", ["0", "0.00"])
-def test_nothing_is_kept_where_the_user_wants_no_cache(
-    project: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, nothing: str
-) -> None:
-    monkeypatch.setenv(environment.CACHE_GB, nothing)
-    describe(photos, list_images(photos).files, kept=open_scan(project, photos, scan_recipe(), FACT_TYPES))
-    assert not (project / ".rootstock" / kept_scan.FOLDER).exists()
-
-
 def test_a_folder_that_cannot_be_written_costs_nothing_but_time(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("a file where the folder should be")
     assert _scan(photos, tmp_path / "kept") == _scan(photos, None)
-
-
-@pytest.mark.usefixtures("settled")
-def test_only_the_scans_of_the_last_folders_are_kept(project: Path, photos: Path) -> None:
-    for number in range(12):
-        kept = open_scan(project, photos, {"number": number}, FACT_TYPES)
-        describe(photos, list_images(photos).files, kept=kept)
-        time.sleep(0.002)
-    assert len(list((project / ".rootstock" / kept_scan.FOLDER).iterdir())) == 8
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_trusted(

@@ -14,13 +14,9 @@ import pytest
 from PIL import Image, ImageOps
 from pyarrow import parquet
 
-from adapters.class_folders import FoundFile
-from adapters.described_files import Content, DescribedFile
 from adapters.manifest_file import MANIFEST
-from adapters.split_ledger import GIVEN, LEDGER, Decision, read_ledger, with_decisions, write_ledger
+from adapters.split_ledger import LEDGER
 from tasks import manifest as steps
-from tasks.params_blocks import ManifestParams
-from tasks.splitting import sides_of
 from transfer.errors import UserError
 
 SEED_0 = "seed=0 val=0.2 test=0.2"
@@ -179,48 +175,6 @@ def test_a_drawn_copy_of_a_given_test_image_has_not_changed_side(photos: Path) -
     assert MANIFEST.read_bytes() == manifest
 
 
-def _described(seed: int, class_name: str, group: str) -> DescribedFile:
-    digest = hashlib.sha256(f"{seed}".encode()).hexdigest()
-    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32), dtype=np.uint8)
-    found = FoundFile(f"{class_name}/{seed}.png", class_name, "", group)
-    return DescribedFile(found, Content(digest, 1, facts={"thumbnail": pixels.tobytes()}))
-
-
-def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(project: Path) -> None:
-    def patients(visit: int) -> list[DescribedFile]:
-        return [
-            _described(1000 * visit + 10 * patient + number, "ab"[patient % 2], f"patient {patient}")
-            for patient in range(20)
-            for number in range(3)
-        ]
-
-    def by_patient(files: list[DescribedFile]) -> dict[str, set[str]]:
-        sides = sides_of(files, (), ManifestParams())
-        return {
-            name: {sides[one.found.path].split for one in files if one.found.group == name}
-            for name in {one.found.group for one in files}
-        }
-
-    first = by_patient(patients(0))
-    assert all(len(splits) == 1 for splits in first.values())
-    assert by_patient(patients(1)) == first
-    assert by_patient([*patients(0), *patients(2)]) == first
-
-
-def test_a_patient_who_is_named_later_stays_on_the_side_of_training(project: Path) -> None:
-    def images(first: int, *, named: bool) -> list[DescribedFile]:
-        return [_described(first + n, "ab"[n % 2], f"patient {n // 4}" if named else "") for n in range(40)]
-
-    before = sides_of(images(0, named=False), (), ManifestParams())
-    sides_of(images(0, named=True), (), ManifestParams())
-    after = sides_of(images(1000, named=True), (), ManifestParams())
-    for patient in range(10):
-        places = range(4 * patient, 4 * patient + 4)
-        known = {before[f"{'ab'[n % 2]}/{n}.png"].split for n in places}
-        side = next(split for split in ("train", "val", "test") if split in known)
-        assert {after[f"{'ab'[n % 2]}/{1000 + n}.png"].split for n in places} == {side}
-
-
 def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -> None:
     from adapters.json_files import read_json
     from tasks import validate
@@ -246,31 +200,6 @@ def test_leaks_across_given_splits_are_findings_with_their_files(photos: Path) -
     assert found["no_group_across_splits"] == {"train/a/000.png", "test/a/400.png"}
     assert found["no_image_changed_side"] == {"test/b/105.png"}
     assert "no_training_copy_in_test" not in found
-
-
-@pytest.mark.parametrize("group", ['the "first",\rpatient', "x" * 200_000])
-def test_decisions_that_stand_are_never_overwritten(project: Path, group: str) -> None:
-    digest = "ab" * 32
-    ledger = with_decisions({}, GIVEN, {digest: Decision("train", group)})
-    ledger = with_decisions(ledger, GIVEN, {digest: Decision("test", "")})
-    write_ledger(project, ledger)
-    assert read_ledger(project) == {(GIVEN, digest[:16]): Decision("train", group)}
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        (b"draw,sha256,split,group\nseed=0,abcd,training,\n", 2),
-        (b"draw,sha256,split,group\nseed=0,abcd\n", 2),
-        (b"path,label\n", 1),
-        (b"\xff\xfe", 1),
-    ],
-)
-def test_a_damaged_ledger_is_refused_with_its_line(project: Path, content: bytes, line: int) -> None:
-    LEDGER.parent.mkdir(parents=True)
-    LEDGER.write_bytes(content)
-    with pytest.raises(UserError, match=rf"splits.csv cannot be read at line {line} .*dvc checkout"):
-        read_ledger(project)
 
 
 def test_a_deleted_ledger_comes_back_from_the_cache_or_stops_the_run(photos: Path) -> None:
