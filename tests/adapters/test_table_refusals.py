@@ -5,36 +5,15 @@ from typing import Any
 
 import pytest
 
-from adapters.class_folders import Listing
 from adapters.table_columns import TableChoice
 from adapters.table_listing import list_data_set
+from tests.adapters.listed_tables import ENDINGS, FOUR, four_images, listed, touch
 from transfer.errors import UserError
-
-ENDINGS = {".png", ".jpg"}
-FOUR = "images/a.png,x\nimages/b.png,x\nimages/c.png,y\nimages/d.png,y\n"
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Make a folder with four images below images/."""
-    folder = tmp_path / "photos"
-    for name in "abcd":
-        _touch(folder, f"images/{name}.png")
-    return folder
-
-
-def _touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
-
-
-def _list(folder: Path, text: str | None = None, **choice: Any) -> Listing:
-    if text is not None:
-        choice["table"] = choice.get("table", "labels.csv")
-        (folder / choice["table"]).parent.mkdir(parents=True, exist_ok=True)
-        (folder / choice["table"]).write_text(text, encoding="utf-8")
-    return list_data_set(folder, ENDINGS, TableChoice(**choice))
+    return four_images(tmp_path / "photos")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +53,7 @@ def test_rows_that_cannot_be_used_are_refused(photos: Path, head: str, rows: str
     cells = {"path": "images/a.png", "label": "x", "class": "x", "image": "images/a.png", "name": "n", "kind": "k"}
     first = ",".join(cells.get(name, "") for name in head.split(",")) + "\n"
     with pytest.raises(UserError, match=sentence):
-        _list(photos, f"{head}\n{rows}{first}")
+        listed(photos, f"{head}\n{rows}{first}")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +74,7 @@ def test_rows_that_cannot_be_used_are_refused(photos: Path, head: str, rows: str
 )
 def test_tables_that_say_no_single_class_are_refused(photos: Path, text: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        _list(photos, text)
+        listed(photos, text)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +101,7 @@ def test_images_behind_a_link_to_a_folder_are_refused(photos: Path) -> None:
     (photos / "images").rename(photos.parent / "images")
     (photos / "images").symlink_to(photos.parent / "images")
     with pytest.raises(UserError, match=r"images/a.png of line 2 .* is behind a link to a folder"):
-        _list(photos, f"path,label\n{FOUR}")
+        listed(photos, f"path,label\n{FOUR}")
 
 
 def test_too_many_columns_have_to_be_named(photos: Path) -> None:
@@ -130,23 +109,23 @@ def test_too_many_columns_have_to_be_named(photos: Path) -> None:
     rows = "".join(f"images/{name}.png,{label}{',1' * 60}\n" for name, label in zip("abcd", "xxyy", strict=True))
     text = f"path,label,{','.join(extra)}\n{rows}"
     with pytest.raises(UserError, match=r"60 columns .* at most 50 are kept; say which with data.columns=\[c0,"):
-        _list(photos, text)
-    assert [*_list(photos, text, columns=("c7",)).columns] == ["c7"]
+        listed(photos, text)
+    assert [*listed(photos, text, columns=("c7",)).columns] == ["c7"]
 
 
 def test_two_metadata_files_are_refused(photos: Path) -> None:
     for name in ("metadata.csv", "metadata.jsonl"):
         (photos / name).write_text("{}")
     with pytest.raises(UserError, match=r"holds metadata.csv and metadata.jsonl; keep one"):
-        _list(photos)
+        listed(photos)
 
 
 def test_a_split_column_that_contradicts_its_folder_is_refused(tmp_path: Path) -> None:
     for split in ("train", "test"):
-        _touch(tmp_path, f"{split}/a.png", f"{split}/b.png")
+        touch(tmp_path, f"{split}/a.png", f"{split}/b.png")
         (tmp_path / split / "metadata.csv").write_text("file_name,label,split\na.png,x,train\nb.png,y,train\n")
     with pytest.raises(UserError, match=r"line 2 of .*test/metadata.csv says train, but .* in a folder of test"):
-        _list(tmp_path)
+        listed(tmp_path)
 
 
 def test_a_folder_with_a_table_that_was_not_named_says_how(photos: Path) -> None:
@@ -154,4 +133,4 @@ def test_a_folder_with_a_table_that_was_not_named_says_how(photos: Path) -> None
     with pytest.raises(
         UserError, match=r"holds a single class, 'images'; .*; or name its table .* data.path=.*labels.csv`"
     ):
-        _list(photos)
+        listed(photos)
