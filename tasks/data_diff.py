@@ -1,6 +1,6 @@
 """What differs between two states of a data set: files, classes, splits, and what is recorded of the images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +94,10 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
     after = named(project, typed_in, second, before.path)
     sides = [_side(project, state, fetch=fetch) for state in (before, after)]
     lists = _lists(project, sides[0], sides[1])
-    is_image = {one.path: folder_classes.is_image(one.path) for entries in lists for one in entries}
-    images = [[one for one in entries if is_image[one.path]] for entries in lists]
-    others = [[one for one in entries if not is_image[one.path]] for entries in lists]
+    known = _known_images(sides, lists)
+    images = [[one for one in entries if one.path in paths] for entries, paths in zip(lists, known, strict=True)]
+    either = known[0] | known[1]
+    others = [[one for one in entries if one.path not in either] for entries in lists]
     changes = compare(*images)
     return Difference(
         sides[0],
@@ -106,6 +107,18 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
         compare(*others),
         copies(changes, images[0]),
         (len(images[0]), len(images[1])),
+    )
+
+
+def _known_images(sides: Sequence[Side], lists: Sequence[Sequence[Entry]]) -> list[set[str]]:
+    """Return the paths of the images of each state: those that its manifest names where both are known, else by ending.
+
+    A table may name an image no longer that is there as before.
+    """
+    named = [{one.path for one in entries if folder_classes.is_image(one.path)} for entries in lists]
+    rows = [side.recorded.paths for side in sides if side.recorded is not None]
+    return (
+        named if len(rows) < len(sides) else [paths.intersection(own) for paths, own in zip(named, rows, strict=True)]
     )
 
 

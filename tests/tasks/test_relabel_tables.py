@@ -8,8 +8,10 @@ import pytest
 from pyarrow import parquet
 
 from adapters import dvc_commands
-from tasks import manifest
+from tasks.data_diff import difference
+from tasks.data_diff_tables import plain
 from tasks.relabel import relabel
+from tests.tasks.changed_data import commit, describe_and_record
 from tests.tasks.described_photos import (
     CLASSES,
     DATA,
@@ -38,6 +40,8 @@ def test_labels_of_a_table_change_as_a_version_that_can_be_taken_back(
     content = write_csv(rows_of())
     describe(**SAID)
     dvc_commands.add(project, str(DATA))
+    describe_and_record(project, str(DATA))
+    commit(project, "as it came", str(DATA))
     before, first = files_now(), Path("data/photos.dvc").read_text()
     table = decided({"images/0.png": "relabel:bee", "images/3.png": "keep", "images/5.png": "remove"})
     relabel(table, undo=False)
@@ -51,8 +55,12 @@ def test_labels_of_a_table_change_as_a_version_that_can_be_taken_back(
     assert "images/5.png" not in classes_now()
     relabel(table, undo=False)
     assert "2 decisions had been applied before" in capsys.readouterr().out
-    manifest.describe()
+    describe_and_record(project, str(DATA))
     assert "or that no table names, were ignored: 1 .png" in capsys.readouterr().out
+    found = plain(difference("HEAD", "workspace"), None)
+    image = {"from": "images/0.png", "to": "images/0.png"}
+    assert (found["paths"]["moved_between_classes"], found["paths"]["removed"]) == ([image], ["images/5.png"])
+    assert found["paths"]["other_files"] == [{"from": "labels.csv", "to": "labels.csv"}]
     relabel(None, undo=True)
     assert "Relabelling 1 is taken back: 2 images of data/photos are labelled as before." in capsys.readouterr().out
     assert files_now() == before
