@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _ARROW = b"ARROW:schema"
 _DICTIONARIES = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+_OTHERS = ("DELTA_BINARY_PACKED", "DELTA_LENGTH_BYTE_ARRAY", "DELTA_BYTE_ARRAY", "BYTE_STREAM_SPLIT")
 
 
 def write_changed(source: Path, target: Path, edit: TableEdit) -> bool:
@@ -26,6 +27,15 @@ def write_changed(source: Path, target: Path, edit: TableEdit) -> bool:
     Returns:
         whether all columns are stored by the same types, and whatever is noted of them is noted again.
     """
+    import pyarrow as pa
+
+    try:
+        return _written(source, target, edit)
+    except (pa.ArrowException, ValueError):  # a type or a compression that Arrow reads and does not write
+        return False
+
+
+def _written(source: Path, target: Path, edit: TableEdit) -> bool:
     from pyarrow import parquet
 
     with parquet.ParquetFile(source) as file:
@@ -74,11 +84,13 @@ def _as_written(file: "parquet.ParquetFile", column: str) -> dict[str, Any]:
     metadata = file.metadata
     group = metadata.row_group(0)
     columns = [group.column(number) for number in range(metadata.num_columns)]
+    encoded = {one.path_in_schema: name for one in columns for name in _OTHERS if name in one.encodings}
     ordered = takewhile(lambda one: columns[one.column_index].path_in_schema != column, group.sorting_columns)
     return {
         "version": metadata.format_version,
         "compression": {one.path_in_schema: _codec(one.compression) for one in columns},
         "use_dictionary": [one.path_in_schema for one in columns if _DICTIONARIES & {*one.encodings}],
+        "column_encoding": encoded or None,
         "write_statistics": [one.path_in_schema for one in columns if one.is_stats_set],
         "write_page_index": any(one.has_column_index for one in columns),
         "sorting_columns": tuple(ordered) or None,

@@ -96,3 +96,14 @@ def test_a_journal_of_moves_alone_is_read_as_before(begun: Journal, tmp_path: Pa
     (found,) = relabelling.journals(tmp_path)
     assert [(one.path, one.new_class) for one in found.decided] == [("a/0.png", "")]
     assert replaced_files.is_as_replaced(Path("photos"), found.replaced) == ""
+
+
+def test_where_nothing_can_be_kept_nothing_is_begun(begun: Journal, tmp_path: Path) -> None:
+    relabelling.take_back(tmp_path, begun)
+    relabelling.end(begun, UNDONE)
+    (begun.folder.parent / "0002").write_text("a file where the folder would be")
+    edit = TableEdit("t.csv", sha256_of(_table()), "label", {0: 1})
+    with pytest.raises(EnvironmentFault, match=r"relabel/0002 cannot hold the former and the new table .*nothing has"):
+        relabelling.begin(tmp_path, "photos", [], [edit])
+    assert _table().read_bytes() == BEFORE
+    relabelling.refuse_if_cut_off(tmp_path)

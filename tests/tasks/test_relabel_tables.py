@@ -7,7 +7,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from adapters import dvc_commands
+from adapters import dvc_commands, relabelling
+from adapters.json_files import sha256_of
+from adapters.table_text import TableEdit
 from tasks.data_diff import difference
 from tasks.data_diff_tables import plain
 from tasks.relabel import relabel
@@ -175,6 +177,49 @@ def test_a_table_is_relabelled_in_several_sittings(project: Path, capsys: pytest
         relabel(None, undo=True)
 
 
+@pytest.mark.usefixtures("untracked")
+@pytest.mark.parametrize("undo", [False, True])
+def test_a_table_whose_change_was_cut_off_is_finished_or_taken_back(
+    project: Path, capsys: pytest.CaptureFixture[str], undo: bool
+) -> None:
+    content = write_csv(rows_of())
+    describe(**SAID)
+    table = decided({"images/0.png": "relabel:bee"})
+    edit = TableEdit("labels.csv", sha256_of(DATA / "labels.csv"), "Art", like={0: 1})
+    image = relabelling.Decided("images/0.png", sha256_of(DATA / "images/0.png"), "bee")
+    begun = relabelling.begin(project, str(DATA), [], [edit], [image])
+    if undo:  # cut off after the table was replaced, before that was written down
+        relabelling.carry_out(project, begun)
+    with pytest.raises(UserError, match=r"Relabelling 1 of data/photos was cut off in between"):
+        relabel(table, undo=False)
+    relabel(None, undo=undo)
+    told = (
+        "taken back: 1 image of" if undo else "1 image has another label now, 0 left data/photos. Changed: labels.csv."
+    )
+    assert told in capsys.readouterr().out
+    expected = content if undo else content.replace(b"0.png;ant", b"0.png;bee")
+    assert (DATA / "labels.csv").read_bytes() == expected
+    relabelling.refuse_if_cut_off(project)
+
+
+def test_a_table_outside_of_the_project_changes_without_versions(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = write_csv(rows_of())
+    describe(**SAID)
+    table = decided({"images/0.png": "relabel:bee"})
+    DATA.rename(tmp_path / "elsewhere")
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace(f"path: {DATA}", "path: ../elsewhere"))
+    relabel(table, undo=False)
+    assert "../elsewhere is outside the project: DVC hashes it" in capsys.readouterr().out
+    changed = tmp_path / "elsewhere/labels.csv"
+    assert changed.read_bytes() == content.replace(b"0.png;ant", b"0.png;bee")
+    relabel(None, undo=True)
+    assert changed.read_bytes() == content
+
+
+@pytest.mark.slow
 def test_a_table_that_dvc_tracks_by_itself_is_tracked_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_csv(rows_of())
     describe(**SAID)
