@@ -190,11 +190,11 @@ def _places(project: Path, journal: Journal) -> list[tuple[Path, Path, str]]:
 
 
 def _require_unchanged(journal: Journal, data: Path, places: Iterable[tuple[Path, Path, str]]) -> None:
-    edited = replaced_files.is_as_replaced(data, journal.replaced)
-    if edited:
+    hindrance = replaced_files.hindrance(data, journal.folder, journal.replaced)
+    if hindrance:
         raise UserError(
-            f"Relabelling {journal.number} cannot be taken back: {data / edited} is gone or has changed since; change "
-            "it by hand, or check an older version of the data set out with DVC instead."
+            f"Relabelling {journal.number} cannot be taken back: {hindrance}; change the labels by hand, or check an "
+            "older version of the data set out with DVC instead."
         )
     for source, target, sha256 in places:
         if not os.path.lexists(source) or not _is(source, sha256) or os.path.lexists(target):

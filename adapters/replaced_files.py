@@ -17,6 +17,7 @@ from transfer.errors import EnvironmentFault, UserError
 
 _BEFORE, _AFTER = "before", "after"
 _ONE = "rootstock data relabel"
+_OWN = 0o600  # until a copy has the rights of the table: who may not read that may not read the copy either
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +81,21 @@ def put(data: Path, folder: Path, replaced: Sequence[Replacement], *, back: bool
             ) from error
 
 
-def is_as_replaced(data: Path, replaced: Sequence[Replacement]) -> str:
-    """Return the first file that is not as it was left, relative to the data set; "" where all are.
+def hindrance(data: Path, folder: Path, replaced: Sequence[Replacement]) -> str:
+    """Return why former bytes cannot be put back, as a part of a sentence; "" where they can.
 
     Args:
         data: the data set's folder.
+        folder: of the journal.
         replaced: what `prepare` returned.
     """
-    changed = (one.path for one in replaced if _digest(data / one.path) != one.after)
-    return next(changed, "")
+    for place, one in enumerate(replaced):
+        kept = _kept(folder, _BEFORE, place, one.path)
+        if _digest(data / one.path) != one.after:
+            return f"{data / one.path} is gone or has changed since"
+        if _digest(kept) != one.before:
+            return f"{kept}, which kept what it was, is gone or damaged"
+    return ""
 
 
 def forget(folder: Path, *, former: bool) -> None:
@@ -107,11 +114,13 @@ def _prepared(data: Path, folder: Path, place: int, edit: TableEdit) -> Replacem
     before, after = (_kept(folder, name, place, edit.table) for name in (_BEFORE, _AFTER))
     for kept in (before, after):
         kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch(mode=_OWN)
     write_edited(path, after, edit)
     shutil.copyfile(path, before)
     if sha256_of(before) != edit.sha256:
         raise UserError(f"{path} has changed while it was read; run the same command again.")
     for kept in (before, after):
+        shutil.copymode(path, kept)
         _flush(kept)
         _flush(kept.parent)
     return Replacement(edit.table, edit.sha256, sha256_of(after))
@@ -123,6 +132,7 @@ def _put(path: Path, kept: Path, wanted: str, other: str) -> None:
     if found not in (wanted, other):
         raise FileNotFoundError(0, "it is neither what it was nor what it is to be" if found else "it is gone")
     if found == other:
+        temporary.touch(mode=_OWN)
         shutil.copyfile(kept, temporary)
         shutil.copymode(path, temporary)
         if sha256_of(temporary) != wanted:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import relabelling, replaced_files
+from adapters import relabelling
 from adapters.json_files import sha256_of
 from adapters.relabelling import APPLIED, UNDONE, Journal
 from adapters.table_text import TableEdit
@@ -71,6 +71,29 @@ def test_a_kept_table_that_is_damaged_is_not_put_back(begun: Journal, tmp_path: 
     assert _table().read_bytes() == AFTER
 
 
+def test_where_the_former_table_is_gone_taking_back_is_not_begun(begun: Journal, tmp_path: Path) -> None:
+    relabelling.carry_out(tmp_path, begun)
+    relabelling.end(begun, APPLIED)
+    (applied,) = relabelling.journals(tmp_path)
+    (begun.folder / "before/000000.csv").unlink()
+    with pytest.raises(UserError, match=r"before/000000\.csv, which kept what it was, is gone or damaged; change the"):
+        relabelling.take_back(tmp_path, applied)
+    assert _table().read_bytes() == AFTER
+    relabelling.refuse_if_cut_off(tmp_path)
+
+
+def test_copies_of_a_table_are_for_those_who_may_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".rootstock").mkdir()
+    (tmp_path / "photos").mkdir()
+    _table().write_bytes(BEFORE)
+    _table().chmod(0o600)
+    edit = TableEdit("t.csv", sha256_of(_table()), "label", {0: 1})
+    begun = relabelling.begin(tmp_path, "photos", [], [edit])
+    kept = [path for name in ("before", "after") for path in (begun.folder / name).iterdir()]
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600, 0o600]
+
+
 def test_a_table_that_is_gone_is_told(begun: Journal, tmp_path: Path) -> None:
     relabelling.carry_out(tmp_path, begun)
     relabelling.end(begun, APPLIED)
@@ -95,7 +118,7 @@ def test_a_journal_of_moves_alone_is_read_as_before(begun: Journal, tmp_path: Pa
     (begun.folder / "journal.json").write_text(text)
     (found,) = relabelling.journals(tmp_path)
     assert [(one.path, one.new_class) for one in found.decided] == [("a/0.png", "")]
-    assert replaced_files.is_as_replaced(Path("photos"), found.replaced) == ""
+    assert found.replaced == ()
 
 
 def test_where_nothing_can_be_kept_nothing_is_begun(begun: Journal, tmp_path: Path) -> None:
