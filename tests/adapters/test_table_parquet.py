@@ -120,3 +120,23 @@ def test_a_file_that_arrow_would_store_otherwise_is_refused(tmp_path: Path) -> N
     ) as refused:
         write_edited(source, tmp_path / "b.parquet", TableEdit("a.parquet", sha256_of(source), "label", {0: 1}))
     assert "\n" not in str(refused.value)
+
+
+def test_types_are_told_by_their_meaning_not_by_the_words_of_a_writer(tmp_path: Path) -> None:
+    """DuckDB says of 64-bit integers that they are; Polars calls the newest types the first version of the format."""
+    source = tmp_path / "a.parquet"
+    table = pa.table({"path": ["a", "b"], "label": ["x", "y"], "note": [1, 2], "tiny": pa.array([1, 2], pa.uint32())})
+    parquet.write_table(table, source, store_schema=False)
+    content = source.read_bytes()
+    n_bytes = int.from_bytes(content[-8:-4], "little")
+    pages, footer = content[: -8 - n_bytes], content[-8 - n_bytes : -8]
+    assert footer.startswith(b"\x15\x04")
+    assert footer.count(b"note\x00") == 1
+    footer = b"\x15\x02" + footer[2:].replace(b"note\x00", b"note\x25\x24\x4c\xac\x13\x40\x11\x00\x00\x00")
+    source.write_bytes(pages + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    with parquet.ParquetFile(source) as file:
+        assert (file.metadata.format_version, file.schema.column(2).logical_type.type) == ("1.0", "INT")
+    write_edited(source, tmp_path / "b.parquet", TableEdit("a.parquet", sha256_of(source), "label", {0: 1}))
+    after = parquet.read_table(tmp_path / "b.parquet")
+    assert after.schema == table.schema
+    assert after.to_pylist() == [{**row, "label": "y"} for row in table.to_pylist()]
