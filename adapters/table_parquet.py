@@ -108,11 +108,12 @@ def _as_written(file: "parquet.ParquetFile", column: str) -> dict[str, Any]:
     metadata = file.metadata
     group = metadata.row_group(0)
     columns = [group.column(number) for number in range(metadata.num_columns)]
-    encoded = {one.path_in_schema: name for one in columns for name in _OTHERS if name in one.encodings}
+    plain = [one for one in columns if not _DICTIONARIES & {*one.encodings}]
+    encoded = {one.path_in_schema: name for one in plain for name in _OTHERS if name in one.encodings}
     ordered = takewhile(lambda one: columns[one.column_index].path_in_schema != column, group.sorting_columns)
     return {
         "compression": {one.path_in_schema: _codec(one.compression) for one in columns},
-        "use_dictionary": [one.path_in_schema for one in columns if _DICTIONARIES & {*one.encodings}],
+        "use_dictionary": [one.path_in_schema for one in columns if one not in plain],
         "column_encoding": encoded or None,
         "write_statistics": [one.path_in_schema for one in columns if one.is_stats_set],
         "write_page_index": any(one.has_column_index for one in columns),

@@ -132,7 +132,7 @@ def refuse_protected(data_path: Path, tables: Sequence[str], cache: Path) -> Non
                 f"{path} is a link to {path.resolve()}, or behind one, where other data sets may use it; put the table "
                 "itself there, then apply the decisions again."
             )
-        if not os.access(path.parent, os.W_OK):
+        if not os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             raise UserError(f"{path.parent} cannot be written to, so {table} cannot change; make the folder writable.")
         found = path.stat()
         if not is_dvcs and found.st_nlink == 1 and not found.st_mode & stat.S_IWUSR:  # DVC's hard links are read-only

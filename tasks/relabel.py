@@ -30,7 +30,7 @@ def relabel(table: Path | None, *, undo: bool) -> None:
     Raises:
         UserError: a decision is about no image of this version of the data set, a class is unknown, there is nothing
             to finish or take back; nothing has changed then.
-        EnvironmentFault: a file cannot be moved; what was moved can be taken back.
+        EnvironmentFault: a file cannot be moved or changed; what was done can be taken back.
     """
     given = None if table is None else Path(os.path.abspath(table))  # noqa: PTH100  a link to a table stays one
     project = enter_project()

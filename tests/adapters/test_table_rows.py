@@ -1,11 +1,13 @@
 """Which cells and rows of which table decisions change."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from adapters.table_columns import TableChoice
-from adapters.table_rows import TableRows, label_edits, path_edits, read_rows
+from adapters.table_rows import TableRows, label_edits, path_edits, read_rows, refuse_protected
 from transfer.errors import UserError
 
 ENDINGS = {".png"}
@@ -44,3 +46,33 @@ def test_a_path_is_written_from_where_the_table_starts(tmp_path: Path, written: 
     rows = _rows(tmp_path, train=f"file_name,who\n{written},p\nb.png,q\n", test="file_name,who\nc.png,p\n")
     (edit,) = path_edits(rows, {"train/a.png": "train/z/a.png", "test/d.png": ""})  # d has no row
     assert (edit.table, edit.texts, edit.removed) == ("train/metadata.csv", {0: moved}, frozenset())
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_begun() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "t.csv").write_text("path,label\n")
+        refuse_protected(Path(folder), ["t.csv"], Path(folder) / "cache")
+        Path(folder).chmod(0o555)
+        if user == 0:
+            os.seteuid(65_534)  # root may write everywhere
+        try:
+            with pytest.raises(
+                UserError, match=r"cannot be written to, so t\.csv cannot change; make the folder writable"
+            ):
+                refuse_protected(Path(folder), ["t.csv"], Path(folder) / "cache")
+        finally:
+            os.seteuid(user)
+            Path(folder).chmod(0o755)
+
+
+def test_a_table_behind_a_link_to_a_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/t.csv").write_text("path,label\n")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/tables").symlink_to(tmp_path / "shared")
+    with pytest.raises(UserError, match=r"photos/tables/t\.csv is a link to .*/shared/t\.csv, or behind one"):
+        refuse_protected(tmp_path / "photos", ["tables/t.csv"], tmp_path / "cache")
+    (tmp_path / "link").symlink_to(tmp_path / "photos")  # the folder itself may be one
+    (tmp_path / "photos/t.csv").write_text("path,label\n")
+    refuse_protected(tmp_path / "link", ["t.csv"], tmp_path / "cache")
