@@ -139,7 +139,8 @@ def _told_of_tables(journal: Journal, n_removed: int) -> str:
         return ""
     told = f" Changed: {' and '.join(_tables(journal))}"
     if n_removed and not journal.moves:
-        return f"{told}; the file{'s' * (n_removed != 1)} whose row{'s' * (n_removed != 1)} went still lie there."
+        what = "file whose row went still lies" if n_removed == 1 else "files whose rows went still lie"
+        return f"{told}; the {what} there, and {'counts' if n_removed == 1 else 'count'} as ignored."
     return f"{told}."
 
 

@@ -48,7 +48,9 @@ def test_labels_of_a_table_change_as_a_version_that_can_be_taken_back(
     table = decided({"images/0.png": "relabel:bee", "images/3.png": "keep", "images/5.png": "remove"})
     relabel(table, undo=False)
     told = capsys.readouterr().out
-    assert "1 image has another label now, 1 left data/photos. Changed: labels.csv; the file whose row went" in told
+    assert (
+        "1 image has another label now, 1 left data/photos. Changed: labels.csv; the file whose row went still" in told
+    )
     lines = content.split(b"\r\n")
     lines[1] = lines[1].replace(b"ant", b"bee")
     assert files_now() == before | {"labels.csv": b"\r\n".join(lines[:6] + lines[7:])}
