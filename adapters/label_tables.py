@@ -18,7 +18,7 @@ KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 MOST_ROWS = 20_000_000
 _MOST_BYTES = 4_000_000_000
 _SEPARATORS = (",", ";", "\t", "|")
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _LONGEST_CELL = 1 << 24
 _ITS_INDEX = ("", "__index_level_0__")  # what pandas calls a column of row numbers
 
@@ -62,8 +62,8 @@ def read_label_table(path: Path) -> LabelTable:
 
 
 def _of_csv(path: Path) -> LabelTable:
-    text = _text(path)
-    separator = _separator(text)
+    text = decoded(path)[2]
+    separator = separator_of(text)
     usual = csv.field_size_limit(_LONGEST_CELL)  # of the whole process
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
@@ -89,12 +89,15 @@ def _of_csv(path: Path) -> LabelTable:
     return LabelTable(path, _without_index(columns), places, {})
 
 
-def _text(path: Path) -> str:
+def decoded(path: Path) -> tuple[bytes, str, str]:
+    """Return the byte-order mark of a table of text (or none), its encoding, and its text.
+
+    Raises:
+        UserError: it is neither in UTF-8 nor in UTF-16 with its mark.
+    """
     content = path.read_bytes()
-    if content.startswith(_UTF16):
-        encoding = "utf-16"
-    else:
-        encoding, content = "utf-8", content.removeprefix(codecs.BOM_UTF8)
+    mark = next((one for one in _MARKS if content.startswith(one)), b"")
+    encoding, content = _MARKS.get(mark, "utf-8"), content.removeprefix(mark)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -104,11 +107,11 @@ def _text(path: Path) -> str:
         ) from error
     if "\0" in text:
         raise UserError(f"{path} holds bytes that no text has, so it is no table of text; save it as CSV in UTF-8.")
-    return text
+    return mark, encoding, text
 
 
-def _separator(text: str) -> str:
-    """Return what separates the cells of the first line that holds something."""
+def separator_of(text: str) -> str:
+    """Return what separates the cells of the first line that holds something, of a CSV file."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     counts = {separator: first.count(separator) for separator in _SEPARATORS}
     return max(_SEPARATORS, key=lambda separator: counts[separator])
@@ -135,7 +138,7 @@ def _without_index(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[A
 def _of_json(path: Path) -> LabelTable:
     rows: list[dict[str, Any]] = []
     places: list[str] = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
+    for number, line in enumerate(decoded(path)[2].split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -84,7 +84,8 @@ def relabel(
 ) -> None:
     """Apply decisions (keep, relabel:CLASS, remove) to the data set, all or none; it becomes a new version.
 
-    A decision counts only for the very image that was reviewed. Without a table, a relabelling that was cut off is
+    Files move between class folders; where a table has the labels, its cells change and rows of removed images go. A
+    decision counts only for the very image that was reviewed. Without a table, a relabelling that was cut off is
     finished.
 
     **Examples**

@@ -1,13 +1,16 @@
 """What differs between two states of a data set: files, classes, splits, and what is recorded of the images."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters import data_lists, dvc_cache, environment, folder_classes, mlflow_lineage, remote_objects
+from adapters import data_lists, data_records, dvc_cache, environment, folder_classes, mlflow_lineage, remote_objects
 from adapters.dvc_lock import LOCK, text_of
+from adapters.image_files import list_images
 from adapters.project import enter_project
 from adapters.recorded_manifests import Recorded, md5_of_manifest, read_recorded
+from adapters.table_columns import TableChoice
 from tasks.data_revisions import State, named
 from tasks.lineage_facts import origin_folder
 from transfer.data.file_changes import Changes, Entry, Pair, compare, copies
@@ -26,6 +29,8 @@ class Side:
         files: path -> md5 of every file; None where no list of them is here.
         recorded: what the manifest that was made from it says; None where there is none here.
         why: no manifest is here, in words; "" where one is.
+        classes: image -> class, as the manifest says, or else the tables of the folder as it is now; None where neither
+            is here.
     """
 
     state: State
@@ -33,6 +38,7 @@ class Side:
     files: Mapping[str, str] | None
     recorded: Recorded | None
     why: str
+    classes: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +100,10 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
     after = named(project, typed_in, second, before.path)
     sides = [_side(project, state, fetch=fetch) for state in (before, after)]
     lists = _lists(project, sides[0], sides[1])
-    is_image = {one.path: folder_classes.is_image(one.path) for entries in lists for one in entries}
-    images = [[one for one in entries if is_image[one.path]] for entries in lists]
-    others = [[one for one in entries if not is_image[one.path]] for entries in lists]
+    known = _known_images(sides, lists)
+    images = [[one for one in entries if one.path in paths] for entries, paths in zip(lists, known, strict=True)]
+    either = known[0] | known[1]
+    others = [[one for one in entries if one.path not in either] for entries in lists]
     changes = compare(*images)
     return Difference(
         sides[0],
@@ -107,6 +114,18 @@ def difference(first: str, second: str, *, fetch: bool = False) -> Difference:
         copies(changes, images[0]),
         (len(images[0]), len(images[1])),
     )
+
+
+def _known_images(sides: Sequence[Side], lists: Sequence[Sequence[Entry]]) -> list[set[str]]:
+    """Return the paths of the images of each state: those that have a class where both know them, else by ending.
+
+    A table may name an image no longer that is there as before.
+    """
+    named = [{one.path for one in entries if folder_classes.is_image(one.path)} for entries in lists]
+    classes = [side.classes for side in sides if side.classes is not None]
+    if len(classes) < len(sides):
+        return named
+    return [paths & own.keys() for paths, own in zip(named, classes, strict=True)]
 
 
 def _side(project: Path, state: State, *, fetch: bool) -> Side:
@@ -122,12 +141,29 @@ def _side(project: Path, state: State, *, fetch: bool) -> Side:
             files = data_lists.listed(project, digest)
     md5 = _manifest_of(project, state, digest)
     if md5 is None:
-        return Side(state, digest, files, None, "no run is recorded that read it")
+        return Side(state, digest, files, None, "no run is recorded that read it", _by_tables(project, state))
     recorded = read_recorded(project, md5)
     if recorded is None and fetch and remote_objects.fetch(project, md5):
         recorded = read_recorded(project, md5)
     why = "" if recorded else f"its manifest ({md5[:12]}) is not in the DVC cache, or of another version of Rootstock"
-    return Side(state, digest, files, recorded, why)
+    classes = None if recorded is None else dict(zip(recorded.paths, recorded.classes, strict=True))
+    return Side(state, digest, files, recorded, why, _by_tables(project, state) if classes is None else classes)
+
+
+def _by_tables(project: Path, state: State) -> dict[str, str] | None:
+    """Return image -> class as the tables of a folder say now, whose labels may have changed since a run read it.
+
+    None for another state, for a folder without tables, and where they cannot be used.
+    """
+    from tasks.params import read_params  # as in `tasks.data_revisions`
+
+    data = read_params().data
+    if state.digest is not None or data_records.as_recorded(project, project, data.path) != state.path:
+        return None
+    with contextlib.suppress(UserError):
+        found = list_images(project / state.path, TableChoice(**data.model_dump(exclude={"path"})))
+        return {file.path: file.class_name for file in found.files} if found.tables else None
+    return None
 
 
 def _manifest_of(project: Path, state: State, digest: str) -> str | None:
@@ -147,21 +183,19 @@ def _manifest_of(project: Path, state: State, digest: str) -> str | None:
 
 def _lists(project: Path, before: Side, after: Side) -> tuple[list[Entry], list[Entry]]:
     """Return the files of both, compared by one kind of digest, with classes and splits from one kind of source."""
-    recorded = before.recorded is not None and after.recorded is not None
+    known = before.classes is not None and after.classes is not None
     if before.files is not None and after.files is not None:
-        return _entries(before, before.files, recorded), _entries(after, after.files, recorded)
+        return _entries(before, before.files, known), _entries(after, after.files, known)
     if before.recorded is not None and after.recorded is not None:
         return _rows(before.recorded), _rows(after.recorded)
     raise _not_here(project, before if before.files is None else after)
 
 
-def _entries(side: Side, files: Mapping[str, str], recorded: bool) -> list[Entry]:
+def _entries(side: Side, files: Mapping[str, str], known: bool) -> list[Entry]:
     told = folder_classes.classes_of(path for path in files if folder_classes.is_image(path))
-    if side.recorded is not None:
-        rows = side.recorded
-        splits = dict(zip(rows.paths, rows.splits, strict=True))
-        classes = dict(zip(rows.paths, rows.classes, strict=True)) if recorded else {}
-        told = {path: (classes.get(path, name), splits.get(path) or split) for path, (name, split) in told.items()}
+    rows, classes = side.recorded, (side.classes or {}) if known else {}
+    splits = {} if rows is None else dict(zip(rows.paths, rows.splits, strict=True))
+    told = {path: (classes.get(path, name), splits.get(path) or split) for path, (name, split) in told.items()}
     return [Entry(path, digest, *told.get(path, ("", ""))) for path, digest in files.items()]
 
 

@@ -1,26 +1,23 @@
 """Apply what a person decided of labels that looked wrong: a new version of the data set, which can be taken back."""
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from adapters import dvc_commands, environment, git_commands, relabelling
-from adapters.class_folders import FoundFile, Listing
+from adapters.class_folders import Listing
+from adapters.dvc_cache import cache_folder
 from adapters.image_files import list_images
-from adapters.json_files import sha256_of
 from adapters.locks import project_lock
-from adapters.manifest_file import read_manifest
 from adapters.project import enter_project
-from adapters.relabelling import Journal, Move
+from adapters.relabelling import Journal
 from adapters.review_table import Decision, read_table
 from adapters.table_columns import TableChoice
+from adapters.table_rows import refuse_protected
 from tasks import data_source
 from tasks.params import read_params
+from tasks.relabel_plan import planned
 from transfer.errors import UserError
-from transfer.records import Row
-
-_AGAIN = "run `rootstock run` and `rootstock data review`, and decide again."
 
 
 def relabel(table: Path | None, *, undo: bool) -> None:
@@ -33,7 +30,7 @@ def relabel(table: Path | None, *, undo: bool) -> None:
     Raises:
         UserError: a decision is about no image of this version of the data set, a class is unknown, there is nothing
             to finish or take back; nothing has changed then.
-        EnvironmentFault: a file cannot be moved; what was moved can be taken back.
+        EnvironmentFault: a file cannot be moved or changed; what was done can be taken back.
     """
     given = None if table is None else Path(os.path.abspath(table))  # noqa: PTH100  a link to a table stays one
     project = enter_project()
@@ -55,111 +52,21 @@ def _apply(project: Path, table: Path) -> None:
     data = read_params().data
     data_path, decisions = data.path, read_table(table)
     _refuse_generated(project, data_path)
-    listing = list_images(project / data_path, TableChoice(**data.model_dump(exclude={"path"})))
-    _refuse_described(data_path, listing)
-    done = _done_before(project, data_path)
-    left = [one for one in decisions if (one.path, one.sha256) not in done or (project / data_path / one.path).exists()]
-    moves = planned(project / data_path, listing, left)
+    choice, place = TableChoice(**data.model_dump(exclude={"path"})), project / data_path
+    listing = list_images(place, choice)
+    left = _still_open(project, data_path, listing, decisions)
+    plan = planned(place, listing, choice, left)
     before = len(decisions) - len(left)
     told = f" {before} decision{'' if before == 1 else 's'} had been applied before." if before else ""
-    if not moves:
+    if not plan.decided:
         print(f"Nothing to change: no line of {table} that is still open relabels or removes an image.{told}")
         return
-    _keep_version(project, data_path)
-    journal = relabelling.begin(project, data_path, moves)
+    tables = [edit.table for edit in plan.edits]
+    refuse_protected(place, tables, cache_folder(project))
+    _keep_version(project, data_path, tables)
+    journal = relabelling.begin(project, data_path, plan.moves, plan.edits, plan.decided)
     relabelling.carry_out(project, journal)
     _ended(project, journal, told)
-
-
-def planned(data: Path, listing: Listing, decisions: Sequence[Decision]) -> tuple[Move, ...]:
-    """Return the moves that decisions ask for, once every one of them is known to be possible.
-
-    Args:
-        data: the data set's folder.
-        listing: what it holds.
-        decisions: of a person.
-
-    Raises:
-        UserError: one of them is not.
-    """
-    files, rows = {file.path: file for file in listing.files}, {row.path: row for row in read_manifest().rows}
-    taken, depth = set(files), _depth(listing)
-    moves = []
-    for one in decisions:
-        file = _reviewed(data, one, files, rows)
-        _refuse_class(one, listing.classes)
-        if one.new_class == file.class_name:  # says what `keep` says
-            continue
-        target = "" if one.new_class is None else _free(_moved_to(file, one.new_class, depth), file, data, taken)
-        taken.add(target)
-        moves.append(Move(one.path, target, one.sha256))
-    _refuse_emptied(listing, files, decisions)
-    return tuple(moves)
-
-
-def _reviewed(data: Path, one: Decision, files: Mapping[str, FoundFile], rows: Mapping[str, Row]) -> FoundFile:
-    """Return the file of a decision, which has to be the one that was reviewed."""
-    where, file, row = f"Line {one.line}: {one.path!r}", files.get(one.path), rows.get(one.path)
-    if file is None:
-        raise UserError(f"{where} is no image of {data}; {_AGAIN}")
-    if row is None or row.sha256 != one.sha256:
-        raise UserError(f"{where} is not the image that was reviewed, or the data set changed since; {_AGAIN}")
-    if row.split == "test":
-        raise UserError(
-            f"{where} is a test image, whose labels are sealed: mended by what a model says, they would flatter it; "
-            "remove the line."
-        )
-    if file.class_name != one.given:
-        raise UserError(f"{where} is labelled {file.class_name!r}, not {one.given!r} as the table says; {_AGAIN}")
-    if sha256_of(data / one.path) != one.sha256:
-        raise UserError(f"{where} has changed since it was reviewed; {_AGAIN}")
-    return file
-
-
-def _refuse_class(one: Decision, classes: Sequence[str]) -> None:
-    if one.new_class is not None and one.new_class not in classes:
-        named = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        raise UserError(
-            f"Line {one.line}: there is no class {one.new_class!r} ({named}); write one of them, or make its folder "
-            "with an image in it first."
-        )
-
-
-def _depth(listing: Listing) -> int:
-    """Return how many folders class folders lie in: one where those are splits, or a single one called train."""
-    return int(bool(listing.given_splits) or len({file.path.partition("/")[0] for file in listing.files}) == 1)
-
-
-def _moved_to(file: FoundFile, new_class: str, depth: int) -> PurePosixPath:
-    """Return a file's path with its class folder changed; the split folder above and folders below stay."""
-    parts = list(PurePosixPath(file.path).parts)
-    parts[depth] = new_class
-    return PurePosixPath(*parts)
-
-
-def _free(path: PurePosixPath, file: FoundFile, data: Path, taken: set[str]) -> str:
-    """Return a path that no file has: where the name is taken, the class that the image comes from is added to it."""
-    stem, n = f"{path.stem}-from-{file.class_name}", 1
-    found = path
-    while str(found) in taken or os.path.lexists(data / found):
-        found, n = path.with_name(f"{stem}{f'-{n}' if n > 1 else ''}{path.suffix}"), n + 1
-    return str(found)
-
-
-def _refuse_emptied(listing: Listing, files: Mapping[str, FoundFile], decisions: Sequence[Decision]) -> None:
-    left = Counter((file.split, file.class_name) for file in listing.files)
-    for one in decisions:
-        file = files[one.path]
-        left[file.split, file.class_name] -= 1
-        if one.new_class is not None:
-            left[file.split, one.new_class] += 1
-    for (split, name), n_files in sorted(left.items()):
-        if n_files == 0:
-            within = f" of {split}" if split else ""
-            raise UserError(
-                f"The decisions would leave class {name!r}{within} without an image; keep some, or remove the class "
-                "folder by hand."
-            )
 
 
 def _refuse_generated(project: Path, data_path: str) -> None:
@@ -171,20 +78,16 @@ def _refuse_generated(project: Path, data_path: str) -> None:
         )
 
 
-def _refuse_described(data_path: str, listing: Listing) -> None:
-    """Refuse a data set whose images a table names by their paths: its rows would name files that have moved."""
-    if listing.tables:
-        tables = " and ".join(f"{data_path.rstrip('/')}/{name}" for name in listing.tables)
-        raise UserError(
-            f"{tables} {'names' if len(listing.tables) == 1 else 'name'} the images of {data_path} by their paths, "
-            "which a decision would change; apply the decisions there by hand: change labels, remove rows."
-        )
-
-
-def _done_before(project: Path, data_path: str) -> set[tuple[str, str]]:
-    """Return path and digest of images that earlier relabellings moved away and nobody brought back."""
+def _still_open(project: Path, data_path: str, listing: Listing, decisions: Sequence[Decision]) -> list[Decision]:
+    """Return decisions that no earlier relabelling has carried out, or that somebody has taken back by hand since."""
     applied = [one for one in relabelling.journals(project) if one.state == relabelling.APPLIED]
-    return {(move.source, move.sha256) for one in applied if one.data_path == data_path for move in one.moves}
+    done = {(image.path, image.sha256) for one in applied if one.data_path == data_path for image in one.decided}
+    classes = {file.path: file.class_name for file in listing.files}
+    return [
+        one
+        for one in decisions
+        if (one.path, one.sha256) not in done or classes.get(one.path, one.new_class) != one.new_class
+    ]
 
 
 def _finish(project: Path, begun: Journal | None) -> None:
@@ -203,13 +106,12 @@ def _undo(project: Path, journal: Journal | None) -> None:
     if journal is None:
         raise UserError("No relabelling is there to be taken back.")
     relabelling.take_back(project, journal)
-    version = _keep_version(project, journal.data_path)
+    version = _keep_version(project, journal.data_path, _tables(journal))
     relabelling.end(journal, relabelling.UNDONE)
-    n_moves = len(journal.moves)
+    n_images = len(journal.decided)
     print(
-        f"Relabelling {journal.number} is taken back: {n_moves} image{'' if n_moves == 1 else 's'} of "
-        f"{journal.data_path} {'is' if n_moves == 1 else 'are'} where {'it' if n_moves == 1 else 'they'} "
-        f"{'was' if n_moves == 1 else 'were'}. {version}"
+        f"Relabelling {journal.number} is taken back: {n_images} image{'' if n_images == 1 else 's'} of "
+        f"{journal.data_path} {'is' if n_images == 1 else 'are'} labelled as before. {version}"
     )
 
 
@@ -221,23 +123,47 @@ def _last(project: Path) -> Journal | None:
 
 def _ended(project: Path, journal: Journal, told: str) -> None:
     """Track the new version, close the journal and tell what was done."""
-    version = _keep_version(project, journal.data_path)
+    version = _keep_version(project, journal.data_path, _tables(journal))
     relabelling.end(journal, relabelling.APPLIED)
-    n_removed = sum(not move.target for move in journal.moves)
-    n_relabelled = len(journal.moves) - n_removed
+    n_removed = sum(not image.new_class for image in journal.decided)
+    n_relabelled = len(journal.decided) - n_removed
     print(
         f"{n_relabelled} image{'s have' if n_relabelled != 1 else ' has'} another label now, {n_removed} left "
-        f"{journal.data_path}.{told} "
+        f"{journal.data_path}.{_told_of_tables(journal, n_removed)}{told} "
         f"{version} `rootstock run` trains on it; `rootstock data relabel --undo` takes it back."
     )
 
 
-def _keep_version(project: Path, data_path: str) -> str:
-    """Track the data set as it is now with DVC, where it can be; return what the user should know."""
-    tracked = data_source.dvc_file(project, data_path)
-    if tracked is not None:
-        dvc_commands.add(project, str(tracked.with_suffix("")))
-        return f"{tracked} describes this version; commit it to keep it."
+def _told_of_tables(journal: Journal, n_removed: int) -> str:
+    if not journal.replaced:
+        return ""
+    told = f" Changed: {' and '.join(_tables(journal))}"
+    if n_removed and not journal.moves:
+        what = "file whose row went still lies" if n_removed == 1 else "files whose rows went still lie"
+        return f"{told}; the {what} there, and {'counts' if n_removed == 1 else 'count'} as ignored."
+    return f"{told}."
+
+
+def _tables(journal: Journal) -> list[str]:
+    return [one.path for one in journal.replaced]
+
+
+def _keep_version(project: Path, data_path: str, tables: Collection[str]) -> str:
+    """Track the data set as it is now with DVC, where it can be; return what the user should know.
+
+    Args:
+        project: the project's folder.
+        data_path: of the data set.
+        tables: that change, within it; one may be tracked by itself.
+    """
+    places = [data_path, *(f"{data_path}/{table}" for table in tables)]
+    tracked = dict.fromkeys(filter(None, (data_source.dvc_file(project, place) for place in places)))
+    for file in tracked:
+        dvc_commands.add(project, str(file.with_suffix("")))
+    if tracked:
+        one = len(tracked) == 1
+        told = f"{' and '.join(map(str, tracked))} {'describes' if one else 'describe'} this version"
+        return f"{told}; commit {'it' if one else 'them'} to keep it."
     if git_commands.tracks(project, data_path):
         return f"{data_path} is tracked by git; commit it to keep this version."
     return data_source.track(project, data_path) or ""

@@ -176,3 +176,11 @@ def test_a_journal_that_is_none_is_refused(photos: Path) -> None:
     (folder / "journal.json").write_text('{"moves": 3}')
     with pytest.raises(UserError, match=r"journal\.json is no journal of a relabelling"):
         relabelling.journals(photos)
+
+
+def test_killed_at_each_thing_it_does_to_the_disk_it_is_finished_or_taken_back(tmp_path: Path, root: Path) -> None:
+    """Images and a table: neither is ever half there, and no kill leaves a file that was not there."""
+    words = [sys.executable, "-m", "tests.adapters.killed_relabellings", str(tmp_path)]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [int(places) > 30 for places in done.stdout.split()] == [True, True]

@@ -22,7 +22,7 @@ stages:
   manifest:
     cmd: python -m flows.manifest
     deps:
-    - path: data/set
+    - path: {path}
       md5: {data}
     outs:
     - path: artifacts/manifest/manifest.parquet
@@ -51,18 +51,20 @@ def digest_of(project: Path, path: str = "data/set") -> str:
     return str(yaml.safe_load((project / f"{path}.dvc").read_text(encoding="utf-8"))["outs"][0]["md5"])
 
 
-def describe_and_record(project: Path) -> None:
+def describe_and_record(project: Path, path: str = "data/set") -> None:
     """Leave the manifest of the folder in DVC's cache and dvc.lock, as `dvc repro` does."""
     describe()
     md5 = hashlib.md5(MANIFEST.read_bytes(), usedforsecurity=False).hexdigest()
     place = dvc_cache.object_place(project, md5)
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(MANIFEST, place)
-    (project / "dvc.lock").write_text(LOCK.format(data=digest_of(project), manifest=md5), encoding="utf-8")
+    (project / "dvc.lock").write_text(
+        LOCK.format(path=path, data=digest_of(project, path), manifest=md5), encoding="utf-8"
+    )
 
 
-def commit(project: Path, message: str) -> None:
-    git(project, "add", "--force", "data/set.dvc", "data/.gitignore", "dvc.lock", "params.yaml")
+def commit(project: Path, message: str, path: str = "data/set") -> None:
+    git(project, "add", "--force", f"{path}.dvc", "data/.gitignore", "dvc.lock", "params.yaml")
     git(project, "commit", "--quiet", "--message", message)
 
 
