@@ -38,7 +38,8 @@ def describe() -> None:
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
-    sides = sides_of([entry for entry in described if not entry.content.problem], listing.given_splits, params.manifest)
+    usable = [entry for entry in described if not entry.content.problem]
+    sides = sides_of(data_path, usable, listing.given_splits, params.manifest)
     rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
     shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
     header = Header(listing.classes, listing.ignored, listing.given_splits)
