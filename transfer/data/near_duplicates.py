@@ -236,10 +236,9 @@ def _small(thumbnails: Thumbnails, members: Places) -> NDArray[np.float32]:
 
 def _background(n_images: int, n_structured: int, known: Known) -> Distances:
     """Return how far from each image the third to sixteenth nearest is, the farther the more images there are."""
-    near = np.concatenate([known.coarse, known.coarse])
-    whose = np.concatenate([known.first, known.second])
-    order = np.lexsort((near, whose))
-    near, whose = near[order], whose[order]
+    bits = (known.coarse + np.float32(0)).view(np.uint32)  # of numbers from 0 on they are in the order of the numbers
+    ordered = np.sort(np.concatenate([known.first, known.second]).astype(np.uint64) << 32 | np.concatenate([bits, bits]))
+    near, whose = (ordered & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32), ordered >> np.uint64(32)
     begins = np.searchsorted(whose, np.arange(n_images))
     ends = np.searchsorted(whose, np.arange(n_images), side="right")
     wanted = begins + int(np.clip(n_structured // _PER_RANK, *_RANKS)) - 1
