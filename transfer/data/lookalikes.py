@@ -102,7 +102,7 @@ def best_scores(codes: Codes, rows: Places) -> Iterator[tuple[Places, Scores]]:
 def _by_parity(codes: Codes) -> list[Scores]:
     """Return the frequencies of even rows and columns, of even rows and odd columns, and so on, (N, 16) each."""
     squares = codes.reshape(-1, _FREQUENCIES, _FREQUENCIES).astype(np.float32)
-    return [squares[:, row::2, column::2].reshape(len(codes), -1) for row in (0, 1) for column in (0, 1)]
+    return [squares[:, row::2, column::2].reshape(-1, CODE_LENGTH // 4) for row in (0, 1) for column in (0, 1)]
 
 
 def _of_four_turns(rows: list[Scores], columns: list[Scores]) -> Scores:

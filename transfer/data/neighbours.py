@@ -47,6 +47,8 @@ class Neighbours:
             and self.complete.shape == self.counts.shape == (n,)
             and bool(np.all((self.counts >= 0) & (self.counts <= N_KEPT)))
             and self.others.shape == self.scores.shape == (n_entries,)
+            and bool(np.all(np.einsum("nk,nk->n", self.codes, self.codes, dtype=np.int64) < _MORE_THAN_SCORES))
+            and bool(np.all((self.scores >= LEAST_SCORE) & (self.scores < _MORE_THAN_SCORES)))
             and bool(np.all(self.digests[1:] > self.digests[:-1]))
             and bool(np.all((self.others >= 0) & (self.others < n) & (self.others != self.rows)))
         ):
