@@ -209,7 +209,7 @@ def _apart(thumbnails: Thumbnails, codes: Codes, first: Places, second: Places, 
         of_turn = np.flatnonzero(turns == place)
         for start in range(0, len(of_turn), _PART):
             part = of_turn[start : start + _PART]
-            fixed, laid = images[one[part]], turn.of_pixels(images[other[part]])
+            fixed, laid = images[one[part]], np.ascontiguousarray(turn.of_pixels(images[other[part]]))
             apart[part] = distances(fixed, laid, steps)
             if fine:  # of a crop and its whole, laying the one over the other comes nearer than the reverse
                 apart[part] = np.minimum(apart[part], distances(laid, fixed, steps))
