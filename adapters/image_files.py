@@ -84,11 +84,8 @@ def describe(
         raise
     kept.finish([file.path for file in files])
     with paused_collector():
-        return tuple(
-            described(file, place, content, colliding)
-            for file, place, content in zip(files, looked, contents, strict=True)
-            if content is not None
-        )
+        told = zip(files, looked, contents, strict=True)
+        return tuple(described(file, place, content, colliding) for file, place, content in told if content)
 
 
 def scan_recipe() -> dict[str, Any]:
