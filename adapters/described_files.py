@@ -141,15 +141,17 @@ def described(found: FoundFile, place: Place, content: Content, colliding: froze
         content: of its bytes.
         colliding: see `colliding_names`.
     """
-    told = {
-        "wrong_extension": _has_wrong_extension(found.path, content.facts.get("format", "")),
-        "link": place.is_link,
-        "odd_name": _is_odd(found.path),
-        "case_collision": found.path in colliding,
-        "long_name": len(found.path) > _LONG_PATH,
-    }
-    words = sorted({*content.remarks, *(word for word, is_so in told.items() if is_so)})
-    return DescribedFile(found, replace(content, remarks=tuple(words)))
+    told = (
+        ("wrong_extension", _has_wrong_extension(found.path, content.facts.get("format", ""))),
+        ("link", place.is_link),
+        ("odd_name", _is_odd(found.path)),
+        ("case_collision", found.path in colliding),
+        ("long_name", len(found.path) > _LONG_PATH),
+    )
+    more = [word for word, is_so in told if is_so]
+    if not more:
+        return DescribedFile(found, content)
+    return DescribedFile(found, replace(content, remarks=tuple(sorted({*content.remarks, *more}))))
 
 
 def colliding_names(files: Sequence[FoundFile]) -> frozenset[str]:

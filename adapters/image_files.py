@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters import described_files
 from adapters.class_folders import FoundFile, Listing
+from adapters.collector import paused_collector
 from adapters.described_files import (
     Content,
     DescribedFile,
@@ -68,8 +69,9 @@ def describe(
     """
     kept = KeptScan(None, {}) if kept is None else kept
     lookup, colliding = Places(data_path, stores), colliding_names(files)
-    looked = [lookup.look_up(file.path) for file in files]
-    contents = [kept.find(file.path, place.signature) for file, place in zip(files, looked, strict=True)]
+    with paused_collector():
+        looked = [lookup.look_up(file.path) for file in files]
+        contents = [kept.find(file.path, place.signature) for file, place in zip(files, looked, strict=True)]
     unread = [index for index, content in enumerate(contents) if content is None]
     advance(len(files) - len(unread))
     try:
@@ -81,11 +83,9 @@ def describe(
         kept.flush()
         raise
     kept.finish([file.path for file in files])
-    return tuple(
-        described(file, place, content, colliding)
-        for file, place, content in zip(files, looked, contents, strict=True)
-        if content is not None
-    )
+    with paused_collector():
+        told = zip(files, looked, contents, strict=True)
+        return tuple(described(file, place, content, colliding) for file, place, content in told if content)
 
 
 def scan_recipe() -> dict[str, Any]:

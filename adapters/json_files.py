@@ -56,10 +56,10 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def keep_newest(folder: Path, n_files: int) -> None:
-    """Remove the JSON files of a folder that were written the longest ago, until so many are left."""
+def keep_newest(folder: Path, n_files: int, suffix: str = ".json") -> None:
+    """Remove the files of a kind in a folder that were written the longest ago, until so many are left."""
     with suppress(OSError):  # another process may remove the same ones
-        oldest_first = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        oldest_first = sorted(folder.glob(f"*{suffix}"), key=lambda path: path.stat().st_mtime_ns)
         for path in oldest_first[:-n_files]:
             path.unlink(missing_ok=True)
 

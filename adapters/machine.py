@@ -66,8 +66,12 @@ def memory_limit_bytes() -> int | None:
 def described() -> str:
     """Return what of this machine decides the last digits of what is computed on it, in words."""
     threads = environment.get("OMP_NUM_THREADS") or usable_cores()
-    processor = _cpu_info().get("model name", platform.processor()) or "unknown processor"
-    return f"{platform.system()} {platform.machine()}, {processor}, {threads} threads"
+    return f"{platform.system()} {platform.machine()}, {processor()}, {threads} threads"
+
+
+def processor() -> str:
+    """Return the name of the processor's model."""
+    return _cpu_info().get("model name", platform.processor()) or "unknown processor"
 
 
 def machine_facts() -> dict[str, str | int | None]:

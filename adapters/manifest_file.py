@@ -116,7 +116,7 @@ def write_manifest(
         "ignored": dict(header.ignored),
         "given_splits": header.given_splits,
     }
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    table = pa.Table.from_pylist(rows, schema=schema)
     table = table.replace_schema_metadata({_HEADER_KEY: json.dumps(about, sort_keys=True)})
     with atomic_write(path) as temporary:
         parquet.write_table(table, temporary, compression="zstd", write_page_checksum=True)

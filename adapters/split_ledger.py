@@ -71,7 +71,7 @@ def with_decisions(ledger: Ledger, draw: str, decisions: Mapping[str, Decision])
     for digest, decision in decisions.items():
         key = (draw, shortened(digest))
         known = found.get(key, decision)
-        found[key] = known if known.group else replace(known, group=decision.group)
+        found[key] = known if known.group == decision.group or known.group else replace(known, group=decision.group)
     return found
 
 

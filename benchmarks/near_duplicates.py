@@ -119,7 +119,7 @@ def _measured(folder: Path, n_copies: int, draw: np.random.Generator) -> tuple[R
             planted[place, len(base) + len(copies)] = kind
             copies.append(describe_image(decode_described(stream.getvalue())).thumbnail)
     began = time.process_time()
-    found = near_duplicates(np.concatenate([base, _stacked(copies)]))
+    found = near_duplicates(np.concatenate([base, _stacked(copies)])).pairs
     cpu_s = time.process_time() - began
     return _summary(folder, len(base), planted, found, cpu_s), _not_planted(paths, planted, found)
 

@@ -68,8 +68,9 @@ def measure(sources: list[Path], count: int) -> None:
             change_some()
         print(f"| manifest, {what} | {timed(manifest.describe)} |")
         print(f"| validate, {what} | {timed(validate.check)} |")
-    size = sum(path.stat().st_size for path in Path(".rootstock/scans").rglob("*.scan"))
-    print(f"| kept scan | {size / count:.0f} bytes an image | |")
+    for what in ("scans", "copies"):
+        size = sum(path.stat().st_size for path in Path(".rootstock", what).rglob("*.*"))
+        print(f"| kept in {what} | {size / count:.0f} bytes an image | |")
 
 
 def lay_out(sources: list[Path], count: int) -> None:

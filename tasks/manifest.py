@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.class_folders import Listing
+from adapters.collector import paused_collector
 from adapters.described_files import DescribedFile
 from adapters.dvc_cache import cache_folder
 from adapters.image_files import describe as describe_files
@@ -32,17 +33,20 @@ def describe() -> None:
 
     params = read_params()
     data_path = Path(params.data.path)
-    listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
-    kinds = own_columns(listing.columns, FACT_TYPES)
-    kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
+    with paused_collector():
+        listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
+        kinds = own_columns(listing.columns, FACT_TYPES)
+        kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
     with progress("reading files", total=len(listing.files)) as bar:
         described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
     _refuse_unusable(data_path, described, listing)
-    sides = sides_of([entry for entry in described if not entry.content.problem], listing.given_splits, params.manifest)
-    rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
-    shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
-    header = Header(listing.classes, listing.ignored, listing.given_splits)
-    write_manifest(MANIFEST, rows, {**shown, **kinds}, header)
+    usable = [entry for entry in described if not entry.content.problem]
+    with paused_collector():
+        sides = sides_of(data_path, usable, listing.given_splits, params.manifest)
+        rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
+        shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
+        header = Header(listing.classes, listing.ignored, listing.given_splits)
+        write_manifest(MANIFEST, rows, {**shown, **kinds}, header)
     _say(described, listing.ignored)
 
 

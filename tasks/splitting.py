@@ -27,7 +27,7 @@ from transfer.data.splits import assign_splits
 
 if TYPE_CHECKING:
     from transfer.data.groups import Copies
-    from transfer.data.near_duplicates import NearDuplicate
+    from transfer.data.near_duplicates import Found, Known
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,13 @@ class _Draw:
     test_fraction: float
 
 
-def sides_of(usable: Sequence[DescribedFile], given: Sequence[str], params: ManifestParams) -> dict[str, Side]:
+def sides_of(
+    data_path: Path, usable: Sequence[DescribedFile], given: Sequence[str], params: ManifestParams
+) -> dict[str, Side]:
     """Return path -> side of the readable files, and write down in the ledger what is new.
 
     Args:
+        data_path: the data set's folder.
         usable: files that decode.
         given: the splits that the user's folders or table assign.
         params: of the stage.
@@ -78,7 +81,7 @@ def sides_of(usable: Sequence[DescribedFile], given: Sequence[str], params: Mani
     from transfer.data.groups import join_groups
 
     ledger, digests = read_ledger(Path.cwd()), [entry.content.sha256 for entry in usable]
-    copies = _copies(usable, params)
+    copies = _copies(data_path, usable, params)
     groups = join_groups(digests, copies.names, [entry.found.group for entry in usable])
     draw = _draw(usable, groups, given, params)
     splits = {entry.found.path: entry.found.split for entry in usable} | _drawn(draw, ledger, params)
@@ -94,7 +97,7 @@ def sides_of(usable: Sequence[DescribedFile], given: Sequence[str], params: Mani
     return sides
 
 
-def _copies(usable: Sequence[DescribedFile], params: ManifestParams) -> "Copies":
+def _copies(data_path: Path, usable: Sequence[DescribedFile], params: ManifestParams) -> "Copies":
     """Put images of the same content together, and near-duplicates unless the user wants none to be sought."""
     import numpy as np
 
@@ -106,13 +109,13 @@ def _copies(usable: Sequence[DescribedFile], params: ManifestParams) -> "Copies"
     if not params.near_duplicates:
         return group_copies(digests, ())
     images = b"".join(entry.content.facts[THUMBNAIL] for entry in usable)
+    pixels = np.frombuffer(images, dtype=np.uint8).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
-    def seek() -> "Sequence[NearDuplicate]":
-        pixels = np.frombuffer(images, dtype=np.uint8).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    def seek(known: "Known | None") -> "Found":
         with progress("seeking copies", total=len(usable)) as bar:
-            return near_duplicates(pixels, bar.advance)
+            return near_duplicates(pixels, known, bar.advance)
 
-    return group_copies(digests, copies_of(Path.cwd(), scan_recipe() | {"kind": "copies"}, images, seek))
+    return group_copies(digests, copies_of(Path.cwd(), data_path, scan_recipe() | {"kind": "copies"}, seek))
 
 
 def _draw(

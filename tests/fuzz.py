@@ -31,6 +31,7 @@ from PIL import Image
 EXAMPLES = 2_000
 SLOW_S = 10.0  # of processor time for one example of at most 256 kB
 ADDRESS_SPACE_BYTES = 8 << 30
+_BEFORE_COPIES = 8 + hashlib.sha256().digest_size
 TEMPTING = tuple(
     struct.pack(order + kind, value)
     for kind, values in (("H", (0, 1, 0x7FFF, 0xFFFF)), ("I", (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFF)))
@@ -255,10 +256,44 @@ def read_scan(content: bytes, path: Path) -> None:
         KeptScan(Path(folder), FACT_TYPES).find("a/1.jpg", (1, 2, 3, 4, 5))
 
 
+def copies_corpus(_: Sequence[Path]) -> list[bytes]:
+    """Return tables of what comparing images told, without their digests."""
+    from adapters.kept_copies import _write
+    from transfer.data.near_duplicates import near_duplicates
+
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (0, 1, 40):
+            path = Path(folder) / f"{count}.near"
+            _write(path, near_duplicates(_thumbnails(count)).known)
+            found.append(path.read_bytes()[_BEFORE_COPIES:])
+    return found
+
+
+def read_copies(content: bytes, path: Path) -> None:
+    """Read a table whose digest is right and whose content is not: it is of no use, or serves a search."""
+    from adapters.kept_copies import _MAGIC, _read
+    from transfer.data.near_duplicates import near_duplicates
+
+    path.write_bytes(_MAGIC + hashlib.sha256(content).digest() + content)
+    known = _read(path)
+    if known is not None:
+        near_duplicates(_thumbnails(45)[5:], known)
+
+
+def _thumbnails(count: int) -> Any:
+    import numpy as np
+
+    kinds = np.random.default_rng(0).normal(size=(4, 8, 8))
+    small = kinds[np.arange(count) % 4] + np.random.default_rng(1).normal(size=(count, 8, 8)) / 3
+    return np.clip(128 + 40 * small.repeat(4, 1).repeat(4, 2), 0, 255).astype(np.uint8)
+
+
 TARGETS: dict[str, tuple[Callable[[Sequence[Path]], list[bytes]], Read]] = {
     "image": (image_corpus, read_image),
     "manifest": (manifest_corpus, read_manifests),
     "scan": (scan_corpus, read_scan),
+    "copies": (copies_corpus, read_copies),
 }
 
 if __name__ == "__main__":

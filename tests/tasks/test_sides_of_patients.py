@@ -27,7 +27,7 @@ def test_a_patient_stays_on_one_side_even_after_the_older_images_are_gone(projec
         ]
 
     def by_patient(files: list[DescribedFile]) -> dict[str, set[str]]:
-        sides = sides_of(files, (), ManifestParams())
+        sides = sides_of(Path("images"), files, (), ManifestParams())
         return {
             name: {sides[one.found.path].split for one in files if one.found.group == name}
             for name in {one.found.group for one in files}
@@ -43,9 +43,9 @@ def test_a_patient_who_is_named_later_stays_on_the_side_of_training(project: Pat
     def images(first: int, *, named: bool) -> list[DescribedFile]:
         return [_described(first + n, "ab"[n % 2], f"patient {n // 4}" if named else "") for n in range(40)]
 
-    before = sides_of(images(0, named=False), (), ManifestParams())
-    sides_of(images(0, named=True), (), ManifestParams())
-    after = sides_of(images(1000, named=True), (), ManifestParams())
+    before = sides_of(Path("images"), images(0, named=False), (), ManifestParams())
+    sides_of(Path("images"), images(0, named=True), (), ManifestParams())
+    after = sides_of(Path("images"), images(1000, named=True), (), ManifestParams())
     for patient in range(10):
         places = range(4 * patient, 4 * patient + 4)
         known = {before[f"{'ab'[n % 2]}/{n}.png"].split for n in places}

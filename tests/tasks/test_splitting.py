@@ -146,6 +146,24 @@ def test_near_duplicates_stay_together_and_bear_one_name(photos: Path, capsys: p
     assert _made()["copies"].nunique() == 50
 
 
+def test_copies_of_images_that_came_later_are_found_as_if_all_were_compared(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        _paint(photos / name, range(start, start + 20))
+    _made()
+    (photos / "a/001.png").unlink()
+    _image(5).transpose(Image.Transpose.ROTATE_90).save(photos / "b/105.png")
+    ImageOps.mirror(_image(110)).resize((60, 60)).save(photos / "b/new.jpg")
+    frame, content = _made(), MANIFEST.read_bytes()
+    for one, other in (("a/005.png", "b/105.png"), ("b/110.png", "b/new.jpg")):
+        assert frame.loc[one, "copies"] == frame.loc[other, "copies"]
+    assert frame["copies"].nunique() == len(frame) - 2
+    monkeypatch.setenv("ROOTSTOCK_CACHE_GB", "0")
+    _made()
+    assert MANIFEST.read_bytes() == content
+
+
 def test_given_splits_are_honoured_and_an_image_that_was_moved_is_told(photos: Path) -> None:
     for split, start in (("train", 0), ("val", 200), ("test", 400)):
         for name, more in (("a", 0), ("b", 100)):

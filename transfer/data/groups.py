@@ -36,10 +36,14 @@ def group_copies(digests: Sequence[str], pairs: Iterable[NearDuplicate]) -> Copi
     first: dict[str, int] = {}
     for place, digest in enumerate(digests):
         sets.join(first.setdefault(digest, place), place)
-    ordered = sorted(pairs, key=lambda pair: (pair.apart, *sorted((digests[pair.first], digests[pair.second]))))
+
+    def by_content(pair: NearDuplicate) -> tuple[float, str, str]:
+        one, other = digests[pair.first], digests[pair.second]
+        return (pair.apart, one, other) if one < other else (pair.apart, other, one)
+
+    ordered = sorted(pairs, key=by_content)
     for pair in ordered:
-        if sets.size_together(pair.first, pair.second) <= limit:
-            sets.join(pair.first, pair.second)
+        sets.join(pair.first, pair.second, limit)
     n_left_apart = sum(sets.root(pair.first) != sets.root(pair.second) for pair in ordered)
     return Copies(_named(sets, digests), n_left_apart)
 
@@ -73,16 +77,15 @@ class _Sets:
             place = self._parent[place]
         return place
 
-    def size_together(self, one: int, other: int) -> int:
-        """Return how many places the set of both would have."""
-        roots = {self.root(one), self.root(other)}
-        return sum(self._size[root] for root in roots)
-
-    def join(self, one: int, other: int) -> None:
-        small, large = sorted((self.root(one), self.root(other)), key=lambda root: self._size[root])
-        if small != large:
+    def join(self, one: int, other: int, limit: int | None = None) -> None:
+        """Join the sets of two places, unless they would have more than so many."""
+        small, large = self.root(one), self.root(other)
+        if self._size[small] > self._size[large]:
+            small, large = large, small
+        size = self._size[small] + self._size[large]
+        if small != large and (limit is None or size <= limit):
             self._parent[small] = large
-            self._size[large] += self._size[small]
+            self._size[large] = size
 
 
 def _named(sets: _Sets, digests: Sequence[str]) -> tuple[str, ...]:

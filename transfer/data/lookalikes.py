@@ -1,35 +1,22 @@
-"""Which images of many may be copies of one another: the nearest by their lowest frequencies, in all eight turns."""
+"""How alike images are by their lowest frequencies, in the best of the eight turns of a square: whole numbers."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transfer.data.turns import TURNS
 
-Codes = NDArray[np.float32]
+Codes = NDArray[np.int8]
+Scores = NDArray[np.float32]
+Places = NDArray[np.int64]
 
-N_NEAREST = 24
+CODE_LENGTH = 64
 _FREQUENCIES = 8
 _LEVELS = 127  # products of 63 such whole numbers sum up exactly in float32, in whatever order
-_BLOCK = 128
-_LEAST_SCORE = 0.5
-
-
-@dataclass(frozen=True)
-class Lookalikes:
-    """Pairs of images that may be copies, each once.
-
-    Args:
-        first: int64 (P,).
-        second: int64 (P,), greater than `first`.
-        turn: int64 (P,), the place in `TURNS` of how the second lies when it is most like the first.
-    """
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    turn: NDArray[np.int64]
+LEAST_SCORE = 8065  # a cosine of one half
+_BLOCK, _TILE = 128, 512  # rows at once, and columns whose partial sums stay in the processor's cache
+_PART = 8192
 
 
 def frequencies(images: NDArray[np.float32], n: int) -> NDArray[np.float32]:
@@ -47,68 +34,85 @@ def frequencies(images: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     return found
 
 
-def lookalikes(images: NDArray[np.float32], advance: Callable[[int], None] = lambda _: None) -> Lookalikes:
-    """Return for each image those most like it, at most `N_NEAREST`, of a cosine of at least 0.5.
+def codes_of(images: NDArray[np.float32]) -> Codes:
+    """Return the 8 x 8 lowest frequencies as unit vectors times 127 in whole numbers.
 
-    The 63 frequencies are those whose signs make the perceptual hash, kept as numbers: of copies cropped to nine
-    tenths of each side, the 64 signs find far fewer. All pairs are looked at: the time grows with the square of N.
+    They are those whose signs make the perceptual hash, kept as numbers: of copies cropped to nine tenths of each side,
+    the 64 signs find far fewer.
 
     Args:
         images: (N, S, S); S at least 8.
-        advance: called with the number of images that were compared with all others since.
+
+    Returns:
+        (N, 64), all 0 for an image without structure.
     """
-    if len(images) < 2:
-        empty = np.zeros(0, dtype=np.int64)
-        return Lookalikes(empty, empty, empty)
-    low = frequencies(images, _FREQUENCIES)
-    codes = _codes(low)
-    turned = [_codes(turn.of_frequencies(low)) for turn in TURNS]
-    found = []
-    for start in range(0, len(codes), _BLOCK):
-        found.append(_nearest(codes, turned, start))
-        advance(min(_BLOCK, len(codes) - start))
-    one, other, turn = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    swapped = one > other
-    first, second = np.where(swapped, other, one), np.where(swapped, one, other)
-    turn = np.where(swapped, _INVERSE[turn], turn)
-    _, kept = np.unique(first * len(codes) + second, return_index=True)
-    return Lookalikes(first[kept], second[kept], turn[kept])
-
-
-def _codes(low: NDArray[np.float32]) -> Codes:
-    """Return unit vectors times 127 as whole numbers, and zeros for an image without structure."""
-    flat = low.reshape(len(low), -1)
+    flat = frequencies(images, _FREQUENCIES).reshape(-1, CODE_LENGTH)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    codes: Codes = np.rint(flat / np.maximum(length, 1.0) * _LEVELS)
+    codes: Codes = np.rint(flat / np.maximum(length, 1.0) * _LEVELS).astype(np.int8)
     return codes
 
 
-def _nearest(
-    codes: Codes, turned: list[Codes], start: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return row, other row and turn of what is most like each row of a block."""
-    block = codes[start : start + _BLOCK]
-    best = np.full((len(block), len(codes)), -np.inf, dtype=np.float32)
-    for others in turned:
-        np.maximum(best, block @ others.T, out=best)
-    rows = np.arange(len(block))
-    best[rows, start + rows] = -np.inf
-    wanted = min(N_NEAREST, len(codes) - 1)
-    kept = np.argpartition(best, len(codes) - wanted, axis=1)[:, len(codes) - wanted :]
-    enough = np.take_along_axis(best, kept, axis=1) >= _LEAST_SCORE * _LEVELS**2
-    one, other = np.broadcast_to(rows[:, None], kept.shape)[enough], kept[enough]
-    scores = np.stack([np.einsum("pk,pk->p", block[one], others[other]) for others in turned])
-    return start + one, other, scores.argmax(axis=0)
+def best_turns(codes: Codes, first: Places, second: Places) -> Places:
+    """Return the place in `TURNS` of how the second of each pair lies when it is most like the first, of equals the first.
+
+    Args:
+        codes: (N, 64).
+        first: (P,) rows of `codes`.
+        second: (P,) rows of `codes`.
+    """
+    squares = codes.astype(np.float32).reshape(-1, _FREQUENCIES, _FREQUENCIES)
+    turned = [turn.of_frequencies(squares).reshape(-1, CODE_LENGTH) for turn in TURNS]
+    found = np.zeros(len(first), dtype=np.int64)
+    for start in range(0, len(first), _PART):
+        one, other = turned[0][first[start : start + _PART]], second[start : start + _PART]
+        scores = np.stack([np.einsum("pk,pk->p", one, others[other]) for others in turned])
+        found[start : start + _PART] = scores.argmax(axis=0)
+    return found
 
 
-def _inverses() -> NDArray[np.int64]:
-    """Return the place of the turn that undoes each: transposing exchanges what is mirrored and what is upended."""
-    undone = [
-        (turn.transposed, turn.upended, turn.mirrored) if turn.transposed else (False, turn.mirrored, turn.upended)
-        for turn in TURNS
-    ]
-    places = {(turn.transposed, turn.mirrored, turn.upended): place for place, turn in enumerate(TURNS)}
-    return np.array([places[key] for key in undone], dtype=np.int64)
+def best_scores(codes: Codes, rows: Places) -> Iterator[tuple[Places, Scores]]:
+    """Yield some of the rows, and how like each of them is to all images: the products of their codes in the best turn.
+
+    Reversing an axis changes the sign of its odd frequencies. So the products of even and odd rows and columns, each
+    summed by itself, tell those of four turns: ee + eo + oe + oo with the signs ++++, +-+-, ++--, +--+, of which the
+    greatest is the greater of (ee + oo) + |eo + oe| and (ee - oo) + |eo - oe|. The other four are those of the
+    transposed image.
+
+    Args:
+        codes: (N, 64).
+        rows: (R,) rows of `codes`.
+
+    Yields:
+        Up to 128 of `rows`, and (those, N) whole numbers; the array is overwritten by the next ones.
+    """
+    by_parity = [np.ascontiguousarray(part.T) for part in _by_parity(codes)]
+    best = np.empty((min(_BLOCK, len(rows)), len(codes)), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        part = rows[start : start + _BLOCK]
+        upright = codes[part]
+        lying = upright.reshape(-1, _FREQUENCIES, _FREQUENCIES).transpose(0, 2, 1).reshape(-1, CODE_LENGTH)
+        both = [np.concatenate([one, other]) for one, other in zip(_by_parity(upright), _by_parity(lying), strict=True)]
+        for left in range(0, len(codes), _TILE):
+            tile = [one[:, left : left + _TILE] for one in by_parity]
+            scores = _of_four_turns(both, tile)
+            np.maximum(scores[: len(part)], scores[len(part) :], out=best[: len(part), left : left + _TILE])
+        yield part, best[: len(part)]
 
 
-_INVERSE = _inverses()
+def _by_parity(codes: Codes) -> list[Scores]:
+    """Return the frequencies of even rows and columns, of even rows and odd columns, and so on, (N, 16) each."""
+    squares = codes.reshape(-1, _FREQUENCIES, _FREQUENCIES).astype(np.float32)
+    return [squares[:, row::2, column::2].reshape(-1, CODE_LENGTH // 4) for row in (0, 1) for column in (0, 1)]
+
+
+def _of_four_turns(rows: list[Scores], columns: list[Scores]) -> Scores:
+    even, mixed, other, odd = (one @ two for one, two in zip(rows, columns, strict=True))
+    added = np.abs(mixed + other)
+    mixed -= other
+    np.abs(mixed, out=mixed)
+    added += even
+    added += odd
+    mixed += even
+    mixed -= odd
+    best: Scores = np.maximum(added, mixed, out=added)
+    return best
