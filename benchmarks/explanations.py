@@ -105,7 +105,7 @@ def explained(classifier: Classifier, method: Method, images: Tensor, labels: Te
     costs = [_cost(classifier, images, labels, where) for where in (cues, patches_at_peaks(maps))]
     return {
         "method": method.name,
-        "layer": method.grid and method.grid.layer,
+        "layers": method.layers,
         "hits": int(found.sum()),
         "beside_and_worth_more": int((~found & (costs[1] > costs[0])).sum()),
         "random_hits": round(float(by_chance), 4),

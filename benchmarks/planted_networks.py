@@ -121,6 +121,13 @@ def _densenet() -> nn.Module:
     return network
 
 
+def _swin() -> nn.Module:
+    from torchvision.models import SwinTransformer
+
+    network: nn.Module = SwinTransformer([4, 4], 48, [2, 2], [3, 6], [4, 4], stochastic_depth_prob=0.0, num_classes=2)
+    return network
+
+
 NETWORKS = (
     Network(
         "mobilenet_v2 at 160 px, ImageNet",
@@ -152,7 +159,7 @@ NETWORKS = (
         _headless("convnext of 2 stages", _convnext, "classifier.2", 96),
         0.002,
         12,
-        4000,
+        8000,
         "textures",
     ),
     Network(
@@ -161,6 +168,14 @@ NETWORKS = (
         0.001,
         5,
         2400,
+        "textures",
+    ),
+    Network(
+        "swin of 2 stages, from scratch",
+        _headless("swin of 2 stages", _swin, "head", 96),
+        0.002,
+        12,
+        8000,
         "textures",
     ),
 )

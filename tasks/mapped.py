@@ -71,7 +71,7 @@ class Mapped:
             verdict = {"threshold": THRESHOLD, "passed": sanity.passed, "sentence": sanity.sentence}
             counts = {"n_images": len(sanity.of_images), "n_networks": sanity.n_networks}
             share = _rounded(sanity.share_passed)
-            entry = {"method": method.name, "says": SAYS[method.name], "layer": method.grid and method.grid.layer}
+            entry = {"method": method.name, "says": SAYS[method.name], "layers": method.layers}
             found.append({**entry, "share_passed": share, "sanity": {**figures, **verdict, **counts}})
         return found
 

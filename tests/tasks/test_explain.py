@@ -70,8 +70,8 @@ def test_every_map_says_how_it_was_checked(evaluated: Path) -> None:
     explain.explain()
     maps = read_json(EXPLANATIONS)["maps"]
     assert [one["method"] for one in maps] == ["grad-cam", "occlusion"]
-    assert maps[0]["layer"] == "stage2"
-    assert maps[1]["layer"] is None
+    assert maps[0]["layers"] == ["stage2"]
+    assert maps[1]["layers"] == []
     for one in maps:
         sanity = one["sanity"]
         assert -1 <= sanity["low"] <= sanity["similarity"] <= sanity["high"] <= 1

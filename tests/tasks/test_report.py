@@ -213,7 +213,7 @@ def leave_explanations() -> None:
     pair = {"actual": "ant", "predicted": "bee"}
     sanity = {"passed": False, "sentence": "The map hardly changes with random weights."}
     record = {
-        "maps": [{"method": "Grad-CAM", "says": "where the layer looked", "layer": "last", "sanity": sanity}],
+        "maps": [{"method": "Grad-CAM", "says": "where the layer looked", "layers": ["last"], "sanity": sanity}],
         "confused_pairs": [{**pair, "n": 3, "share": 0.25, "pictures": ["map.png"] * 9}],
         "confident_errors": [{**case, "picture": "map.png"}] * 20,
         "examples": [{**case, "predicted": "ant", "picture": "../../params.yaml"}],

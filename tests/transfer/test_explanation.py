@@ -25,7 +25,7 @@ from transfer.explanation.maps import (
     methods_of,
 )
 from transfer.explanation.nearest import nearest
-from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, TOKENS, Grid, grid_of, run_from
+from transfer.explanation.places import CHANNELS_FIRST, CHANNELS_LAST, TOKENS, Grid, grids_of, run_from
 from transfer.heads.forest import fit_forest
 from transfer.heads.neighbours import fit_neighbours
 
@@ -52,15 +52,14 @@ def test_grad_cam_is_captums(tiny_backbone: Callable[[], Backbone]) -> None:
     classifier, images, labels = _classifier(tiny_backbone()), _images(5, 8), torch.tensor([0, 1, 2, 0, 1])
     method = methods_of(classifier, images)[0]
     assert method.name == GRAD_CAM
-    assert method.grid is not None
-    assert method.grid.layer == "deep.2"
+    assert method.layers[0] == "deep.2"
 
     def above(batch: Tensor) -> Tensor:
         logits = classifier(batch)
         return logits - logits.mean(1, keepdim=True)
 
     theirs = LayerGradCam(above, classifier.backbone.trunk.get_submodule("deep")).attribute(images, target=labels)
-    ours = maps_of(classifier, method, images, labels)
+    ours = maps_of(classifier, Method(GRAD_CAM, method.grids[:1]), images, labels)
     centred = theirs[:, 0] - theirs[:, 0].mean((1, 2), keepdim=True)
     assert torch.allclose(ours, centred.clamp(min=0).detach(), atol=1e-6)
 
@@ -75,9 +74,7 @@ def test_the_features_are_a_function_of_the_grid() -> None:
 
 
 def _grid(trunk: nn.Module, images: Tensor) -> Grid:
-    found = grid_of(trunk, images[:2])
-    assert found is not None
-    return found
+    return grids_of(trunk, images[:2])[0]
 
 
 @pytest.mark.parametrize(
@@ -111,11 +108,13 @@ class _Tokens(nn.Module):
         return features
 
 
-def test_of_tokens_the_grid_lies_before_the_first_attention() -> None:
+def test_of_tokens_grids_lie_before_and_after_attention() -> None:
     trunk = _Tokens().eval()
-    grid = _grid(trunk, _images(2, 32))
-    assert (grid.layer, grid.layout, grid.made_by) == ("network", TOKENS, "cat")
-    assert (grid.side, grid.n_extra, grid.shape) == (8, 1, (65, 16))
+    grids = {grid.layer: grid for grid in grids_of(trunk, _images(2, 32))}
+    block, embedded = "network.encoder.layers.encoder_layer_0", "network"
+    assert list(grids) == [block, "network.encoder.dropout", embedded, "network.conv_proj"]
+    grid = grids[embedded]
+    assert (grid.layout, grid.made_by, grid.side, grid.n_extra, grid.shape) == (TOKENS, "cat", 8, 1, (65, 16))
     _, value = run_from(trunk, grid, _images(2, 32))
     assert torch.allclose(value[:, 1:].transpose(1, 2).unflatten(2, (8, 8)), trunk.network.conv_proj(_images(2, 32)))
 
@@ -256,7 +255,7 @@ def test_a_pass_that_goes_another_way_is_refused() -> None:
     grid = _grid(_ChannelsLast(), _images(2, 32))
     with pytest.raises(UserError, match="no layer of it can be found again"):
         run_from(_SpreadOut(), grid, _images(2, 32))
-    assert grid_of(_Flat(), _images(2, 8)) is None
+    assert grids_of(_Flat(), _images(2, 8)) == ()
 
 
 def _with_cues(n_images: int) -> tuple[Tensor, Tensor, Tensor]:

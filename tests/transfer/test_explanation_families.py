@@ -54,8 +54,9 @@ def test_a_family_has_maps(reference: str) -> None:
     images = torch.randn(2, 3, side, side, generator=draw)
     method = methods_of(classifier, images)[0]
     assert method.name == GRAD_CAM
-    assert method.grid is not None
-    assert 4 <= method.grid.side < side
+    (side_of_grids,) = {grid.side for grid in method.grids}
+    assert 4 <= side_of_grids < side
+    assert 1 <= len(set(method.layers)) == len(method.layers) <= 5
     maps = maps_of(classifier, method, images, torch.tensor([0, 1]))
     assert maps.shape == (2, side, side)
     assert bool(maps.isfinite().all())

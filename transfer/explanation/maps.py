@@ -7,15 +7,17 @@ at the average place, since biases make its zero arbitrary; by the others, at al
 Grad-CAM weighs values by derivatives that are averaged over places, which is exact where the network averages them too
 and mistaken at earlier, finer grids. So each place keeps its own derivatives, averaged over the way from the image of
 which every place holds the mean of all places to the image itself. Evidence then adds up to what the logit gains on
-that way, and is Grad-CAM's, less its mean, where the features are averages over places.
+that way, and is Grad-CAM's, less its mean, where the features are averages over places. Each depth has mistakes of its
+own, so the evidence of several is averaged: of a mean, the squared error is at most the mean squared error.
 
 Source: Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391, equations 1 and 2; place by place, Draelos and Carin 2020,
 "HiResCAM", arXiv:2011.08891, equation 2; along a way, Sundararajan et al. 2017, "Axiomatic attribution for
-deep networks", arXiv:1703.01365, equation 1; Zeiler and Fergus 2014, "Visualizing and understanding convolutional
-networks", arXiv:1311.2901, section 4.2.
+deep networks", arXiv:1703.01365, equation 1; the mean, Rieger and Hansen 2019, "Aggregating explanation methods for
+stable and robust explainability", arXiv:1903.00519; Zeiler and Fergus 2014, "Visualizing and
+understanding convolutional networks", arXiv:1311.2901, section 4.2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,12 +30,13 @@ from transfer.backbones.backbone import Classifier
 from transfer.backbones.heads import LINEAR, kind_of
 from transfer.backbones.modes import evaluating
 from transfer.errors import UserError
-from transfer.explanation.places import Grid, grid_of, run_from
+from transfer.explanation.places import Grid, grids_of, run_from
 
 GRAD_CAM, INTEGRATED, OCCLUSION = "grad-cam", "integrated-gradients", "occlusion"
 METHODS = (GRAD_CAM, INTEGRATED, OCCLUSION)
 SAYS = {
-    GRAD_CAM: "Where what the network holds of a place, in place of the average one, raises the logit of the class.",
+    GRAD_CAM: "Where what the network holds of a place, in place of the average one, raises the logit of the class, "
+    "in the mean of depths.",
     INTEGRATED: "Which pixels raise the logit of the class on the way from a plain image to this one.",
     OCCLUSION: "Where covering a patch of the image lowers the logit of the class the model named.",
 }
@@ -51,11 +54,16 @@ class Method:
 
     Args:
         name: one of `METHODS`.
-        grid: where Grad-CAM reads; None for the others.
+        grids: which Grad-CAM reads, the deepest first, of one resolution; none for the others.
     """
 
     name: str
-    grid: Grid | None = None
+    grids: tuple[Grid, ...] = ()
+
+    @property
+    def layers(self) -> list[str]:
+        """Return the layers that are read, the deepest first, as `named_modules` of the trunk calls them."""
+        return [grid.layer for grid in self.grids]
 
 
 def methods_of(classifier: Classifier, images: Tensor) -> tuple[Method, ...]:
@@ -87,8 +95,8 @@ def method_named(name: str, classifier: Classifier, images: Tensor) -> Method | 
         return None
     if name == INTEGRATED:
         return Method(INTEGRATED)
-    grid = grid_of(classifier.backbone.trunk, images[:2])
-    return None if grid is None else Method(GRAD_CAM, grid)
+    grids = grids_of(classifier.backbone.trunk, images[:2])
+    return Method(GRAD_CAM, grids) if grids else None
 
 
 def maps_of(
@@ -110,7 +118,7 @@ def maps_of(
     Returns:
         float32 (N, S, S), at least 0.
     """
-    compute = {INTEGRATED: _integrated, OCCLUSION: _occlusion}.get(method.name, partial(_grad_cam, method.grid))
+    compute = {INTEGRATED: _integrated, OCCLUSION: _occlusion}.get(method.name, partial(_grad_cam, method.grids))
     made = []
     with evaluating(classifier):
         for part, of_part in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
@@ -132,12 +140,12 @@ class _Above(nn.Module):
         return logits - logits.mean(1, keepdim=True)
 
 
-def _grad_cam(grid: Grid | None, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
-    """Return the evidence at each place of a grid, as large as the images."""
-    if grid is None:
-        raise UserError(f"{GRAD_CAM} needs the grid that `method_named` finds; ask that for the method.")
-    evidence = evidence_of(grid, classifier, images, labels)[:, None]
-    return functional.interpolate(evidence, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+def _grad_cam(grids: Sequence[Grid], classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return the evidence at each place, its mean over grids of one resolution, as large as the images."""
+    if not grids:
+        raise UserError(f"{GRAD_CAM} needs the grids that `method_named` finds; ask that for the method.")
+    evidence = torch.stack([evidence_of(grid, classifier, images, labels) for grid in grids]).mean(0)
+    return functional.interpolate(evidence[:, None], images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def evidence_of(grid: Grid, classifier: Classifier, images: Tensor, labels: Tensor) -> Tensor:

@@ -1,12 +1,15 @@
-"""Find where a trunk last holds its image by places: the deepest maps or tokens that all it says passes through.
+"""Find where a trunk last holds its image by places: maps or tokens that all it says passes through.
 
 No layer is named. A forward pass is watched operation by operation, and each value inherits the resolution of what it
 was computed from, so that a value counts as a grid of places only where its shape is one and nothing before it was
 coarser: an attention matrix, a pooled vector that is spread out again and the channels of a squeeze are none. Of these
-the deepest one is taken that cuts the graph of derivatives in two, so that no way from the image to the features leads
-around it: not a branch, nor one of several depths that are pooled, but the value before they part. A grid of few places
-is read only where there is no finer one, since a place of it is wider than what is to be found. Attention mixes places,
-so that a late token stands for many of them; of tokens, therefore, the first of that shape is read.
+only those count that cut the graph of derivatives in two, so that no way from the image to the features leads around
+them: not a branch, nor one of several depths that are pooled, but the value before they part. Grids of few places are
+read only where there is no finer one, since a place of theirs is wider than what is to be found.
+
+Which of the grids of that resolution tells where best is not known beforehand: attention and wide kernels mix places,
+so that a late one stands for many, early ones know little of what things are, and a value before a normalisation weighs
+places by a size that is divided away after it. So several are read, spread over the depth, and their maps are averaged.
 
 Source: the last convolutional layer as the place to explain, Selvaraju et al. 2017, "Grad-CAM", arXiv:1610.02391,
 section 3; a node that every way passes through, Prosser 1959, "Applications of Boolean matrices to the analysis of flow
@@ -29,6 +32,7 @@ from transfer.errors import UserError
 CHANNELS_FIRST, CHANNELS_LAST, TOKENS, TOKENS_LAST = "channels first", "channels last", "tokens", "tokens last"
 _ENOUGH_A_SIDE = 7  # places; with fewer a place is wider than most objects, so that an earlier depth is read
 _FEWEST_SIDE = 4  # places, where no depth has enough; fewer say nothing of where
+_MOST_GRIDS = 5  # that are read; each costs as much as a map by one
 _MOST_EXTRA = 8  # tokens in front that stand for no place: class, distillation, registers
 
 
@@ -72,15 +76,16 @@ class Grid:
         return above
 
 
-def grid_of(trunk: nn.Module, images: Tensor) -> Grid | None:
-    """Return the deepest grid of enough places that everything a trunk says of its images passes through.
+def grids_of(trunk: nn.Module, images: Tensor) -> tuple[Grid, ...]:
+    """Return the grids that maps are read at: the coarsest of enough places that all a trunk says passes through.
 
     Args:
         trunk: float (N, 3, H, W) -> float (N, D).
         images: float (N, 3, S, S), normalised; two are enough.
 
     Returns:
-        The grid; None where there is none, so that no derivative tells of places.
+        At most five of one resolution, of different modules, the deepest first; none where there is no grid, so that no
+        derivative tells of places.
     """
     watch = _Watch(images.shape[0], images.shape[-1])
     with evaluating(trunk), torch.enable_grad(), _naming(trunk, watch):
@@ -92,18 +97,24 @@ def grid_of(trunk: nn.Module, images: Tensor) -> Grid | None:
         image = read.view_as(read).grad_fn.next_functions[0][0]  # type: ignore[union-attr]  # where ways end
         found = _used(score, list(watch.found.values()))
         passed = [found[node] for node in found if not _leads_around(node, score, image)]
-    return _chosen(sorted(passed, key=lambda grid: -grid.operation))
+    return _spread(_coarsest(sorted(passed, key=lambda grid: -grid.operation)))
 
 
-def _chosen(deepest_first: Sequence[Grid]) -> Grid | None:
-    """Return the grid to read among those that every way passes through."""
+def _coarsest(deepest_first: Sequence[Grid]) -> list[Grid]:
+    """Return the coarsest grids of enough places among those that every way passes through, the last of each module."""
     enough = [grid for grid in deepest_first if grid.side >= _ENOUGH_A_SIDE] or deepest_first
-    if not enough:
-        return None
-    deepest = enough[0]
-    if deepest.layout not in (TOKENS, TOKENS_LAST):
-        return deepest
-    return [grid for grid in enough if (grid.layout, grid.shape) == (deepest.layout, deepest.shape)][-1]
+    last_of: dict[str, Grid] = {}
+    for grid in enough:
+        if grid.side == enough[0].side:
+            last_of.setdefault(grid.layer, grid)
+    return list(last_of.values())
+
+
+def _spread(grids: Sequence[Grid]) -> tuple[Grid, ...]:
+    """Return the deepest grid, the first one and some between."""
+    if len(grids) <= _MOST_GRIDS:
+        return tuple(grids)
+    return tuple(grids[round(place * (len(grids) - 1) / (_MOST_GRIDS - 1))] for place in range(_MOST_GRIDS))
 
 
 def run_from(trunk: nn.Module, grid: Grid, images: Tensor, share: float = 1.0) -> tuple[Tensor, Tensor]:
