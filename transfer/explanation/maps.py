@@ -36,7 +36,7 @@ GRAD_CAM, INTEGRATED, OCCLUSION = "grad-cam", "integrated-gradients", "occlusion
 METHODS = (GRAD_CAM, INTEGRATED, OCCLUSION)
 SAYS = {
     GRAD_CAM: "Where what the network holds of a place, in place of the average one, raises the logit of the class, "
-    "in the mean of depths.",
+    "on average over depths.",
     INTEGRATED: "Which pixels raise the logit of the class on the way from a plain image to this one.",
     OCCLUSION: "Where covering a patch of the image lowers the logit of the class the model named.",
 }
