@@ -80,6 +80,17 @@ def lingering() -> int:
     return int(Path("pid").read_text())
 
 
+def passing_on(pid: int) -> bool:
+    """Wait until whoever asked for a copy sends it what it is sent itself; SIGTERM is the last that it takes over."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        if int(status["SigCgt"], 16) >> (signal.SIGTERM - 1) & 1:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def gone(pid: int) -> bool:
     deadline = time.monotonic() + 20
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
@@ -129,6 +140,7 @@ def test_signal_reaches_the_copy(warm: object, number: signal.Signals) -> None:
     write(f"signal.signal({int(number)}, lambda *_: sys.exit(7)); {LINGER}")
     process = start()
     lingering()
+    assert passing_on(process.pid)
     process.send_signal(number)
     assert ending(process)[0] == 7
 
