@@ -6,13 +6,13 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters import described_files
 from adapters.class_folders import FoundFile, Listing
-from adapters.collector import paused_collector
+from adapters.collector import resumed_collector
 from adapters.described_files import (
     Content,
     DescribedFile,
@@ -69,23 +69,22 @@ def describe(
     """
     kept = KeptScan(None, {}) if kept is None else kept
     lookup, colliding = Places(data_path, stores), colliding_names(files)
-    with paused_collector():
-        looked = [lookup.look_up(file.path) for file in files]
-        contents = [kept.find(file.path, place.signature) for file, place in zip(files, looked, strict=True)]
+    looked = [lookup.look_up(file.path) for file in files]
+    contents = [kept.find(file.path, place.signature) for file, place in zip(files, looked, strict=True)]
     unread = [index for index, content in enumerate(contents) if content is None]
     advance(len(files) - len(unread))
     try:
-        for index, signature, content in _read_contents([looked[index] for index in unread], kept, advance):
-            contents[unread[index]] = content
-            if not looked[unread[index]].kind:
-                kept.add(files[unread[index]].path, signature, content)
+        with resumed_collector() if unread else nullcontext():
+            for index, signature, content in _read_contents([looked[index] for index in unread], kept, advance):
+                contents[unread[index]] = content
+                if not looked[unread[index]].kind:
+                    kept.add(files[unread[index]].path, signature, content)
     except BaseException:
         kept.flush()
         raise
     kept.finish([file.path for file in files])
-    with paused_collector():
-        told = zip(files, looked, contents, strict=True)
-        return tuple(described(file, place, content, colliding) for file, place, content in told if content)
+    told = zip(files, looked, contents, strict=True)
+    return tuple(described(file, place, content, colliding) for file, place, content in told if content)
 
 
 def scan_recipe() -> dict[str, Any]:

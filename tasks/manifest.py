@@ -37,17 +37,16 @@ def describe() -> None:
         listing = list_images(data_path, TableChoice(**params.data.model_dump(exclude={"path"})))
         kinds = own_columns(listing.columns, FACT_TYPES)
         kept = open_scan(Path.cwd(), data_path, scan_recipe(), FACT_TYPES)
-    with progress("reading files", total=len(listing.files)) as bar:
-        described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
-    _refuse_unusable(data_path, described, listing)
-    usable = [entry for entry in described if not entry.content.problem]
-    with paused_collector():
+        with progress("reading files", total=len(listing.files)) as bar:
+            described = describe_files(data_path, listing.files, bar.advance, kept, [cache_folder(Path.cwd())])
+        _refuse_unusable(data_path, described, listing)
+        usable = [entry for entry in described if not entry.content.problem]
         sides = sides_of(data_path, usable, listing.given_splits, params.manifest)
         rows = [_row(entry, sides.get(entry.found.path), listing.classes, [*kinds]) for entry in described]
         shown = {name: kind for name, kind in FACT_TYPES.items() if name != THUMBNAIL}
         header = Header(listing.classes, listing.ignored, listing.given_splits)
         write_manifest(MANIFEST, rows, {**shown, **kinds}, header)
-    _say(described, listing.ignored)
+        _say(described, listing.ignored)
 
 
 @step

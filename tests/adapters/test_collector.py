@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from adapters.collector import paused_collector
+from adapters.collector import paused_collector, resumed_collector
 
 
 def test_it_rests_and_goes_on() -> None:
@@ -13,6 +13,16 @@ def test_it_rests_and_goes_on() -> None:
         with paused_collector():
             assert not gc.isenabled()
         assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_works_inside_where_it_must() -> None:
+    with paused_collector():
+        with resumed_collector():
+            assert gc.isenabled()
+        assert not gc.isenabled()
+    with resumed_collector():
+        assert gc.isenabled()
     assert gc.isenabled()
 
 
