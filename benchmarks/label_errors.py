@@ -4,8 +4,8 @@
     python -m benchmarks.label_errors --redraw
 
 Labels of real images are flipped: to any other class alike (even), or to the next one (pairs). The product's review is
-compared with confident learning as published, on the same predictions: each row by the ridge probe on all others, made
-probabilities by a temperature. Where the package `cleanlab` is installed its own implementation is compared too. Runs
+compared with confident learning as published, on the same predictions: each row by all others, made probabilities by a
+temperature. Where the package `cleanlab` is installed its own implementation is compared too. Runs
 are kept in docs/label_errors.json, the tables of docs/data.md made from all of them.
 """
 
@@ -29,8 +29,9 @@ from benchmarks.kept import put_table, read_runs, write_runs
 from tasks.candidates import candidate
 from transfer.backbones.features import extract_features
 from transfer.backbones.reference import BackboneReference
-from transfer.metrics.label_errors import judge_labels, unseen_scores
+from transfer.metrics.label_errors import judge_labels
 from transfer.metrics.temperature import calibrated
+from transfer.metrics.two_opinions import Opinions
 from transfer.records import Row
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ def run(rows: Rows, share: float, kind: str, seed: int) -> dict[str, Any]:
     labels, began = torch.from_numpy(noisy), time.process_time()
     found = judge_labels(rows.features, labels, rows.n_classes)
     seconds = time.process_time() - began
-    scores = unseen_scores(rows.features, labels, rows.n_classes)
+    scores = Opinions.of(rows.features, labels, rows.n_classes).logits()
     probabilities = (calibrated(scores, labels)[0] * scores).softmax(1).numpy()
     ways = {REVIEW: found.named().numpy(), CONFIDENT: confident_learning(probabilities, noisy)}
     if importlib.util.find_spec("cleanlab") is not None:

@@ -7,10 +7,10 @@ images and partly about labels. Here both are estimated together, by maximum lik
 
     P(given y | x) = sum_j q_j(x) T_jy,   q(x) = softmax(sharpness * s(x) + offset),
 
-with s the scores of a ridge regression on all other rows, q what the image shows and T_jy how often true class j is
-labelled y. The offset makes up for what the regression takes from rare classes. A set of hard but rightly labelled
-images is then explained by a low sharpness, and hardly any label is named. The probe is fitted again, each row counting
-by how likely its label is right.
+with s the logits by all other rows (`transfer/metrics/two_opinions.py`), q what the image shows and T_jy how often
+true class j is labelled y. The offset makes up for what the regression takes from rare classes. A set of hard but
+rightly labelled images is then explained by a low sharpness, and hardly any label is named. The probe is fitted again,
+each row counting by how likely its label is right.
 
 Source: Northcutt, Jiang and Chuang 2021, Confident Learning: Estimating Uncertainty in Dataset Labels, JAIR 70,
 sections 2 and 3; the noise matrix between classifier and label, Goldberger and Ben-Reuven 2017, Training deep
@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from transfer.errors import UserError
-from transfer.metrics.ridge import RidgePath
 from transfer.metrics.temperature import calibrated
+from transfer.metrics.two_opinions import Opinions
 
 FEWEST_ROWS = 5  # of a class, for its labels to be judged: fewer show too little of what the class looks like
 _MOST_NOISE = 0.45  # share of wrong labels that is still found: beyond, right ones would be in the minority soon
@@ -33,6 +33,7 @@ _MOST_STEPS, _CLOSE = 100, 1e-6
 _MORE_ROUNDS = 2  # of probe and noise; measured: one finds what wrong labels had hidden, the next changes little
 _LEAST_WEIGHT = 1e-3  # of a row whose label is surely wrong: a weight of 0 would leave it out of its own prediction
 _TRUSTED_ROWS = 3.0  # what a class is believed to have in common with all others, in rows for each row of a mean class
+_MOST_BELIEVED = 5  # wrong labels believed in before any row is seen: one of a class, and no more than this
 _SHARPEST = 1e3
 
 
@@ -45,7 +46,7 @@ class JudgedLabels:
         suggested: int64 (N,), the most likely class beside the given one.
         noise: the share of wrong labels, as estimated.
         confusion: T, float64 (C, C): how often rows of a true class (row) carry each label (column).
-        accuracy: share of rows whose label the probe on all other rows predicts.
+        accuracy: share of rows whose label all other rows predict.
     """
 
     wrong: Tensor
@@ -73,7 +74,8 @@ class _Noise:
 def judge_labels(features: Tensor, labels: Tensor, n_classes: int) -> JudgedLabels:
     """Judge the label of every row by what all other rows say of its features.
 
-    Costs a few ridge regressions: O(N D min(N, D)) each, and 8 bytes N (D + C) of memory a few times over.
+    Costs a few ridge regressions, O(N D min(N, D)) each, and votes, O(N min(N, 4000) (D + C)); 8 bytes N (D + C) of
+    memory a few times over, and 8 bytes N min(N, 4000).
 
     Args:
         features: finite float (N, D), of rows in which some of each class are rightly labelled.
@@ -86,56 +88,39 @@ def judge_labels(features: Tensor, labels: Tensor, n_classes: int) -> JudgedLabe
     _require_judgeable(features, labels, n_classes)
     counts = torch.bincount(labels, minlength=n_classes)
     rows = torch.arange(len(labels))
-    scores = unseen_scores(features, labels, n_classes)
-    accuracy = float((scores.argmax(1) == labels).double().mean())
-    noise = explained(scores, labels)
+    opinions = Opinions.of(features, labels, n_classes)
+    logits = opinions.logits()
+    accuracy = float((logits.argmax(1) == labels).double().mean())
+    noise = explained(logits, labels)
     for _ in range(_MORE_ROUNDS):
         weights = noise.truth[rows, labels].clamp_min(_LEAST_WEIGHT)
-        noise = explained(unseen_scores(features, labels, n_classes, weights), labels)
+        noise = explained(opinions.logits(weights), labels)
     wrong = torch.where(counts[labels] < FEWEST_ROWS, 0.0, 1 - noise.truth[rows, labels])
     others = noise.truth.scatter(1, labels[:, None], -1.0)
     return JudgedLabels(wrong, others.argmax(1), float(wrong.mean()), noise.confusion, accuracy)
-
-
-def unseen_scores(features: Tensor, labels: Tensor, n_classes: int, weights: Tensor | None = None) -> Tensor:
-    """Return the class scores of each row by the ridge regression on all others, float64 (N, C).
-
-    The penalty is the one with the smallest squared error on rows that were not fitted, each by its weight.
-
-    Args:
-        features: finite float (N, D), N at least 2.
-        labels: int64 (N,).
-        n_classes: at least 1.
-        weights: how much each row counts, float64 (N,), above 0; all the same when None.
-    """
-    path = RidgePath(features, labels, n_classes, weights)
-    share = torch.ones(len(labels), dtype=torch.float64) if weights is None else weights
-    least, best = torch.inf, path.targets
-    for strength in path.strengths():
-        scores = path.without_one(strength)
-        error = float(share @ (path.targets - scores).square().sum(1))
-        if error < least:
-            least, best = error, scores
-    return best
 
 
 def explained(scores: Tensor, labels: Tensor) -> _Noise:
     """Return the sharpness and the noise under which labels are most likely, by expectation maximisation.
 
     The noise of a class is drawn towards what is common to all: the pooled share of wrong labels, evenly over the
-    other classes. Systematic doubts of a probe would pass for noise of the labels otherwise.
+    other classes. Systematic doubts of a probe would pass for noise of the labels otherwise. That share counts a few
+    wrong labels more than were seen: of few rows, no noise and a low sharpness are often as likely as much noise and a
+    high one, and then nothing would be found.
 
     Args:
         scores: float64 (N, C), of rows by a model that did not see them.
         labels: int64 (N,).
     """
     n_rows, n_classes = scores.shape
+    believed = min(n_classes, _MOST_BELIEVED)
     sharpness = min(2 * calibrated(scores, labels)[0], _SHARPEST)
     confusion, offset = _even(_FIRST_NOISE, n_classes), torch.zeros(n_classes, dtype=torch.float64)
     for _ in range(_MOST_STEPS):
         truth = _posterior(sharpness * scores + offset, labels, confusion)
         pairs = torch.zeros(n_classes, n_classes, dtype=torch.float64).index_add_(0, labels, truth).T
-        share = min(float(1 - pairs.diagonal().sum() / n_rows), _MOST_NOISE)
+        n_wrong = float(n_rows - pairs.diagonal().sum()) + believed
+        share = min(n_wrong / (n_rows + believed), _MOST_NOISE)
         pairs = pairs + _TRUSTED_ROWS * n_rows / n_classes * _even(share, n_classes)
         next_confusion = pairs / pairs.sum(1, keepdim=True)
         offset = _moved(scores, truth, sharpness, offset)
