@@ -204,6 +204,16 @@ def is_plain(kind: "pa.DataType") -> bool:
     return any(is_kind(kind) for is_kind in (*scalar, *dated))
 
 
+def named(value: Any, names: Sequence[str]) -> Any:
+    """Return what a whole number stands for; every other value as it is.
+
+    Args:
+        value: a cell.
+        names: of the numbers of its column, from 0; may be empty.
+    """
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+
+
 def named_numbers(schema: "pa.Schema") -> dict[str, tuple[str, ...]]:
     """Return what Hugging Face's datasets library writes beside columns of class numbers: the names of the classes.
 

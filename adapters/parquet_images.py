@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adapters.archive_members import Allowance
-from adapters.class_folders import SPLIT_FOLDERS
-from adapters.label_tables import is_plain, named_numbers
+from adapters.class_folders import SPLIT_FOLDERS, is_passed_over
+from adapters.label_tables import is_plain, named, named_numbers
+from adapters.table_columns import FILE_NAME
 from adapters.tables import csv_lines
 from transfer.data.labels import text_of
 from transfer.errors import UserError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 IMAGES, TABLE = "images", "metadata.csv"
 _BYTES, _PATH = "bytes", "path"
+_SPLIT_COLUMN = "split"
 _SPLIT = re.compile(r"^([A-Za-z]+)[-_.]")
 _BATCH_ROWS = 16
 _KINDS = {
@@ -42,7 +44,7 @@ class Shard:
         stem: the folder of its images, below `images/`: its place below the folder that all have in common.
         split: that its name says, or a folder that it is in; "" for none.
         image: the column of images.
-        columns: the others that become texts.
+        columns: the others that become texts; one called split counts where `split` is "".
     """
 
     path: Path
@@ -62,7 +64,10 @@ def find_shards(source: Path, image: str | None = None) -> tuple[Shard, ...]:
     Raises:
         UserError: a file is damaged, or several columns hold images and none of them is named.
     """
-    paths = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
+    paths = [source]
+    if not source.is_file():
+        within = sorted(source.rglob("*.parquet"))
+        paths = [path for path in within if not any(map(is_passed_over, path.relative_to(source).parts))]
     top = os.path.commonpath([path.parent for path in paths]) if paths else ""
     return tuple(shard for path in paths if (shard := _shard(path, path.relative_to(top), image)) is not None)
 
@@ -92,11 +97,13 @@ def write_images(
     if other is not None:
         raise UserError(f"{other.path} has other columns than {shards[0].path}; import one kind of files at a time.")
 
+    others = [column for column in columns if column != _SPLIT_COLUMN]
+
     def rows() -> Iterator[list[str]]:
-        yield ["file_name", "split", *columns]
+        yield [FILE_NAME, _SPLIT_COLUMN, *others]
         for shard in shards:
             for name, cells in _rows(shard, folder, extensions, largest_bytes):
-                yield [name, shard.split, *cells]
+                yield [name, shard.split or cells.get(_SPLIT_COLUMN, ""), *(cells[column] for column in others)]
                 advance(1)
 
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
@@ -120,8 +127,7 @@ def _shard(path: Path, inside: Path, image: str | None) -> Shard | None:
     word = _SPLIT.match(path.name)
     words = [word.group(1) if word else "", *reversed(inside.parts[:-1])]
     split = next((SPLIT_FOLDERS[one.lower()] for one in words if one.lower() in SPLIT_FOLDERS), "")
-    reserved = ("file_name", "split")
-    columns = tuple(f.name for f in schema if is_plain(f.type) and f.name not in reserved)
+    columns = tuple(f.name for f in schema if is_plain(f.type) and f.name != FILE_NAME)
     return Shard(path, inside.with_suffix("").as_posix(), split, image or able[0], columns)
 
 
@@ -135,11 +141,11 @@ def _holds_images(kind: "pa.DataType") -> bool:
 
 def _rows(
     shard: Shard, folder: Path, extensions: Collection[str], largest_bytes: int
-) -> Iterator[tuple[str, list[str]]]:
+) -> Iterator[tuple[str, dict[str, str]]]:
     from pyarrow import parquet
 
     allowed, stem, number = Allowance(shard.path, folder), f"{IMAGES}/{shard.stem}", 0
-    (folder / stem).mkdir(parents=True)
+    (folder / stem).mkdir(parents=True, exist_ok=True)  # train.parquet and train/0.parquet may both be there
     with _explained(shard.path), parquet.ParquetFile(shard.path) as file:
         groups = range(file.metadata.num_row_groups)
         allowed.refuse_beyond(sum(file.metadata.row_group(group).total_byte_size for group in groups))
@@ -154,12 +160,8 @@ def _rows(
                 allowed.write(len(content))
                 name = f"{stem}/{number:06d}{_ending(content, row[shard.image].get(_PATH), extensions)}"
                 (folder / name).write_bytes(content)
-                yield name, [_cell(row[column], names.get(column, ())) for column in shard.columns]
+                yield name, {column: text_of(named(row[column], names.get(column, ()))) for column in shard.columns}
                 number += 1
-
-
-def _cell(value: Any, names: Sequence[str]) -> str:
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else text_of(value)
 
 
 def _ending(content: bytes, path: str | None, extensions: Collection[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.label_tables import LabelTable
+from adapters.label_tables import LabelTable, named
 from adapters.table_columns import FILE_NAME, TableChoice, find_roles
 from adapters.tables import write_table
 from transfer.data.labels import text_of
@@ -50,7 +50,11 @@ def copy_table(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
         advance(1)
-    others = {name: values for name, values in table.columns.items() if name not in (column, FILE_NAME)}
+    others = {
+        name: [named(value, table.names_of.get(name, ())) for value in values]
+        for name, values in table.columns.items()
+        if name not in (column, FILE_NAME)
+    }
     _write(folder / TABLE, {FILE_NAME: names, **others})
 
 

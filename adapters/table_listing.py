@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.class_folders import SPLIT_FOLDERS, FoundFile, Listing, list_class_folders
-from adapters.label_tables import KINDS
+from adapters.label_tables import KINDS, named
 from adapters.table_columns import TableChoice, find_roles, kept_columns, names_images, refuse_no_label, splits_of
 from adapters.table_paths import files_within, left_over, locate
 from adapters.table_sheets import Sheet, find_tables, read_sheet
@@ -117,9 +117,7 @@ def _classes(
         of_path = {file.path: file.class_name for file in folders.files}
         return folders.classes, [of_path[path] for path in paths]
     column = roles["label"]
-    values, known = sheet.columns[column], sheet.names_of.get(column, ())
-    if known:
-        values = [known[v] if isinstance(v, int) and 0 <= v < len(known) else v for v in values]
+    values = [named(value, sheet.names_of.get(column, ())) for value in sheet.columns[column]]
     names = class_names(values, paths, sheet.source)
     classes = in_order(names)
     if len(classes) == 1:
