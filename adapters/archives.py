@@ -117,7 +117,8 @@ def _is_wanted(archive: Path, member: Member, path: str, extensions: Collection[
         return False
     if member.kind == "link":
         raise UserError(
-            f"{archive} holds {path} as a link to {member.target[:120]!r}; pack the files themselves (tar -h)."
+            f"{archive} holds {path} as a link to {member.target[:120]!r}; pack the files themselves "
+            f"(tar -h --hard-dereference, or zip)."
         )
     return True
 

@@ -1,6 +1,7 @@
 """Make a folder that is there whole or not at all."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ def new_folder(project: Path, target: Path) -> Iterator[Path]:
     """
     from filelock import FileLock, Timeout
 
-    if target.is_symlink() or target.exists():
+    if os.path.lexists(target):
         raise UserError(f"{target} is there already; name another place for the data set, or remove it first.")
     lock = FileLock(state_folder(project) / "import.lock", timeout=0)
     try:

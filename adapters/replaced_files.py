@@ -132,6 +132,7 @@ def _put(path: Path, kept: Path, wanted: str, other: str) -> None:
     if found not in (wanted, other):
         raise FileNotFoundError(0, "it is neither what it was nor what it is to be" if found else "it is gone")
     if found == other:
+        temporary.unlink(missing_ok=True)  # what a kill left may be read-only
         temporary.touch(mode=_OWN)
         shutil.copyfile(kept, temporary)
         shutil.copymode(path, temporary)

@@ -103,5 +103,6 @@ def test_what_the_system_refuses_is_told(project: Path, number: int, sentence: s
 
 def test_a_place_that_cannot_be_made_is_the_environments(project: Path) -> None:
     (project / "file").touch()
-    with pytest.raises(EnvironmentFault, match=r"cannot be made"), new_folder(project, project / "file/photos"):
-        pass
+    for place in ("file/photos", "x" * 300):
+        with pytest.raises(EnvironmentFault, match=r"cannot be made"), new_folder(project, project / place):
+            pass

@@ -1,5 +1,7 @@
 """A table is the former or the new one at any time, and what was edited by others is left alone."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from adapters import relabelling
 from adapters.json_files import sha256_of
 from adapters.relabelling import APPLIED, UNDONE, Journal
+from adapters.replaced_files import prepare, put
 from adapters.table_text import TableEdit
 from transfer.errors import EnvironmentFault, UserError
 
@@ -50,6 +53,28 @@ def test_what_a_kill_left_of_a_copy_is_written_anew(begun: Journal, tmp_path: Pa
     half.write_bytes(BEFORE[:9])
     relabelling.carry_out(tmp_path, begun)
     assert not half.exists()
+
+
+def test_what_a_kill_left_of_a_read_only_copy_is_in_nobodys_way() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        data, kept = Path(folder) / "photos", Path(folder) / "journal"
+        for one in (data, kept):
+            one.mkdir()
+        (data / "t.csv").write_bytes(BEFORE)
+        replaced = prepare(data, kept, [TableEdit("t.csv", sha256_of(data / "t.csv"), "label", {0: 1})])
+        (data / ".t.csv.relabel").write_bytes(AFTER)
+        for one in (data / "t.csv", data / ".t.csv.relabel"):
+            one.chmod(0o444)  # as DVC's links are
+        if user == 0:  # root may write everywhere
+            for one in (Path(folder), *Path(folder).rglob("*")):
+                os.chown(one, 65_534, -1)
+            os.seteuid(65_534)
+        try:
+            put(data, kept, replaced, back=False)
+        finally:
+            os.seteuid(user)
+        assert (data / "t.csv").read_bytes() == AFTER
 
 
 @pytest.mark.parametrize("back", [False, True])
