@@ -223,12 +223,12 @@ def _move(source: Path, target: Path, sha256: str) -> None:
     """Move a file, unless it is there already, by an earlier attempt or because it stays where it is."""
     if source == target:
         return
-    is_there = os.path.lexists(target)
-    if is_there and (not os.path.lexists(source) or target.is_file()) and not _is(target, sha256):
+    is_left, is_there = os.path.lexists(source), os.path.lexists(target)
+    if not is_left and not is_there:
+        raise FileNotFoundError(0, "it is in neither place")
+    if is_there and not (_is(target, sha256) and not (is_left and target.is_symlink())):  # no attempt leaves two links
         raise FileExistsError(0, "another file has that name by now")
-    if not os.path.lexists(source):
-        if not is_there:
-            raise FileNotFoundError(0, "it is in neither place")
+    if not is_left:
         return
     if not is_there:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -125,6 +125,19 @@ def test_another_file_in_the_new_place_is_never_overwritten(photos: Path) -> Non
     relabelling.carry_out(photos, journal)
 
 
+@pytest.mark.parametrize("made", ["folder", "link", "broken link"])
+def test_what_is_no_file_in_the_new_place_costs_no_image(photos: Path, made: str) -> None:
+    journal = relabelling.begin(photos, "photos", _moves(photos))
+    place = photos / "photos/a/2-from-b.png"
+    if made == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to("3.png" if made == "link" else "nowhere")
+    with pytest.raises(EnvironmentFault, match=r"2\.png cannot be moved to .*another file has that name by now"):
+        relabelling.carry_out(photos, journal)
+    assert (photos / "photos/b/2.png").read_bytes() == b"b2"
+
+
 @pytest.mark.parametrize("change", ["gone", "changed", "taken"])
 def test_what_has_changed_since_is_not_taken_back_by_half(photos: Path, change: str) -> None:
     journal = relabelling.begin(photos, "photos", _moves(photos))
