@@ -137,6 +137,8 @@ def _maker(
         )
     holds = path.is_dir() or path.suffix.lower() == ".parquet"
     shards = parquet_images.find_shards(path, table.image) if holds else ()
+    if shards and table.images is not None:
+        raise UserError(f"data.images is about tables that name images, and {source} holds its images; leave it out.")
     if shards:
         return lambda folder: _write(shards, folder), (path if path.is_dir() else path.parent).resolve().name
     if path.is_dir():

@@ -221,7 +221,9 @@ def test_what_is_told_of_a_table_is_what_a_run_is_told(project: Path, photos: Pa
 
 def test_what_says_nothing_of_the_source_is_refused(project: Path, photos: Path) -> None:
     archive = str(_zip(photos))
+    _write_shard(photos.parent / "held.parquet", [(photos / "a/0.png").read_bytes()], [0])
     cases = {
+        r"data.images is about tables that name images": ("../held.parquet", Choices(settings=("data.images=x",))),
         r"finetune.epochs says nothing of a table": (archive, Choices(settings=("finetune.epochs=3",))),
         r"data.path says nothing of a table": (archive, Choices(settings=("data.path=x",))),
         r"--root is about torchvision's sets alone": (archive, Choices(root=Path("x"))),
