@@ -113,10 +113,20 @@ def _completed(paths: Sequence[str], present: Collection[str], extensions: Colle
         return list(paths)
     alike: dict[str, list[str]] = defaultdict(list)
     for path in present:
-        stem, ending = posixpath.splitext(path)
-        for written in (path, stem) if ending.lower() in extensions else (path,):
-            alike[_folded(written)].append(path)
+        for name in names_of(path, extensions):
+            alike[name].append(path)
     return [path if path in present or len(alike[_folded(path)]) != 1 else alike[_folded(path)][0] for path in paths]
+
+
+def names_of(path: str, extensions: Collection[str]) -> set[str]:
+    """Return all that a table may call a file: with and without its ending, capitals and accents made alike.
+
+    Args:
+        path: of the file.
+        extensions: of images, lower case with their dot.
+    """
+    stem, ending = posixpath.splitext(path)
+    return {_folded(path), _folded(stem)} if ending.lower() in extensions else {_folded(path)}
 
 
 def _folded(path: str) -> str:

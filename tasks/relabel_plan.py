@@ -13,6 +13,7 @@ from adapters.manifest_file import TEST, read_manifest
 from adapters.relabelling import Decided, Move
 from adapters.review_table import Decision
 from adapters.table_columns import TableChoice
+from adapters.table_paths import names_of
 from adapters.table_rows import label_edits, path_edits, read_rows
 from adapters.table_text import TableEdit
 from transfer.errors import UserError
@@ -72,12 +73,12 @@ def planned(data: Path, listing: Listing, choice: TableChoice, decisions: Sequen
 
 def _moves(data: Path, files: Mapping[str, FoundFile], decisions: Sequence[Decision]) -> tuple[Move, ...]:
     """Return where the images of decisions go, between class folders or out of them."""
-    taken, moves = set(files), []
+    taken, moves = {name for path in files for name in names_of(path, EXTENSIONS)}, []
     depth = _depth(list_class_folders(data, EXTENSIONS)) if decisions else 0
     for one in decisions:
         file = files[one.path]
         target = "" if one.new_class is None else _free(_moved_to(file, one.new_class, depth), file, data, taken)
-        taken.add(target)
+        taken |= names_of(target, EXTENSIONS)
         moves.append(Move(one.path, target, one.sha256))
     return tuple(moves)
 
@@ -125,10 +126,13 @@ def _moved_to(file: FoundFile, new_class: str, depth: int) -> PurePosixPath:
 
 
 def _free(path: PurePosixPath, file: FoundFile, data: Path, taken: set[str]) -> str:
-    """Return a path that no file has: where the name is taken, the class that the image comes from is added to it."""
+    """Return a path that no file has: where the name is taken, the class that the image comes from is added to it.
+
+    A name that differs by its ending or its capitals alone is taken as well: a table may call the other file by it.
+    """
     stem, n = f"{path.stem}-from-{file.class_name}", 1
     found = path
-    while str(found) in taken or os.path.lexists(data / found):
+    while names_of(str(found), EXTENSIONS) & taken or os.path.lexists(data / found):
         found, n = path.with_name(f"{stem}{f'-{n}' if n > 1 else ''}{path.suffix}"), n + 1
     return str(found)
 

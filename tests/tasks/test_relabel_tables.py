@@ -164,6 +164,21 @@ def test_a_table_beside_class_folders_follows_the_files(project: Path, split_col
 
 
 @pytest.mark.usefixtures("untracked")
+def test_a_file_that_moves_is_not_taken_for_one_that_a_table_names_without_its_ending(project: Path) -> None:
+    paint(*(f"{name}/{place}.png" for name in CLASSES for place in range(4)))
+    for path in (DATA / "bee").iterdir():
+        path.rename(path.with_name(path.with_suffix(".PNG").name))
+    rows = [f"{name}/{place},p{place}" for name in CLASSES for place in range(4)]
+    (DATA / "metadata.csv").write_text("\n".join(("path,who", *rows, "")))
+    describe()
+    image = next(row.path for row, name in labelled() if name == "ant" and row.split != "test")
+    relabel(decided({image: "relabel:bee"}), undo=False)
+    moved = image.replace("ant/", "bee/").replace(".png", "-from-ant.png")
+    assert (DATA / moved).is_file()
+    assert set(classes_now()) == {path for path in files_now() if path != "metadata.csv"}
+
+
+@pytest.mark.usefixtures("untracked")
 def test_a_table_is_relabelled_in_several_sittings(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = write_csv(rows_of())
     describe(**SAID)
