@@ -163,7 +163,7 @@ def _explained(archive: Path) -> Iterator[None]:
     except LookupError as error:
         raise UserError(f"--encoding: {error}; name one that Python knows, for example cp932.") from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise EnvironmentFault(f"The disk is full while {archive} is unpacked; free some space.") from error
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"A name in {archive} is longer than a file's name can be; {REPACK}.") from error
