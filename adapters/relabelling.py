@@ -274,6 +274,8 @@ def _write(journal: Journal) -> None:
         "decided": [asdict(one) for one in journal.decided],
     }
     write_plain_json(journal.folder / _JOURNAL, plain)
+    for folder in (journal.folder, journal.folder.parent):  # before anything of the data set changes
+        _flush(folder)
 
 
 def _read(path: Path) -> Journal:

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from adapters.label_tables import LabelTable, named
 from adapters.table_columns import FILE_NAME, TableChoice, find_roles
@@ -50,12 +49,8 @@ def copy_table(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
         advance(1)
-    others = {
-        name: [named(value, table.names_of.get(name, ())) for value in values]
-        for name, values in table.columns.items()
-        if name not in (column, FILE_NAME)
-    }
-    _write(folder / TABLE, {FILE_NAME: names, **others})
+    others = {name: _texts(table, name) for name in table.columns if name not in (column, FILE_NAME)}
+    write_table(folder / TABLE, [(FILE_NAME, *others), *zip(names, *others.values(), strict=True)])
 
 
 def _source(base: Path, text: str, place: str, extensions: Collection[str]) -> Path:
@@ -80,6 +75,6 @@ def _refuse_twice(names: Sequence[str], table: LabelTable) -> None:
         first[name] = place
 
 
-def _write(path: Path, columns: dict[str, Sequence[Any]]) -> None:
-    rows = zip(*([text_of(value) for value in values] for values in columns.values()), strict=True)
-    write_table(path, [tuple(columns), *rows])
+def _texts(table: LabelTable, column: str) -> list[str]:
+    """Return a column's cells as texts; a number that the table has a name for, by its name."""
+    return [text_of(named(value, table.names_of.get(column, ()))) for value in table.columns[column]]

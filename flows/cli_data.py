@@ -31,7 +31,9 @@ def bring(
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Where torchvision's files are or go.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of names in an archive that does not say it.")] = None,
-    image: Annotated[str | None, typer.Option(help="The column of image paths of a table, or of images in Parquet files.")] = None,
+    image: Annotated[
+        str | None, typer.Option(help="The column of image paths of a table, or of images in Parquet files.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The column of labels of either.")] = None,
 ) -> None:
     """Make a folder in the project of images that are not in one yet.
