@@ -36,7 +36,7 @@ def copy_table(
         UserError: an image is missing, is no image file or named twice, or there is no column of images.
     """
     column = find_roles([*table.columns], choice, str(table.path))["image"]
-    base = table.path.parent / (choice.images or "")
+    base = (table.path.parent / (choice.images or "")).resolve()
     sources = [
         _source(base, text_of(value), place, extensions)
         for value, place in zip(table.columns[column], table.places, strict=True)
@@ -59,7 +59,7 @@ def _source(base: Path, text: str, place: str, extensions: Collection[str]) -> P
     found = next((path for path in (base / text, base / text.replace("\\", "/")) if os.path.lexists(path)), None)
     if found is None:
         raise UserError(f"The image {text[:120]!r} in {place} of the table is not there; bring it, or remove the row.")
-    path = Path(os.path.normpath(found.absolute()))
+    path = found.parent.resolve() / found.name if ".." in found.parts else found  # a link's parent is elsewhere
     if path.suffix.lower() not in extensions or not path.is_file():
         raise UserError(f"{text[:120]!r} in {place} of the table is no image file; name files that end like images do.")
     return path
