@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from transfer.backbones.backbone import Backbone
 
-MOST_AT_ONCE = 20_000  # rows that judge each other: a few times 200 MB at 1280 features
+MOST_AT_ONCE = 20_000  # rows that judge each other: 2 GB at 1280 features, 640 MB of it how alike they are
 _ALIKE = 3
 _LIKELY = 0.5  # a label is named where it is more likely wrong than right
 

@@ -163,3 +163,14 @@ def test_features_that_say_nothing_name_nothing() -> None:
     assert judge_labels(torch.ones(60, 4), labels, 3).named().tolist() == []
     noise = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     assert len(judge_labels(noise, labels, 3).named()) <= 2
+
+
+@pytest.mark.parametrize(("n_rows", "width", "n_classes"), [(60, 5, 3), (200, 16, 2), (200, 64, 5)])
+def test_of_features_by_chance_hardly_any_label_is_named(n_rows: int, width: int, n_classes: int) -> None:
+    """A backbone that knows nothing of the images has no opinion on their labels, whatever was drawn."""
+    named = []
+    for seed in range(4):
+        draw = torch.Generator().manual_seed(seed)
+        labels = torch.randint(0, n_classes, (n_rows,), generator=draw)
+        named.append(len(judge_labels(torch.randn(n_rows, width, generator=draw), labels, n_classes).named()))
+    assert sum(named) <= 0.02 * 4 * n_rows, named

@@ -200,10 +200,10 @@ def _copies(known: Known, thumbnails: Thumbnails) -> tuple[Places, Distances]:
 
 def _apart(thumbnails: Thumbnails, codes: Codes, first: Places, second: Places, *, fine: bool) -> Distances:
     """Return the distance of each pair, the second turned as it is most like the first."""
-    turns = best_turns(codes, first, second)
     members, pairs = np.unique(np.concatenate([first, second]), return_inverse=True)
     images, steps = (_full(thumbnails, members), _FINE_STEPS) if fine else (_small(thumbnails, members), _COARSE_STEPS)
     one, other = pairs[: len(first)], pairs[len(first) :]
+    turns = best_turns(codes[members], one, other)
     apart = np.zeros(len(first), dtype=np.float32)
     for place, turn in enumerate(TURNS):
         of_turn = np.flatnonzero(turns == place)

@@ -35,6 +35,7 @@ _LEAST_WEIGHT = 1e-3  # of a row whose label is surely wrong: a weight of 0 woul
 _TRUSTED_ROWS = 3.0  # what a class is believed to have in common with all others, in rows for each row of a mean class
 _MOST_BELIEVED = 5  # wrong labels believed in before any row is seen: one of a class, and no more than this
 _SHARPEST = 1e3
+_LEAST_EVIDENCE = 5.0  # nats that features add to how frequent classes are; by chance one set in a thousand has them
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class JudgedLabels:
     """How likely each label is to be wrong.
 
     Args:
-        wrong: float64 (N,), the probability; 0 where the class has too few rows to be judged.
+        wrong: float64 (N,), the probability; 0 where the class has too few rows to be judged, and of all rows where
+            features say nothing of labels.
         suggested: int64 (N,), the most likely class beside the given one.
         noise: the share of wrong labels, as estimated.
         confusion: T, float64 (C, C): how often rows of a true class (row) carry each label (column).
@@ -95,9 +97,22 @@ def judge_labels(features: Tensor, labels: Tensor, n_classes: int) -> JudgedLabe
     for _ in range(_MORE_ROUNDS):
         weights = noise.truth[rows, labels].clamp_min(_LEAST_WEIGHT)
         noise = explained(opinions.logits(weights), labels)
-    wrong = torch.where(counts[labels] < FEWEST_ROWS, 0.0, 1 - noise.truth[rows, labels])
+    is_judged = (counts[labels] >= FEWEST_ROWS) & (_evidence(logits, labels) >= _LEAST_EVIDENCE)
+    wrong = torch.where(is_judged, 1 - noise.truth[rows, labels], 0.0)
     others = noise.truth.scatter(1, labels[:, None], -1.0)
     return JudgedLabels(wrong, others.argmax(1), float(wrong.mean()), noise.confusion, accuracy)
+
+
+def _evidence(logits: Tensor, labels: Tensor) -> float:
+    """Return how much likelier labels are by the logits and the classes' frequencies than by these alone, nats.
+
+    Where features say nothing, no noise and all noise explain labels equally well, and half of them would be named.
+    """
+    counts = torch.bincount(labels, minlength=logits.shape[1]).double() + 1
+    frequencies = (counts / counts.sum()).log()
+    _, by_chance = calibrated(torch.zeros_like(logits), labels, offset=frequencies)
+    _, by_logits = calibrated(logits, labels, offset=frequencies)
+    return (by_chance - by_logits) * len(labels)
 
 
 def explained(scores: Tensor, labels: Tensor) -> _Noise:

@@ -51,7 +51,7 @@ class Opinions:
         Args:
             features: finite float (N, D), N at least 2.
             labels: int64 (N,), in [0, n_classes).
-            n_classes: at least 1.
+            n_classes: at least 2.
         """
         rows = directions(features)
         n_rows = len(rows)
