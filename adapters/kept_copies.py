@@ -58,6 +58,9 @@ def copies_of(
         with suppress(EnvironmentFault):  # a full disk costs comparing again and no run
             _write(path, found.known)
             keep_newest(path.parent, _KEPT_FILES, SUFFIX)
+    else:
+        with suppress(OSError):
+            os.utime(path)  # what is used stays, though nothing in it changes
     return found.pairs
 
 

@@ -47,7 +47,11 @@ def open_scan(project: Path, data_path: Path, recipe: Mapping[str, Any], fact_ty
     """
     text = json.dumps([os.path.realpath(data_path), recipe, list(fact_types.items())], sort_keys=True)
     name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return KeptScan(state_folder(project) / FOLDER / name if environment.cache_gb() else None, fact_types)
+    folder = state_folder(project) / FOLDER / name if environment.cache_gb() else None
+    if folder is not None:
+        with suppress(OSError):  # there is none yet
+            os.utime(folder)  # what is used stays, though nothing in it changes
+    return KeptScan(folder, fact_types)
 
 
 class KeptScan:
@@ -208,7 +212,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def _remove_oldest(folder: Path) -> None:
-    """Keep the scans of the folders and recipes that were written last."""
+    """Keep the scans of the folders and recipes that were used last."""
     with suppress(OSError):
         newest_first = sorted(folder.iterdir(), key=lambda one: one.stat().st_mtime_ns, reverse=True)
         for old in newest_first[_KEPT_FOLDERS:]:

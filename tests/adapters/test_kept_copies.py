@@ -72,11 +72,11 @@ def test_other_images_are_found_with_what_is_known_and_kept_in_its_place(project
     copies_of(project, DATA, RECIPE, Seeker(end=35))
     seek, later = Seeker(2), Seeker(2)
     assert copies_of(project, DATA, RECIPE, seek) == _fresh(2).pairs
-    written = _kept(project).stat().st_mtime_ns
+    written = _kept(project).stat().st_ino
     copies_of(project, DATA, RECIPE, later)
     assert later.given[0] is not None
     assert len(later.given[0].neighbours.digests) == len(np.unique(_images()[2:], axis=0))
-    assert _kept(project).stat().st_mtime_ns == written
+    assert _kept(project).stat().st_ino == written
 
 
 def test_no_images_are_kept_like_any_others(project: Path) -> None:
@@ -182,3 +182,11 @@ def test_only_the_newest_are_kept(project: Path) -> None:
     for number in range(10):
         copies_of(project, Path(f"data/{number}"), RECIPE, Seeker(end=3))
     assert len(list((project / ".rootstock" / kept_copies.FOLDER).iterdir())) == 8
+
+
+def test_what_is_used_is_kept_though_it_does_not_change(project: Path) -> None:
+    seek = Seeker(end=3)
+    for number in range(20):
+        copies_of(project, Path(f"data/{number}"), RECIPE, Seeker(end=3))
+        copies_of(project, DATA, RECIPE, seek)
+    assert seek.given.count(None) == 1

@@ -55,3 +55,14 @@ def test_only_the_scans_of_the_last_folders_are_kept(project: Path, photos: Path
         describe(photos, list_images(photos).files, kept=kept)
         time.sleep(0.002)
     assert len(list((project / ".rootstock" / kept_scan.FOLDER).iterdir())) == 8
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_scan_of_a_folder_in_use_is_kept_though_it_does_not_change(
+    project: Path, photos: Path, opened: list[str]
+) -> None:
+    for number in range(12):
+        for recipe in ({"number": number}, {"in use": True}):
+            describe(photos, list_images(photos).files, kept=open_scan(project, photos, recipe, FACT_TYPES))
+            time.sleep(0.002)
+    assert len(opened) == 13 * 13
