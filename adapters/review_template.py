@@ -34,9 +34,13 @@ button { font: inherit; font-weight: 600; border: 0; border-radius: .5rem; paddi
 TEMPLATE = """<main>
 <h1>{{ title }}</h1>
 <p class="soft"><code>{{ data_path }}</code></p>
-<div class="banner {{ 'warn' if n_named else 'good' }}">{% if n_named %}
+<div class="banner {{ 'good' if can_tell and not n_named else 'warn' }}">{% if n_named %}
 {{ n_named }} of {{ n_judged }} labels of training and validation images look{{ 's' if n_named == 1 else '' }} wrong
-{%- else %}No label of {{ n_judged }} training and validation images looks wrong{% endif %}.</div>
+{%- elif can_tell %}No label of {{ n_judged }} training and validation images looks wrong
+{%- else %}Wrong labels cannot be told from hard images here{% endif %}.</div>
+{% if not can_tell %}<p class="lead">By the features of the chosen backbone {{ '%.1f' % (100 * accuracy) }} % of all
+labels are guessed right, which is too few. Add a backbone to <code>select.candidates</code> that suits the images
+better, and run again.</p>{% endif %}
 {% if n_named %}<p class="lead">Every image was judged by a model that had not seen it, and that gets
 {{ '%.1f' % (100 * accuracy) }} % of all labels. By its own reckoning about {{ n_expected }} of the {{ n_named }} named
 here are wrong indeed; the others are right but unusual. Look, and decide: nothing changes by itself. Test images are

@@ -38,6 +38,7 @@ class Judged:
         wrong: float64 (N,), how likely each label is wrong.
         suggested: int64 (N,), the most likely class beside the given one.
         accuracy: share of rows whose label a probe that did not see them predicts.
+        can_tell: whether wrong labels are told from hard images.
     """
 
     rows: tuple[Row, ...]
@@ -45,6 +46,7 @@ class Judged:
     wrong: "Tensor"
     suggested: "Tensor"
     accuracy: float
+    can_tell: bool
 
     def named(self) -> list[int]:
         """Return the places of rows whose label is more likely wrong than right, the surest first."""
@@ -101,13 +103,14 @@ def judged(params: Params, manifest: Manifest) -> Judged:
     features = features_of(backbone, weights_sha256, params.data.path, rows, "features")
     labels = torch.tensor([row.label for row in rows], dtype=torch.int64)
     wrong, suggested = torch.zeros(len(rows), dtype=torch.float64), labels.clone()
-    accuracy = 0.0
+    accuracy, can_tell = 0.0, True
     for part in parts(rows, MOST_AT_ONCE):
         places = torch.tensor(part)
         of_part = judge_labels(features[places], labels[places], len(manifest.classes))
         wrong[places], suggested[places] = of_part.wrong, of_part.suggested
         accuracy += of_part.accuracy * len(part) / len(rows)
-    return Judged(rows, features, wrong, suggested, accuracy)
+        can_tell &= of_part.can_tell
+    return Judged(rows, features, wrong, suggested, accuracy, can_tell)
 
 
 def parts(rows: Sequence[Row], most: int) -> Iterator[list[int]]:
@@ -180,11 +183,18 @@ def _content(found: Judged, suspects: Sequence[Suspect], classes: Sequence[str],
         "n_named": len(suspects),
         "n_expected": round(sum(one.confidence for one in suspects)),
         "accuracy": found.accuracy,
+        "can_tell": found.can_tell,
     }
 
 
 def _told(n_named: int, found: Judged) -> str:
     n_rows = f"{len(found.rows):,} training and validation images"
+    if not n_named and not found.can_tell:
+        return (
+            f"Wrong labels cannot be told from hard images here: by the chosen backbone's features the label of only "
+            f"{found.accuracy:.0%} of {n_rows} is guessed right. Add a backbone to select.candidates that suits the "
+            "images better, and run again."
+        )
     if not n_named:
         return f"No label of {n_rows} looks wrong."
     verb, where = ("label looks", "it") if n_named == 1 else ("labels look", "them")

@@ -125,7 +125,14 @@ def test_hostile_names_stay_text(tmp_path: Path, root: Path) -> None:
     Image.new("RGB", (300, 3)).save(image, "PNG")
     row = Row(HOSTILE, 0, "train", sha256_of(image))
     suspect = Suspect(HOSTILE, "a" * 64, HOSTILE, "b", 0.999)
-    content = {"data_path": HOSTILE, "classes": [HOSTILE, "b", "c"], "n_judged": 9, "n_named": 1, "n_expected": 1}
+    content = {
+        "data_path": HOSTILE,
+        "classes": [HOSTILE, "b", "c"],
+        "n_judged": 9,
+        "n_named": 1,
+        "n_expected": 1,
+        "can_tell": True,
+    }
     page = tmp_path / "index.html"
     case = Case(suspect, row, [("b", [row])])
     write_page(page, {**content, "accuracy": 0.5}, [suspect], [case], tmp_path / "photos")

@@ -73,7 +73,14 @@ def page(tmp_path: Path) -> Path:
     suspects = [_suspect(place) for place in range(6)]
     row = Row("x.png", 0, "train", sha256_of(tmp_path / "x.png"))
     cases = [Case(one, row, [("b", [row] * 3), (HOSTILE, [row] * 3)]) for one in suspects[:5]]
-    content = {"data_path": f"data/{HOSTILE}", "classes": CLASSES, "n_judged": 60, "n_named": 6, "n_expected": 5}
+    content = {
+        "data_path": f"data/{HOSTILE}",
+        "classes": CLASSES,
+        "n_judged": 60,
+        "n_named": 6,
+        "n_expected": 5,
+        "can_tell": True,
+    }
     path = tmp_path / "review" / "index.html"
     write_page(path, {**content, "accuracy": 0.9}, suspects, cases, tmp_path)
     return path

@@ -174,3 +174,24 @@ def test_of_features_by_chance_hardly_any_label_is_named(n_rows: int, width: int
         labels = torch.randint(0, n_classes, (n_rows,), generator=draw)
         named.append(len(judge_labels(torch.randn(n_rows, width, generator=draw), labels, n_classes).named()))
     assert sum(named) <= 0.02 * 4 * n_rows, named
+
+
+@pytest.mark.parametrize(("n_rows", "distance"), [(100, 1.0), (200, 1.2), (400, 1.0)])
+def test_of_classes_that_overlap_hardly_any_label_is_named(n_rows: int, distance: float) -> None:
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        labels = draw.integers(0, 2, n_rows)
+        features = draw.normal(size=(n_rows, 24))
+        features[:, 0] += distance * labels
+        found = judge_labels(torch.from_numpy(features), torch.from_numpy(labels), 2)
+        assert len(found.named()) <= 0.03 * n_rows
+        assert found.noise == pytest.approx(float(found.wrong.mean()))
+
+
+def test_much_noise_is_told_where_classes_lie_apart() -> None:
+    features, labels = _digits()
+    noisy, rows = _flipped(labels, 0.3)
+    found = _judged(features, noisy)
+    assert found.can_tell
+    hits = set(found.named().tolist()) & set(rows.tolist())
+    assert len(hits) >= 0.85 * max(len(rows), len(found.named()))

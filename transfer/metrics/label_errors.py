@@ -36,6 +36,8 @@ _TRUSTED_ROWS = 3.0  # what a class is believed to have in common with all other
 _MOST_BELIEVED = 5  # wrong labels believed in before any row is seen: one of a class, and no more than this
 _SHARPEST = 1e3
 _LEAST_EVIDENCE = 5.0  # nats that features add to how frequent classes are; by chance one set in a thousand has them
+_USUAL_NOISE = 1 / 8  # share of wrong labels; more are rare, and hard images are not,
+_MORE_EVIDENCE = 25.0  # so that more are believed in only where they explain labels better than hardness, by nats
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class JudgedLabels:
 
     Args:
         wrong: float64 (N,), the probability; 0 where the class has too few rows to be judged, and of all rows where
-            features say nothing of labels.
+            wrong labels cannot be told.
         suggested: int64 (N,), the most likely class beside the given one.
         noise: the share of wrong labels, as estimated.
         confusion: T, float64 (C, C): how often rows of a true class (row) carry each label (column).
         accuracy: share of rows whose label all other rows predict.
+        can_tell: whether wrong labels can be told from hard images by these features.
     """
 
     wrong: Tensor
@@ -56,6 +59,7 @@ class JudgedLabels:
     noise: float
     confusion: Tensor
     accuracy: float
+    can_tell: bool
 
     def named(self) -> Tensor:
         """Return the rows whose label is more likely wrong than right, int64 (n,), the surest first."""
@@ -93,26 +97,39 @@ def judge_labels(features: Tensor, labels: Tensor, n_classes: int) -> JudgedLabe
     opinions = Opinions.of(features, labels, n_classes)
     logits = opinions.logits()
     accuracy = float((logits.argmax(1) == labels).double().mean())
-    noise = explained(logits, labels)
+    noise, latest = explained(logits, labels), logits
     for _ in range(_MORE_ROUNDS):
-        weights = noise.truth[rows, labels].clamp_min(_LEAST_WEIGHT)
-        noise = explained(opinions.logits(weights), labels)
-    is_judged = (counts[labels] >= FEWEST_ROWS) & (_evidence(logits, labels) >= _LEAST_EVIDENCE)
-    wrong = torch.where(is_judged, 1 - noise.truth[rows, labels], 0.0)
+        latest = opinions.logits(noise.truth[rows, labels].clamp_min(_LEAST_WEIGHT))
+        noise = explained(latest, labels)
+    wrong = torch.where(counts[labels] >= FEWEST_ROWS, 1 - noise.truth[rows, labels], 0.0)
+    can_tell = _can_tell(logits, labels, noise, latest)
     others = noise.truth.scatter(1, labels[:, None], -1.0)
-    return JudgedLabels(wrong, others.argmax(1), float(wrong.mean()), noise.confusion, accuracy)
+    share = float(wrong.mean())
+    return JudgedLabels(wrong * can_tell, others.argmax(1), share * can_tell, noise.confusion, accuracy, can_tell)
 
 
-def _evidence(logits: Tensor, labels: Tensor) -> float:
-    """Return how much likelier labels are by the logits and the classes' frequencies than by these alone, nats.
+def _can_tell(logits: Tensor, labels: Tensor, noise: "_Noise", latest: Tensor) -> bool:
+    """Say whether wrong labels are told from hard images.
 
     Where features say nothing, no noise and all noise explain labels equally well, and half of them would be named.
+    Where they say little, a low sharpness and much noise do, and each round of the probe makes itself surer.
+
+    Args:
+        logits: before any label was doubted, float64 (N, C).
+        labels: int64 (N,).
+        noise: as found last.
+        latest: the logits that it was found with, float64 (N, C).
     """
     counts = torch.bincount(labels, minlength=logits.shape[1]).double() + 1
     frequencies = (counts / counts.sum()).log()
-    _, by_chance = calibrated(torch.zeros_like(logits), labels, offset=frequencies)
-    _, by_logits = calibrated(logits, labels, offset=frequencies)
-    return (by_chance - by_logits) * len(labels)
+    by_chance = calibrated(torch.zeros_like(logits), labels, offset=frequencies)[1] * len(labels)
+    by_hardness = calibrated(logits, labels, offset=frequencies)[1] * len(labels)
+    if by_chance - by_hardness < _LEAST_EVIDENCE:
+        return False
+    shown = (noise.sharpness * latest + noise.offset).log_softmax(1)
+    by_noise = -float((shown + noise.confusion.clamp_min(1e-300).log()[:, labels].T).logsumexp(1).sum())
+    share = 1 - float(noise.truth[torch.arange(len(labels)), labels].mean())
+    return share <= _USUAL_NOISE or by_hardness - by_noise >= _MORE_EVIDENCE
 
 
 def explained(scores: Tensor, labels: Tensor) -> _Noise:
