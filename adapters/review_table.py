@@ -86,6 +86,16 @@ def read_table(path: Path) -> tuple[Decision, ...]:
     return tuple(found)
 
 
+def read_kept(path: Path) -> tuple[tuple[str, str], ...]:
+    """Return digest and class of the labels that a table says to keep.
+
+    Raises:
+        UserError: no such file, or no such table.
+    """
+    kept = (row for _, row in _rows(path) if row["decision"].strip().lower() == KEEP)
+    return tuple((row["sha256"].strip().lower(), row["given"]) for row in kept)
+
+
 def set_aside(path: Path) -> Path | None:
     """Rename a table that somebody wrote into, before a new one takes its place.
 

@@ -8,10 +8,11 @@ from adapters import dvc_commands, environment, git_commands, relabelling
 from adapters.class_folders import Listing
 from adapters.dvc_cache import cache_folder
 from adapters.image_files import list_images
+from adapters.kept_labels import keep_labels
 from adapters.locks import project_lock
 from adapters.project import enter_project
 from adapters.relabelling import Journal
-from adapters.review_table import Decision, read_table
+from adapters.review_table import Decision, read_kept, read_table
 from adapters.table_columns import TableChoice
 from adapters.table_rows import refuse_protected
 from tasks import data_source
@@ -58,7 +59,10 @@ def _apply(project: Path, table: Path) -> None:
     plan = planned(place, listing, choice, left)
     before = len(decisions) - len(left)
     told = f" {before} decision{'' if before == 1 else 's'} had been applied before." if before else ""
+    kept = read_kept(table)
     if not plan.decided:
+        keep_labels(project, kept)
+        told += f" {_kept_too(len(kept))}" if kept else ""
         print(f"Nothing to change: no line of {table} that is still open relabels or removes an image.{told}")
         return
     tables = [edit.table for edit in plan.edits]
@@ -66,7 +70,12 @@ def _apply(project: Path, table: Path) -> None:
     _keep_version(project, data_path, tables)
     journal = relabelling.begin(project, data_path, plan.moves, plan.edits, plan.decided)
     relabelling.carry_out(project, journal)
-    _ended(project, journal, told)
+    keep_labels(project, kept)
+    _ended(project, journal, told + (f" {_kept_too(len(kept))}" if kept else ""))
+
+
+def _kept_too(n_labels: int) -> str:
+    return f"{n_labels} label{' stays' if n_labels == 1 else 's stay'} as decided, not to be named again."
 
 
 def _refuse_generated(project: Path, data_path: str) -> None:

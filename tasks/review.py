@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import environment, relabelling
 from adapters.json_files import read_json
+from adapters.kept_labels import kept_labels
 from adapters.locks import refuse_if_busy
 from adapters.manifest_file import MANIFEST, QUARANTINE, TEST, Manifest, read_manifest
 from adapters.project import enter_project
@@ -69,7 +70,9 @@ def review(most: int) -> None:
     relabelling.refuse_if_cut_off(project)
     params, manifest = read_params(), read_manifest()
     found = judged(params, manifest)
-    named = found.named()
+    kept = kept_labels(project)
+    seen = {place for place in found.named() if _label(found, manifest.classes, place) in kept}
+    named = [place for place in found.named() if place not in seen]
     suspects = [_suspect(found, manifest.classes, place) for place in named]
     alike = _alike(found, named[:most])
     cases = [
@@ -81,7 +84,7 @@ def review(most: int) -> None:
     before = set_aside(REVIEW_TABLE)
     write_suspects(REVIEW_TABLE, suspects)
     told = f"What was written into {REVIEW_TABLE} before is in {before} now. " if before else ""
-    print(told + _told(len(suspects), found))
+    print(told + _told(len(suspects), found) + _told_again(len(seen)))
 
 
 def judged(params: Params, manifest: Manifest) -> Judged:
@@ -134,6 +137,11 @@ def _suspect(found: Judged, classes: Sequence[str], place: int) -> Suspect:
     row = found.rows[place]
     suggested = classes[int(found.suggested[place])]
     return Suspect(row.path, row.sha256, classes[row.label], suggested, round(float(found.wrong[place]), 3))
+
+
+def _label(found: Judged, classes: Sequence[str], place: int) -> tuple[str, str]:
+    """Return digest and class of a row."""
+    return found.rows[place].sha256, classes[found.rows[place].label]
 
 
 def _both(found: Judged, place: int) -> tuple[int, int]:
@@ -202,3 +210,9 @@ def _told(n_named: int, found: Judged) -> str:
         f"{n_named:,} {verb} wrong, of {n_rows}: decide on {where} in {REVIEW_PAGE}, then run "
         "`rootstock data relabel` with the table that the page saves."
     )
+
+
+def _told_again(n_kept: int) -> str:
+    if not n_kept:
+        return ""
+    return f" {n_kept:,} that had been kept before {'is' if n_kept == 1 else 'are'} not named again."

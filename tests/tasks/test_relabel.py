@@ -10,6 +10,7 @@ from PIL import Image
 
 from adapters import dvc_commands, relabelling
 from adapters.json_files import sha256_of, write_json
+from adapters.kept_labels import kept_labels
 from adapters.locks import project_lock
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from tasks import manifest
@@ -83,6 +84,8 @@ def test_decisions_become_a_new_version_that_can_be_taken_back(
     relabel(table, undo=False)
     told = capsys.readouterr().out
     assert "1 image has another label now, 1 left data/photos." in told
+    assert "1 label stays as decided, not to be named again." in told
+    assert kept_labels(reviewed) == {(sha256_of(DATA / "train/ant/3.png"), "ant")}
     after = _state()
     expected = {**before, "train/bee/0-from-ant.png": before["train/ant/0.png"]}
     assert after == {name: sha for name, sha in expected.items() if name not in ("train/ant/0.png", "val/cat/1.png")}

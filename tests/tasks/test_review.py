@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.json_files import sha256_of, write_json
+from adapters.kept_labels import keep_labels
 from adapters.manifest_file import MANIFEST, QUARANTINE, read_manifest
 from adapters.review_page import Case, write_page
 from adapters.review_table import Suspect
@@ -91,6 +92,20 @@ def test_what_somebody_wrote_into_the_table_is_kept(
         assert aside.read_text(encoding="utf-8") == written[change]
         told = f"What was written into {REVIEW_TABLE} before is in {aside} now. 2 labels look wrong"
         assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_was_kept_is_not_named_again(
+    mislabelled: tuple[Path, set[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project, moved = mislabelled
+    first, other = sorted(moved)
+    digests = [sha256_of(Path("data/digits") / path) for path in (first, other)]
+    keep_labels(project, [(digests[0], first.partition("/")[0]), (digests[1], "another class")])
+    capsys.readouterr()
+    review.review(9)
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.endswith("the page saves. 1 that had been kept before is not named again.")
+    assert [line.partition(",")[0] for line in REVIEW_TABLE.read_text().splitlines()[1:]] == [other]
 
 
 def test_an_image_that_changed_since_the_manifest_is_refused(mislabelled: tuple[Path, set[str]]) -> None:
