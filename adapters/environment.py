@@ -22,6 +22,7 @@ DEFAULT_CACHE_GB = 10.0
 _TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",  # mlflow ignores "1"
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # its pages ask a vendor how to send, though they do not send
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "true",
     "GX_ANALYTICS_ENABLED": "false",

@@ -67,7 +67,7 @@ def run(
 
 @app.command()
 def predict(
-    model_uri: Annotated[str, typer.Argument(help="For example `models:/digits@champion`, or a model's folder.")],
+    model_uri: Annotated[str, typer.Argument(help="For example `digits@champion`, `models:/digits/2`, or a folder.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders of them.")],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON: a list of path, class and probabilities.")

@@ -1,5 +1,6 @@
 """Classify files with a stored model."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transfer.records import Preprocess
 
 _BATCH_ROWS = 64
+_REGISTERED = re.compile(r"[^/@]+(@[^/@]+|/[0-9]+)")  # NAME@ALIAS or NAME/VERSION, as other commands take them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ def classify(model_uri: str, paths: Sequence[Path]) -> tuple[list[Prediction], l
     """Classify files and every file of folders.
 
     Args:
-        model_uri: a model URI of MLflow, or a folder that holds a model.
+        model_uri: a model URI of MLflow, NAME@ALIAS or NAME/VERSION of a registered model, or a folder that holds a
+            model.
         paths: files or folders; a folder is searched with its subfolders for files of the known kinds.
 
     Returns:
@@ -50,9 +53,9 @@ def classify(model_uri: str, paths: Sequence[Path]) -> tuple[list[Prediction], l
     Raises:
         UserError: a path or the model does not exist, or a folder holds nothing to classify.
     """
-    files = _files(paths)
-    _prepare(model_uri)
-    classifier, card = load_model(model_folder(model_uri))
+    files, uri = _files(paths), _uri(model_uri)
+    _prepare(uri)
+    classifier, card = load_model(model_folder(uri))
     predictions: list[Prediction] = []
     unreadable: list[str] = []
     with progress("classifying", total=len(files)) as bar:
@@ -70,6 +73,10 @@ def classify(model_uri: str, paths: Sequence[Path]) -> tuple[list[Prediction], l
                 ]
             bar.advance(len(batch))
     return predictions, unreadable
+
+
+def _uri(text: str) -> str:
+    return f"models:/{text}" if _REGISTERED.fullmatch(text) and not Path(text).exists() else text
 
 
 def _prepare(model_uri: str) -> None:

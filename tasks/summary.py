@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.json_files import read_json, read_plain_json
 from adapters.mlflow_aliases import MODEL_TAG, aliased
 from adapters.promotions import CHALLENGER, CHAMPION
+from tasks import data_source
 from tasks.handoffs import LOOKS, METRICS, RANKING, REGISTRATION, REPORT, REPORT_PAGE, VERDICT
 from tasks.mitigation_record import climbed, sentence
 from tasks.params import read_params
@@ -158,13 +159,16 @@ def _close(console: "Console", project: Path, mended: str, notice: str | None) -
     if mended:
         console.print(f"Mended: {mended}.", soft_wrap=True, markup=False)
     program = ".venv/bin/rootstock" if shutil.which("rootstock") is None else "rootstock"
-    predict = (program, "predict", _model_uri(project), read_params(project / "params.yaml").data.path)
+    data_path = read_params(project / "params.yaml").data.path
+    predict = (program, "predict", _model_uri(project), data_path)
+    own = (f"{program} run data.path=data/photos", "your own class folders, once they are in data/photos")
+    review = (f"{program} data review", "which labels look wrong, on a page to decide on")
     console.print("\nNext:")
     for command, why in (
         *_open_promotion(project, program),
         ("make ui", "Prefect, MLflow and the nightly schedule in the browser"),
         (shlex.join(predict), "classify images with the registered model"),
-        (f"{program} run data.path=data/photos", "your own class folders, once they are in data/photos"),
+        own if data_source.is_stage_output(project, data_path) else review,
     ):
         console.print(f"  {escape(command)}   [dim]{why}[/]", soft_wrap=True)
 

@@ -100,5 +100,5 @@ def test_unknown_alias_or_version_names_what_there_is(mlflow_project: Path, mode
     for unknown in ("models:/pets@loser", "models:/pets/7", "models:/dogs@champion"):
         with pytest.raises(UserError, match=rf"{unknown} cannot be opened .* there is models:/pets@champion\."):
             classify(unknown, [tmp_path / "a.png"])
-    for known in ("models:/pets@champion", "models:/pets/1"):
+    for known in ("models:/pets@champion", "models:/pets/1", "pets@champion", "pets/1"):
         assert len(classify(known, [tmp_path / "a.png"])[0]) == 1
