@@ -82,7 +82,7 @@ def choice(records: Records) -> dict[str, Any]:
 
 
 def _remembered(n_runs: int) -> str:
-    return f" and {n_runs} earlier runs on other images" if n_runs else ""
+    return f" and {n_runs} earlier run{'' if n_runs == 1 else 's'} on other images" if n_runs else ""
 
 
 def _candidate(one: Mapping[str, Any], label: str, cost: Mapping[str, float] | None, won: bool) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def warnings(records: Records) -> list[str]:
     report = records.validation
     if report["n_warnings"]:
         named = [check["says"] for check in report["checks"] if not check["passed"]]
-        found.append(f"The data is not as expected: {'; '.join(named)} does not hold everywhere.")
+        found.append(f"The data is not as expected everywhere. Expected was: {'; '.join(named)}.")
     metrics = records.metrics
     if metrics["ece_low"] > 0:
         found.append(

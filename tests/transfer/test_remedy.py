@@ -30,6 +30,12 @@ def test_about_equal_classes_are_left_as_they_are() -> None:
     )
 
 
+def test_equal_classes_are_said_to_be() -> None:
+    found = unequal(torch.arange(3).repeat(12), 3, "auto")
+    assert found is not None
+    assert found.why == "Each class has 12 training images: each image counts the same"
+
+
 def test_what_was_asked_for_is_done() -> None:
     _, labels = _overlapping((60, 6))
     assert unequal(labels, 2, "auto") is None

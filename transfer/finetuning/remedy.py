@@ -37,7 +37,7 @@ def unequal(labels: Tensor, n_classes: int, asked: str) -> ClassBalance | None:
         why = f"{_words(found)}; each class counts the same, by {asked}, as finetune.imbalance says"
         return ClassBalance(counts, equally=True, remedy=asked, why=why)
     if not found.matters:
-        return ClassBalance(counts, why=f"{_words(found)}, about equal: each image counts the same")
+        return ClassBalance(counts, why=f"{_words(found)}: each image counts the same")
     return None
 
 
@@ -77,7 +77,10 @@ def chosen(features: Tensor, labels: Tensor, n_classes: int, batch_size: int) ->
 
 
 def _words(found: Imbalance) -> str:
+    if found.smallest == found.largest:
+        return f"Each class has {found.smallest} training images"
+    about = "" if found.matters else ", about equal"
     return (
         f"Classes have {found.smallest} to {found.largest} training images "
-        f"(ratio {found.ratio:.3g}, evenness {found.evenness:.0%})"
+        f"(ratio {found.ratio:.3g}, evenness {found.evenness:.0%}){about}"
     )
