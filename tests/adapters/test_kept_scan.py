@@ -173,7 +173,7 @@ def _wait_for_tables(folder: Path, n_tables: int) -> None:
 
 
 def test_a_killed_scan_leaves_what_it_read_and_nothing_half(photos: Path, tmp_path: Path) -> None:
-    context, expected = multiprocessing.get_context("fork"), _scan(photos, None)
+    context, expected = multiprocessing.get_context("spawn"), _scan(photos, None)
     for n_tables, delay_s in ((0, 0.0), (1, 0.0), (1, 0.04)):
         started = context.Event()
         process = context.Process(target=_scan_slowly, args=(photos, tmp_path / "kept", started))
@@ -189,7 +189,7 @@ def test_a_killed_scan_leaves_what_it_read_and_nothing_half(photos: Path, tmp_pa
 
 
 def test_two_writers_at_once_agree(photos: Path, tmp_path: Path) -> None:
-    context, expected = multiprocessing.get_context("fork"), _scan(photos, None)
+    context, expected = multiprocessing.get_context("spawn"), _scan(photos, None)
     started = [context.Event() for _ in range(2)]
     writers = [context.Process(target=_scan_slowly, args=(photos, tmp_path / "kept", event)) for event in started]
     for writer in writers:
