@@ -6,8 +6,6 @@ One file a data set's folder, written whole and renamed. What is damaged or made
 are compared anew, and the file is written again.
 """
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import environment
 from adapters.json_files import atomic_write, keep_newest
+from adapters.kept_names import name_for, sealed, unsealed
 from adapters.machine import processor
 from adapters.project import state_folder
 from transfer.errors import EnvironmentFault
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 FOLDER, SUFFIX = "copies", ".near"
 _MAGIC = b"NEAR\x00\x00\x00\x01"
-_DIGEST_BYTES = hashlib.sha256().digest_size
 _KEPT_FILES = 8
 
 
@@ -49,9 +47,7 @@ def copies_of(
     """
     if not environment.cache_gb():
         return seek(None).pairs
-    text = json.dumps([os.path.realpath(data_path), recipe, processor()], sort_keys=True)
-    name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    path = state_folder(project) / FOLDER / f"{name}{SUFFIX}"
+    path = state_folder(project) / FOLDER / f"{name_for(data_path, recipe, processor())}{SUFFIX}"
     known = _read(path)
     found = seek(known)
     if found.known is not known:
@@ -82,9 +78,8 @@ def _write(path: Path, known: "Known") -> None:
     table = pa.table(columns, schema=_schema())
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink, compression="zstd", use_dictionary=["coarse.list.element", "fine.list.element"])
-    body = sink.getvalue()
     with atomic_write(path) as temporary, temporary.open("wb") as stream:
-        stream.writelines((_MAGIC, hashlib.sha256(body).digest(), body))
+        stream.writelines(sealed(_MAGIC, sink.getvalue()))
 
 
 def _fixed(content: bytes, n_bytes: int) -> "pa.Array":
@@ -106,13 +101,8 @@ def _read(path: Path) -> "Known | None":
     import pyarrow as pa
     from pyarrow import parquet
 
-    start = len(_MAGIC) + _DIGEST_BYTES
     try:
-        whole = path.read_bytes()
-        body = memoryview(whole)[start:]
-        if not whole.startswith(_MAGIC) or hashlib.sha256(body).digest() != whole[len(_MAGIC) : start]:
-            return None
-        return _known(parquet.read_table(pa.BufferReader(body)))
+        return _known(parquet.read_table(pa.BufferReader(unsealed(_MAGIC, path.read_bytes()))))
     except (OSError, pa.ArrowException, ValueError):  # damaged, of another kind, or none
         return None
 

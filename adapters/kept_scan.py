@@ -8,8 +8,6 @@ unknown. A table is written whole under another name, flushed and renamed; a lat
 damaged is removed, and what it held is read again.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +18,13 @@ from typing import Any
 from adapters import environment
 from adapters.described_files import Content
 from adapters.file_places import Signature
+from adapters.kept_names import name_for, sealed, unsealed
 from adapters.project import state_folder
 from adapters.row_segments import remove_unfinished, write_whole
 
 FOLDER, SUFFIX = "scans", ".scan"
 UNREPEATABLE = ("out_of_memory", "unreadable", "gone", "not_a_file")  # kinds that say nothing about the bytes
 _MAGIC = b"SCAN\x00\x00\x00\x01"
-_DIGEST_BYTES = hashlib.sha256().digest_size
 _FLUSHED_ROWS, _FLUSHED_BYTES = 1 << 14, 1 << 30  # what a killed run has to read again, at most
 _KEPT_FOLDERS = 8
 _SIGNATURE = ("n_stored", "content_ns", "any_ns", "inode", "device")
@@ -45,8 +43,7 @@ def open_scan(project: Path, data_path: Path, recipe: Mapping[str, Any], fact_ty
     Raises:
         UserError: the variable is no number from 0 on.
     """
-    text = json.dumps([os.path.realpath(data_path), recipe, list(fact_types.items())], sort_keys=True)
-    name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    name = name_for(data_path, recipe, list(fact_types.items()))
     folder = state_folder(project) / FOLDER / name if environment.cache_gb() else None
     if folder is not None:
         with suppress(OSError):  # there is none yet
@@ -146,8 +143,7 @@ class KeptScan:
         body = _packed(rows, self._fact_types)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            parts = (_MAGIC + hashlib.sha256(body).digest(), body)
-            self._tables.append(write_whole(self._folder, SUFFIX, parts))
+            self._tables.append(write_whole(self._folder, SUFFIX, sealed(_MAGIC, body)))
         except OSError:
             return False
         return True
@@ -183,11 +179,7 @@ def _read(path: Path, fact_types: Mapping[str, str]) -> Iterator[tuple[str, Sign
     import pyarrow as pa
     from pyarrow import parquet
 
-    whole = path.read_bytes()
-    start = len(_MAGIC) + _DIGEST_BYTES
-    body = memoryview(whole)[start:]
-    if not whole.startswith(_MAGIC) or hashlib.sha256(body).digest() != whole[len(_MAGIC) : start]:
-        raise ValueError(path)
+    body = unsealed(_MAGIC, path.read_bytes())
     try:
         table = parquet.read_table(pa.BufferReader(body))
         columns = {name: _values(table.column(name)) for name in table.column_names}
