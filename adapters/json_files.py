@@ -56,6 +56,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def flush(path: Path) -> None:
+    """Bring a file, or the entries of a folder, to the disk.
+
+    Raises:
+        OSError: it is not there, or cannot be brought there.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def keep_newest(folder: Path, n_files: int, suffix: str = ".json") -> None:
     """Remove the files of a kind in a folder that were written the longest ago, until so many are left."""
     with suppress(OSError):  # another process may remove the same ones

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from adapters import replaced_files
-from adapters.json_files import atomic_write, read_plain_json, sha256_of, write_plain_json
+from adapters.json_files import atomic_write, flush, read_plain_json, sha256_of, write_plain_json
 from adapters.project import state_folder
 from adapters.replaced_files import Replacement
 from adapters.table_text import TableEdit
@@ -215,8 +215,8 @@ def _move_all(places: Iterable[tuple[Path, Path, str]]) -> None:
                 f"`{_ONE} --undo` to take back what was moved."
             ) from error
         touched |= {source.parent, target.parent}
-    for folder in touched:
-        _flush(folder)
+    for folder in filter(Path.is_dir, touched):
+        flush(folder)
 
 
 def _move(source: Path, target: Path, sha256: str) -> None:
@@ -248,17 +248,6 @@ def _is(path: Path, sha256: str) -> bool:
     return path.is_symlink() or (path.is_file() and sha256_of(path) == sha256)
 
 
-def _flush(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
-    if not folder.is_dir():
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _decided(moves: Sequence[Move]) -> tuple[Decided, ...]:
     """Return what moves between class folders decide."""
     named = ((move, PurePosixPath(move.target).parent.name if move.target else "") for move in moves)
@@ -275,7 +264,7 @@ def _write(journal: Journal) -> None:
     }
     write_plain_json(journal.folder / _JOURNAL, plain)
     for folder in (journal.folder, journal.folder.parent):  # before anything of the data set changes
-        _flush(folder)
+        flush(folder)
 
 
 def _read(path: Path) -> Journal:

@@ -4,13 +4,12 @@ The former bytes and the new ones lie beside a journal before anything changes. 
 that it is the former or the new one at any time, and whoever comes after a kill sees by its digest which of them it is.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from adapters.json_files import sha256_of
+from adapters.json_files import flush, sha256_of
 from adapters.table_edits import write_edited
 from adapters.table_text import TableEdit
 from transfer.errors import EnvironmentFault, UserError
@@ -121,8 +120,8 @@ def _prepared(data: Path, folder: Path, place: int, edit: TableEdit) -> Replacem
         raise UserError(f"{path} has changed while it was read; run the same command again.")
     for kept in (before, after):
         shutil.copymode(path, kept)
-        _flush(kept)
-        _flush(kept.parent)
+        flush(kept)
+        flush(kept.parent)
     return Replacement(edit.table, edit.sha256, sha256_of(after))
 
 
@@ -138,9 +137,9 @@ def _put(path: Path, kept: Path, wanted: str, other: str) -> None:
         shutil.copymode(path, temporary)
         if sha256_of(temporary) != wanted:
             raise FileNotFoundError(0, f"{kept} is damaged")
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     temporary.unlink(missing_ok=True)
 
 
@@ -150,11 +149,3 @@ def _digest(path: Path) -> str:
 
 def _kept(folder: Path, name: str, place: int, path: str) -> Path:
     return folder / name / f"{place:06d}{PurePosixPath(path).suffix}"
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
