@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transfer.data import alignment
 from transfer.data.alignment import distances, halved, smoothed
 from transfer.data.lookalikes import LEAST_SCORE, best_scores, best_turns, codes_of, frequencies
-from transfer.data.near_duplicates import Known, near_duplicates
+from transfer.data.near_duplicates import MOST_APART, Known, near_duplicates
 from transfer.data.neighbours import N_KEPT, N_NEAREST, NOBODY, Neighbours, renewed
 from transfer.data.turns import TURNS
 
@@ -234,4 +234,7 @@ def test_lies_that_could_be_true_end_in_an_answer(seed: int) -> None:
     )
     numbers = [rng.choice([np.nan, -1.0, 0.0, 0.02, 9.0, np.inf], len(known.coarse)).astype(np.float32) for _ in "12"]
     for begin, end in ((0, 60), (0, 0), (10, 70)):
-        near_duplicates(_pool()[begin:end], Known(lies, known.first, known.second, *numbers))
+        found = near_duplicates(_pool()[begin:end], Known(lies, known.first, known.second, *numbers))
+        assert all(0 <= pair.first < pair.second < end - begin for pair in found.pairs)
+        assert all(pair.apart <= MOST_APART for pair in found.pairs)
+        assert len(found.known.neighbours.digests) == len(np.unique(_pool()[begin:end], axis=0))
